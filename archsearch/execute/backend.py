@@ -1,0 +1,44 @@
+"""Where jobs run: the one contract that every backend keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Self
+
+from archsearch.execute.job import Job
+from archsearch.spec.trial import Outcome
+
+
+class Backend(ABC):
+    """Runs jobs and hands back one outcome for each, in the order in which they finish.
+
+    Owed: every submitted job comes back exactly once from :meth:`collect`, whatever it does
+    (raises, hangs past its timeout, exhausts its memory, kills its process), until
+    :meth:`close`, which ends all work at once and leaves no process behind.
+    """
+
+    workers: int
+
+    @abstractmethod
+    def submit(self, job: Job) -> None:
+        """Start the job as soon as a worker is free; returns at once or after running it."""
+
+    @abstractmethod
+    def collect(self, timeout: float | None = None) -> list[tuple[Job, Outcome]]:
+        """Finished jobs; waits for the first at most ``timeout`` seconds, [] when none came."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop all workers now."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,49 @@
+"""A job: everything a worker needs to train one architecture, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from archsearch.spec.architecture import Architecture, to_plain
+from archsearch.spec.settings import Objective, TaskSpec, fingerprint
+from archsearch.spec.trial import Limit
+
+
+@dataclass(frozen=True)
+class Job:
+    """Train ``architecture`` on ``task`` with ``seed`` and say what came of it.
+
+    ``protocol`` ``search`` trains on train and judges on validation; ``confirm`` trains on train
+    and validation and judges, once, on test. ``data`` is the fingerprint that the worker's copy of
+    the data must have. ``keep`` names the file that receives the trained parameters.
+    ``timeout`` is in seconds, ``memory`` in bytes.
+    """
+
+    trial: int
+    title: str
+    task: TaskSpec
+    data: str
+    architecture: Architecture
+    seed: int
+    protocol: Literal["search", "confirm"] = "search"
+    objectives: tuple[Objective, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    timeout: float | None = None
+    memory: int | None = None
+    keep: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Names the computation: jobs with equal keys have equal outcomes."""
+        return fingerprint(
+            {
+                "task": to_plain(self.task.layer),
+                "data": self.data,
+                "architecture": self.architecture.digest,
+                "seed": self.seed,
+                "protocol": self.protocol,
+                "objectives": [[o.metric, o.direction] for o in self.objectives],
+                "limits": [[limit.step, limit.front] for limit in self.limits],
+            }
+        )

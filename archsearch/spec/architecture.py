@@ -1,0 +1,180 @@
+"""An architecture as plain frozen data with a canonical digest; it knows nothing of modules."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+Value: TypeAlias = "None | bool | int | float | str | Layer | tuple[Value, ...]"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The plain form of every cell, gate, channel mixer, norm, ...: a name and its options."""
+
+    name: str
+    options: tuple[tuple[str, Value], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", tuple(sorted(self.options)))
+
+    @classmethod
+    def of(cls, name: str, **options: Value) -> Layer:
+        return cls(name, tuple(options.items()))
+
+    def __getitem__(self, key: str) -> Value:
+        return dict(self.options)[key]
+
+    def __str__(self) -> str:
+        if not self.options:
+            return self.name
+        return f"{self.name}({', '.join(f'{key}={value}' for key, value in self.options)})"
+
+
+NONE = Layer("none")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One residual layer: a sequence mixer, how it meets the stream, and a channel mixer."""
+
+    cell: Layer
+    gate: Layer = Layer("additive")
+    channel: Layer = NONE
+    norm: Layer = Layer("rmsnorm")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Blocks, copied ``repeat`` times with own weights, then applied ``loops`` times in depth."""
+
+    blocks: tuple[Block, ...]
+    repeat: int = 1
+    loops: int = 1
+    tie: Layer = Layer("shared")
+    halting: Layer = NONE
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A whole network and its training, as named layers; two equal networks share one digest."""
+
+    width: int
+    stages: tuple[Stage, ...]
+    embed: Layer = Layer("linear")
+    norm: Layer = Layer("rmsnorm")
+    head: Layer = Layer("linear")
+    sparsity: Layer = NONE
+    training: Layer = Layer("adamw")
+
+    def canonical(self) -> Architecture:
+        """The one spelling that all spellings of the same network share.
+
+        Copies are written out, unlooped neighbours are one stage, and what only matters in a
+        loop (tying, halting) is dropped where nothing loops.
+        """
+        stages: list[Stage] = []
+        for stage in self.stages:
+            blocks = stage.blocks * stage.repeat
+            if not blocks:
+                continue
+            if stage.loops > 1:
+                stages.append(replace(stage, blocks=blocks, repeat=1))
+            elif stages and stages[-1].loops == 1:
+                stages[-1] = Stage(stages[-1].blocks + blocks)
+            else:
+                stages.append(Stage(blocks))
+        return replace(self, stages=tuple(stages))
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that name the network and its training."""
+        text = json.dumps(to_plain(self.canonical()), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def title(self) -> str:
+        """What a progress line shows: ``gru+lru x2 loop4 w64``."""
+        parts = []
+        for stage in self.canonical().stages:
+            names = [block.cell.name for block in stage.blocks]
+            unique = "+".join(dict.fromkeys(names))
+            copies = f" x{len(names)}" if len(names) > 1 else ""
+            loops = f" loop{stage.loops}" if stage.loops > 1 else ""
+            parts.append(f"{unique}{copies}{loops}")
+        return " | ".join(parts) + f" w{self.width}"
+
+
+def to_plain(value: Any) -> Any:
+    """Architectures and their parts as what JSON can hold."""
+    match value:
+        case Architecture():
+            return {
+                "width": value.width,
+                "embed": to_plain(value.embed),
+                "stages": [to_plain(stage) for stage in value.stages],
+                "norm": to_plain(value.norm),
+                "head": to_plain(value.head),
+                "sparsity": to_plain(value.sparsity),
+                "training": to_plain(value.training),
+            }
+        case Stage():
+            return {
+                "blocks": [to_plain(block) for block in value.blocks],
+                "repeat": value.repeat,
+                "loops": value.loops,
+                "tie": to_plain(value.tie),
+                "halting": to_plain(value.halting),
+            }
+        case Block():
+            return {
+                "cell": to_plain(value.cell),
+                "gate": to_plain(value.gate),
+                "channel": to_plain(value.channel),
+                "norm": to_plain(value.norm),
+            }
+        case Layer():
+            options = {key: to_plain(option) for key, option in value.options}
+            return {"name": value.name, "options": options}
+        case tuple():
+            return [to_plain(item) for item in value]
+        case _:
+            return value
+
+
+def layer_from_plain(plain: Any) -> Layer:
+    """The inverse of :func:`to_plain` for a layer."""
+    return Layer(plain["name"], tuple((k, _value(v)) for k, v in plain["options"].items()))
+
+
+def architecture_from_plain(plain: Any) -> Architecture:
+    """The inverse of :func:`to_plain` for an architecture."""
+    stages = tuple(
+        Stage(
+            blocks=tuple(
+                Block(**{slot: layer_from_plain(layer) for slot, layer in block.items()})
+                for block in stage["blocks"]
+            ),
+            repeat=stage["repeat"],
+            loops=stage["loops"],
+            tie=layer_from_plain(stage["tie"]),
+            halting=layer_from_plain(stage["halting"]),
+        )
+        for stage in plain["stages"]
+    )
+    slots = ("embed", "norm", "head", "sparsity", "training")
+    return Architecture(
+        width=plain["width"],
+        stages=stages,
+        **{slot: layer_from_plain(plain[slot]) for slot in slots},
+    )
+
+
+def _value(plain: Any) -> Value:
+    if isinstance(plain, dict):
+        return layer_from_plain(plain)
+    if isinstance(plain, list):
+        return tuple(_value(item) for item in plain)
+    return plain  # type: ignore[no-any-return]

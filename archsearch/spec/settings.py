@@ -1,0 +1,114 @@
+"""What a space file asks for besides its space: tasks, search, confirmation, execution."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from archsearch.spec.architecture import Layer, to_plain
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One task by name, with its options; ``label`` is how the study and its tables call it."""
+
+    label: str
+    layer: Layer
+
+    def to_plain(self) -> dict[str, Any]:
+        return {"label": self.label, "layer": to_plain(self.layer)}
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A metric and the direction in which it is better."""
+
+    metric: str
+    direction: Literal["max", "min"]
+
+    def loss(self, value: float) -> float:
+        """The value with its sign turned so that less is better."""
+        return -value if self.direction == "max" else value
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A bound that an acceptable architecture keeps: ``params <= 200000``."""
+
+    metric: str
+    operator: Literal["<=", ">=", "<", ">"]
+    bound: float
+
+    def holds(self, value: float) -> bool:
+        match self.operator:
+            case "<=":
+                return value <= self.bound
+            case ">=":
+                return value >= self.bound
+            case "<":
+                return value < self.bound
+            case ">":
+                return value > self.bound
+
+    def excess(self, value: float) -> float:
+        """How far outside the bound, zero or less when it holds."""
+        return value - self.bound if self.operator in ("<=", "<") else self.bound - value
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When the search ends: whichever of these comes first; seconds and core-seconds."""
+
+    trials: int | None = 60
+    time: float | None = None
+    cpu_seconds: float | None = None
+    gpu_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """Who proposes, how long, and what counts as better.
+
+    Empty ``objectives`` mean the primary metric of the task.
+    """
+
+    sampler: Layer = Layer("tpe")
+    budget: Budget = field(default_factory=Budget)
+    seed: int = 0
+    lag: int = 8
+    objectives: tuple[Objective, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    stopping: Layer = Layer("none")
+
+
+@dataclass(frozen=True)
+class ConfirmSettings:
+    """How the answer is judged: finalists against baselines, over paired seeds, on test."""
+
+    finalists: int = 3
+    seeds: int = 5
+    baselines: tuple[str, ...] = ("lstm", "gru", "transformer")
+
+
+@dataclass(frozen=True)
+class ExecutionSettings:
+    """Where and within which limits trials run; none of it changes what a trial computes."""
+
+    backend: str = "local"
+    workers: int | None = None
+    timeout: float | None = None
+    memory: int | None = None
+
+
+def fingerprint(plain: Any) -> str:
+    """Sixteen hexadecimal digits that name plain data, whatever the order of its keys."""
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def derived_seed(*parts: int | str) -> int:
+    """A seed below 2^63 that is a pure function of its parts."""
+    digest = hashlib.sha256("/".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
