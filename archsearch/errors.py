@@ -7,6 +7,7 @@ class ArchsearchError(Exception):
     """Something the user can act on; the command line prints it as one line and exits."""
 
     exit_code = 1
+    located = False
 
 
 class InputError(ArchsearchError):
@@ -47,6 +48,8 @@ class TryAgainError(ArchsearchError):
 
 class LocatedError(InputError):
     """A fault at one place of a file: ``file:line:col: error: key: expected ..., got ...``."""
+
+    located = True
 
     def __init__(self, file: str, line: int, column: int, message: str) -> None:
         self.file, self.line, self.column, self.message = file, line, column, message

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-Value: TypeAlias = "None | bool | int | float | str | Layer | tuple[Value, ...]"
+Value: TypeAlias = "bool | int | float | str | Layer | tuple[Value, ...] | None"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -161,6 +162,10 @@ class LayerType:
         }
         object.__setattr__(self, "options", full)
 
+    def implementation(self) -> Any:
+        """What ``target`` names, imported now; raises ImportError or AttributeError."""
+        return pkgutil.resolve_name(self.target) if isinstance(self.target, str) else self.target
+
     def active(self, key: str, chosen: Mapping[str, Value]) -> bool:
         """Whether option ``key`` means anything beside the values already chosen."""
         return all(
@@ -201,15 +206,24 @@ class CellType(LayerType):
 
 
 class Catalog:
-    """All declarations by (kind, name); a visitor's is loaded when it is first named."""
+    """All declarations by (kind, name); a visitor's is loaded when it is first named.
+
+    ``aliases`` maps (kind, other spelling) to a name, ``refusals`` maps (kind, name) to the reason
+    why a space file may not write that name, such as two distributions that both provide it.
+    """
 
     def __init__(
         self,
         declarations: Iterable[LayerType] = (),
         visitors: Mapping[tuple[str, str], Callable[[], LayerType]] | None = None,
+        *,
+        aliases: Mapping[tuple[str, str], str] | None = None,
+        refusals: Mapping[tuple[str, str], str] | None = None,
     ) -> None:
         self._known = {(entry.kind, entry.name): entry for entry in declarations}
         self._visitors = dict(visitors or {})
+        self._aliases = dict(aliases or {})
+        self._refusals = dict(refusals or {})
 
     def names(self, kind: str) -> tuple[str, ...]:
         """Every name of a kind, visitors' included, without importing any of them."""
@@ -217,11 +231,21 @@ class Catalog:
         visiting = [name for of_kind, name in self._visitors if of_kind == kind]
         return tuple(dict.fromkeys(own + visiting))
 
+    def known(self, kind: str) -> tuple[LayerType, ...]:
+        """The declarations of a kind that are loaded already; imports nothing."""
+        return tuple(entry for (of_kind, _), entry in self._known.items() if of_kind == kind)
+
+    def refusal(self, kind: str, name: str) -> str | None:
+        """Why a space file may not write this name; None when it may."""
+        return self._refusals.get((kind, name))
+
     def find(self, kind: str, name: str) -> LayerType:
         """The declaration; raises SpaceError with what exists and what may have been meant."""
-        key = (kind, name)
+        key = (kind, self._aliases.get((kind, name), name))
         if key not in self._known and key in self._visitors:
             self._known[key] = self._visitors[key]()
+        if key not in self._known and key in self._refusals:
+            raise SpaceError(self._refusals[key])
         if key not in self._known:
             names = self.names(kind)
             raise SpaceError(
@@ -281,10 +305,8 @@ def search_domain(option: Option) -> Choice | IntRange | FloatRange | None:
 
 
 def _same(declared: Any, given: Any) -> bool:
-    numbers = (int, float)
-    if type(declared) in numbers and type(given) in numbers:
-        return bool(declared == given)
-    return type(declared) is type(given) and bool(declared == given)
+    alike = type(declared) is type(given) or {type(declared), type(given)} == {int, float}
+    return alike and bool(declared == given)
 
 
 def _spell(value: object) -> str:

@@ -63,6 +63,7 @@ class Outcome:
     ``metrics`` are on the judging split of the job; ``curve`` is what was seen during training on
     the validation split. ``timings`` differ between machines and never enter a sampler.
     ``weights`` is the file that holds the trained parameters, if the job asked to keep them.
+    ``lost`` says that the worker died under the job, so that trying again may end otherwise.
     """
 
     state: State
@@ -71,6 +72,7 @@ class Outcome:
     message: str = ""
     timings: Metrics = ()
     weights: str | None = None
+    lost: bool = False
 
     def metric(self, name: str) -> float | None:
         return dict(self.metrics).get(name)

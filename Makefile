@@ -1,0 +1,29 @@
+# make demo: set up and run the main job.  make test: set up and pass the tests.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-12)
+
+.PHONY: demo test check setup lock docs clean
+
+demo: setup
+	$(BIN)/archsearch run search_spaces/quickstart.yaml --export exports/quickstart
+
+test: setup check
+	$(BIN)/python -m pytest -q
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep ^torch== requirements.lock)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	rm -f .venv/.ready-* && touch $@
+
+clean:
+	rm -rf .venv exports archsearch-runs

@@ -1,0 +1,139 @@
+"""Everything around the sequence mixer, as plain data: gates, channel mixers, norms, ends."""
+
+from __future__ import annotations
+
+from archsearch.spec.catalog import LayerType, choice, real
+from archsearch.spec.domains import FloatRange
+
+ACTIVATIONS = (
+    "relu",
+    "leaky_relu",
+    "relu2",
+    "gelu",
+    "silu",
+    "mish",
+    "selu",
+    "softplus",
+    "tanh",
+    "sigmoid",
+    "identity",
+)
+
+GATES = (
+    LayerType(
+        "additive",
+        "archsearch.blocks.gates:Additive",
+        kind="gate",
+        doc="The plain residual stream: x + f(x).",
+        source="He et al. 2015, arXiv 1512.03385",
+    ),
+    LayerType(
+        "highway",
+        "archsearch.blocks.gates:Highway",
+        {
+            "bias": real(
+                -2.0,
+                -8.0,
+                4.0,
+                search=FloatRange(-4.0, 0.0),
+                doc="where the gate starts; about -log(depth) trains deep stacks",
+            ),
+        },
+        kind="gate",
+        doc="A coupled gate of the input, t f(x) + (1 - t) x with t = sigmoid(W x + bias).",
+        source="Srivastava et al. 2015, arXiv 1505.00387",
+    ),
+    LayerType(
+        "none",
+        "archsearch.blocks.gates:Replace",
+        kind="gate",
+        doc="No residual stream: the layer's output replaces its input.",
+    ),
+)
+
+CHANNELS = (
+    LayerType(
+        "none",
+        "torch.nn:Identity",
+        kind="channel",
+        doc="No channel mixer after the cell.",
+    ),
+    LayerType(
+        "mlp",
+        "archsearch.blocks.channels:MLP",
+        {
+            "expand": real(2.0, 0.25, 16.0, search=(1.0, 2.0, 4.0), doc="hidden units per width"),
+            "activation": choice(*ACTIVATIONS, default="gelu", search=("relu", "gelu", "relu2")),
+        },
+        kind="channel",
+        doc="Two linear maps with an activation between; 2 expand width^2 weights.",
+        source="Vaswani et al. 2017, arXiv 1706.03762",
+    ),
+    LayerType(
+        "glu",
+        "archsearch.blocks.channels:GLU",
+        {
+            "expand": real(2.0, 0.25, 16.0, search=(1.0, 2.0, 4.0), doc="hidden units per width"),
+            "activation": choice(
+                *ACTIVATIONS,
+                default="silu",
+                search=("silu", "gelu", "sigmoid"),
+                doc="of the gating half: silu is SwiGLU, identity is bilinear",
+            ),
+        },
+        kind="channel",
+        doc="A gated linear unit; 3 expand width^2 weights, as an mlp of 3/2 times its expand has.",
+        source="Shazeer 2020, arXiv 2002.05202",
+    ),
+)
+
+NORMS = (
+    LayerType(
+        "rmsnorm",
+        "archsearch.blocks.norms:RMSNorm",
+        kind="norm",
+        doc="x over its root mean square across the width, times a learned scale.",
+        source="Zhang and Sennrich 2019, arXiv 1910.07467",
+    ),
+    LayerType(
+        "layernorm",
+        "archsearch.blocks.norms:LayerNorm",
+        kind="norm",
+        doc="x centred and scaled to unit variance across the width, with learned scale and shift.",
+        source="Ba et al. 2016, arXiv 1607.06450",
+    ),
+    LayerType("none", "torch.nn:Identity", kind="norm", doc="No normalisation."),
+)
+
+ENDS = (
+    LayerType(
+        "linear",
+        "archsearch.blocks.embed:LinearEmbed",
+        {
+            "positions": choice(
+                "none", "sinusoidal", doc="what is added to tell one time step from another"
+            ),
+        },
+        kind="embed",
+        doc="Channels to the width by a linear map; tokens by a table of vectors.",
+    ),
+    LayerType(
+        "linear",
+        "archsearch.blocks.head:LinearHead",
+        {
+            "pool": choice(
+                "last",
+                "mean",
+                "max",
+                doc="how one target per sequence reads the time steps; unused with one per step",
+            ),
+            "dropout": real(
+                0.0, 0.0, 0.9, search=(0.0, 0.1, 0.3), doc="of what the head reads, in training"
+            ),
+        },
+        kind="head",
+        doc="A linear map from the width to the outputs.",
+    ),
+)
+
+BLOCKS = GATES + CHANNELS + NORMS + ENDS

@@ -1,0 +1,175 @@
+"""From an architecture to a torch module, and the module itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archsearch.blocks.block import Block, Residual, Stack
+from archsearch.blocks.pools import real_steps
+from archsearch.depth.loops import Spent
+from archsearch.errors import ArchitectureError, SpaceError
+from archsearch.spec import architecture as plain
+from archsearch.spec.catalog import Catalog
+from archsearch.spec.signature import Signature
+
+
+class Model(nn.Module):
+    """Embedding, stages, norm and head; a whole sequence at once or one step at a time.
+
+    All are causal, so steps beyond a sequence's length change nothing before them.
+    """
+
+    def __init__(
+        self, embed: nn.Module, stages: list[nn.Module], norm: nn.Module, head: nn.Module
+    ) -> None:
+        super().__init__()
+        self.embed, self.norm, self.head = embed, norm, head
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The prediction, (batch, outputs) or (batch, time, outputs), and what depth costs.
+
+        x is (batch, time, channels) of floats or (batch, time) of tokens, lengths (batch,) or None
+        for full length. The second is a scalar to be added to the loss: the mean over all real
+        positions, zero where nothing halts.
+        """
+        h, spent = self._stages(x)
+        penalty = h.new_zeros(())
+        for stage in spent:
+            penalty = penalty + _mean_over_steps(stage.cost, lengths)
+        return self.head(self.norm(h), lengths), penalty
+
+    def initial_state(self, batch: int) -> tuple[Any, ...]:
+        """The state before the first step of ``batch`` streams: nested tuples of tensors."""
+        return (
+            self.embed.initial_state(batch),
+            tuple(stage.initial_state(batch) for stage in self.stages),
+            self.head.initial_state(batch),
+        )
+
+    def step(self, x_t: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+        """One time step, (batch, channels) or (batch,), to the prediction so far.
+
+        It equals ``forward`` on the steps seen, (batch, outputs), or the last of its time steps.
+        """
+        at_embed, at_stages, at_head = state
+        h, at_embed = self.embed.step(x_t, at_embed)
+        after = []
+        for stage, before in zip(self.stages, at_stages, strict=True):
+            h, now = stage.step(h, before)
+            after.append(now)
+        prediction, at_head = self.head.step(self.norm(h), at_head)
+        return prediction, (at_embed, tuple(after), at_head)
+
+    def loops_used(self, x: Tensor, lengths: Tensor | None = None) -> tuple[float, ...]:
+        """How often each stage was applied to these inputs, as a mean over real positions."""
+        _, spent = self._stages(x)
+        return tuple(float(_mean_over_steps(stage.loops, lengths)) for stage in spent)
+
+    def no_decay(self) -> frozenset[str]:
+        """Names of the parameters without weight decay: vectors, and what its module exempts."""
+        exempt = {
+            f"{place}.{name}"
+            for place, module in self.named_modules()
+            if module is not self
+            for name in getattr(module, "no_decay", ())
+        }
+        return frozenset(
+            name
+            for name, parameter in self.named_parameters()
+            if parameter.ndim < 2 or name in exempt
+        )
+
+    def _stages(self, x: Tensor) -> tuple[Tensor, list[Spent]]:
+        h, spent = self.embed(x), []
+        for stage in self.stages:
+            h, used = stage(h)
+            spent.append(used)
+        return h, spent
+
+
+def build(
+    architecture: plain.Architecture, catalog: Catalog, signature: Signature, seed: int
+) -> Model:
+    """The network with its initial weights; the global random state stays as it is.
+
+    It is built from the canonical form, so that equal digests and seeds give equal weights to the
+    last bit. Raises ArchitectureError with the place that cannot be built.
+    """
+    if architecture.width < 1:
+        raise ArchitectureError(
+            f"{architecture.digest} cannot be built: width must be at least 1,"
+            f" got {architecture.width}"
+        )
+    with torch.random.fork_rng(devices=()):
+        # torch.manual_seed would also reseed every accelerator
+        torch.default_generator.manual_seed(seed)
+        return _Builder(architecture, catalog).model(signature)
+
+
+class _Builder:
+    """Constructs layer by layer and knows how to name the one that fails."""
+
+    def __init__(self, architecture: plain.Architecture, catalog: Catalog) -> None:
+        self.digest = architecture.digest
+        self.architecture = architecture.canonical()
+        self.width = architecture.width
+        self.catalog = catalog
+
+    def model(self, signature: Signature) -> Model:
+        given, width = self.architecture, self.width
+        return Model(
+            self.layer("embed", given.embed, "", signature, width),
+            [
+                self.stage(stage, f"stage {position}, ")
+                for position, stage in enumerate(given.stages, start=1)
+            ],
+            self.layer("norm", given.norm, "final ", width),
+            self.layer("head", given.head, "", signature, width),
+        )
+
+    def stage(self, stage: plain.Stage, place: str) -> nn.Module:
+        body = Stack(
+            [
+                self.block(block, f"{place}block {position}, ")
+                for position, block in enumerate(stage.blocks, start=1)
+            ]
+        )
+        tie = self.layer("tie", stage.tie, place, body, self.width, stage.loops)
+        return self.layer("halting", stage.halting, place, tie, self.width, stage.loops)
+
+    def block(self, block: plain.Block, place: str) -> Block:
+        def residual(kind: str, layer: plain.Layer) -> Residual:
+            return Residual(
+                self.layer("norm", block.norm, place, self.width),
+                self.layer(kind, layer, place, self.width),
+                self.layer("gate", block.gate, place, self.width),
+            )
+
+        cell = residual("cell", block.cell)
+        return Block(
+            cell, None if block.channel == plain.NONE else residual("channel", block.channel)
+        )
+
+    def layer(self, kind: str, layer: plain.Layer, place: str, *given: Any) -> nn.Module:
+        """The declared implementation of a layer, called with ``given`` and the layer's options."""
+        try:
+            declared = self.catalog.find(kind, layer.name)
+            options = dict(declared.complete(layer).options)
+            construct: Callable[..., nn.Module] = declared.implementation()
+            return construct(*given, **options)
+        except (SpaceError, ImportError, AttributeError, TypeError, ValueError) as error:
+            raise ArchitectureError(
+                f"{place}{kind} '{layer.name}' of {self.digest} cannot be built: {error}"
+            ) from error
+
+
+def _mean_over_steps(values: Tensor, lengths: Tensor | None) -> Tensor:
+    if lengths is None:
+        return values.mean()
+    real = real_steps(lengths, values.shape[1])
+    return (values * real).sum() / real.sum()

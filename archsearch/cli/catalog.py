@@ -1,0 +1,128 @@
+"""``archsearch cells`` and ``archsearch tasks``: what is in the box, and every option of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.table import Table
+
+from archsearch.cli.options import console, json_option, print_json
+from archsearch.plugins import load_catalog
+from archsearch.spec.catalog import Catalog, CellType, LayerType, Option
+
+PLACES = ("cell", "gate", "channel", "norm", "embed", "head", "halting", "sparsity", "training")
+
+CELLS_EXAMPLE = """\b
+Example:
+  archsearch cells            # all cells, built-in and from plugins
+  archsearch cells deltanet   # one cell with its options
+  archsearch cells --kind gate
+"""
+TASKS_EXAMPLE = """\b
+Example:
+  archsearch tasks
+  archsearch tasks classification
+"""
+
+
+@click.command(epilog=CELLS_EXAMPLE)
+@click.argument("name", required=False)
+@click.option(
+    "--kind", default="cell", type=click.Choice(PLACES), show_default=True, help="What to list."
+)
+@json_option
+def cells(name: str | None, kind: str, as_json: bool) -> None:
+    """List cells (or gates, channel mixers, ...), or show one with every option it declares."""
+    _listing(load_catalog(), kind, name, as_json)
+
+
+@click.command(epilog=TASKS_EXAMPLE)
+@click.argument("name", required=False)
+@json_option
+def tasks(name: str | None, as_json: bool) -> None:
+    """List tasks, or show one with every option it declares."""
+    _listing(load_catalog(), "task", name, as_json)
+
+
+def _listing(catalog: Catalog, kind: str, name: str | None, as_json: bool) -> None:
+    chosen = [catalog.find(kind, name)] if name else list(catalog.declarations(kind))
+    if as_json:
+        print_json([_plain(entry) for entry in chosen])
+    elif name:
+        _show_one(chosen[0])
+    else:
+        console().print(_table(kind, chosen))
+
+
+def _table(kind: str, entries: list[LayerType]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("name", style="bold", no_wrap=True)
+    if kind == "cell":
+        table.add_column("cost", no_wrap=True)
+        table.add_column("step")
+    table.add_column("what")
+    table.add_column("options")
+    table.add_column("from", no_wrap=True)
+    for entry in entries:
+        facts = []
+        if kind == "cell":
+            cell = isinstance(entry, CellType)
+            facts = [entry.cost if cell else "", "yes" if cell and entry.has_step else "no"]
+        options = ", ".join(entry.options)
+        table.add_row(entry.name, *facts, entry.doc, options, entry.distribution)
+    return table
+
+
+def _show_one(entry: LayerType) -> None:
+    out = console()
+    out.print(f"[bold]{entry.name}[/bold] ({entry.kind}, from {entry.distribution})")
+    out.print(entry.doc)
+    if entry.source:
+        out.print(f"Source: {entry.source}", markup=False)
+    if not entry.options:
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("option", "default", "legal", "searched", "what"):
+        table.add_column(column)
+    for key, option in entry.options.items():
+        default = "" if option.default is None else str(option.default)
+        table.add_row(key, default, option.expected, _searched(option), _what(option))
+    out.print(table)
+
+
+def _searched(option: Option) -> str:
+    if option.search is None:
+        return "no"
+    if isinstance(option.search, tuple):
+        return ", ".join(str(value) for value in option.search)
+    scale = ", log" if option.search.log else ""
+    return f"{option.search.low:g} to {option.search.high:g}{scale}"
+
+
+def _what(option: Option) -> str:
+    conditions = [f"{name} is {' or '.join(map(str, values))}" for name, values in option.when]
+    when = f" (only when {' and '.join(conditions)})" if conditions else ""
+    return option.doc + when
+
+
+def _plain(entry: LayerType) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "name": entry.name,
+        "kind": entry.kind,
+        "doc": entry.doc,
+        "source": entry.source,
+        "distribution": entry.distribution,
+        "options": {
+            key: {
+                "default": option.default,
+                "legal": option.expected,
+                "searched": _searched(option),
+                "doc": _what(option),
+            }
+            for key, option in entry.options.items()
+        },
+    }
+    if isinstance(entry, CellType):
+        plain |= {"causal": entry.causal, "step": entry.has_step, "cost": entry.cost}
+    return plain

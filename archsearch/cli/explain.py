@@ -1,0 +1,180 @@
+"""``archsearch explain``: what a space holds and what searching it would cost, before it runs."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+import time
+from dataclasses import replace
+from typing import Any
+
+import click
+from rich.panel import Panel
+from rich.table import Table
+
+from archsearch.cli.drawing import draw
+from archsearch.cli.options import (
+    console,
+    json_option,
+    parse_assignments,
+    print_json,
+    set_option,
+    space_argument,
+)
+from archsearch.cli.plans import plans_of
+from archsearch.cli.space import spell_count
+from archsearch.errors import InputError
+from archsearch.plugins import load_catalog
+from archsearch.spec.architecture import Architecture, Layer
+from archsearch.spec.domains import Choice, Domain
+from archsearch.spec.spacefile import read_space
+from archsearch.study.plan import Plan
+from archsearch.tasks.open import open_task
+
+EXAMPLE = """\b
+Example:
+  archsearch explain search_spaces/quickstart.yaml
+"""
+TIMED_STEPS = 12
+
+
+@click.command(epilog=EXAMPLE)
+@space_argument
+@set_option
+@click.option("--samples", default=20, show_default=True, type=click.IntRange(3, 1000),
+              help="Architectures drawn for the parameter range.")  # fmt: skip
+@json_option
+def explain(space: str, assignments: tuple[str, ...], samples: int, as_json: bool) -> None:
+    """Say how large the space is, what depends on what, how big its models are and how long it takes.
+
+    Builds a sample of the space and trains a few of them for a few steps on the real data.
+    """
+    catalog = load_catalog()
+    file = read_space(space, catalog, parse_assignments(assignments))
+    plan = plans_of(file, catalog)[0]
+    rng = random.Random(0)
+    drawn = [file.space.architecture(file.space.sample(rng)) for _ in range(samples)]
+    sizes, unbuildable = _sizes(plan, drawn)
+    pace = _seconds_per_trial(plan, [architecture for architecture, _ in sizes][:3])
+    facts = _facts(plan, sizes, unbuildable, pace)
+    if as_json:
+        print_json(facts | {"decisions": _decisions(plan), "samples": [draw(a) for a in drawn[:3]]})
+        return
+    out = console()
+    out.print(f"[bold]{plan.name}[/bold] on {plan.task.label}: {facts['size']} points")
+    table = Table(box=None, pad_edge=False)
+    for column in ("decision", "values", "asked"):
+        table.add_column(column)
+    for line in _decisions(plan):
+        table.add_row(line["decision"], line["values"], line["when"])
+    out.print(table)
+    for fault, count in facts["unbuildable"].items():
+        out.print(f"{count} of {samples} samples cannot be built: {fault}", markup=False)
+    if sizes:
+        low, middle, high = facts["params"]
+        out.print(
+            f"parameters: {low:,.0f} to {high:,.0f}, half of the samples below {middle:,.0f}"
+        )
+    if pace is not None:
+        out.print(f"about {pace:.1f} s a trial; {facts['cost']}")
+    for architecture in drawn[:3]:
+        out.print(Panel(draw(architecture), title=architecture.digest, expand=False))
+
+
+def _decisions(plan: Plan) -> list[dict[str, str]]:
+    conditions = plan.space.conditions()
+    return [
+        {"decision": path, "values": _spell(domain), "when": conditions.get(path, "always")}
+        for path, domain in plan.space.domains().items()
+    ]
+
+
+def _spell(domain: Domain) -> str:
+    if isinstance(domain, Choice):
+        return ", ".join(domain.labels)
+    step = f" by {domain.step:g}" if domain.step not in (None, 1) else ""
+    return f"{domain.low:g} to {domain.high:g}{step}{', log' if domain.log else ''}"
+
+
+def _sizes(
+    plan: Plan, drawn: list[Architecture]
+) -> tuple[list[tuple[Architecture, float]], dict[str, int]]:
+    from archsearch.build import build
+
+    signature = open_task(plan.task).signature
+    sizes: list[tuple[Architecture, float]] = []
+    faults: dict[str, int] = {}
+    for architecture in drawn:
+        try:
+            model = build(architecture, plan.catalog, signature, seed=0)
+        except InputError as error:
+            fault = str(error).partition(": ")[2] or str(error)
+            faults[fault] = faults.get(fault, 0) + 1
+        else:
+            sizes.append((architecture, float(sum(p.numel() for p in model.parameters()))))
+    return sizes, faults
+
+
+def _seconds_per_trial(plan: Plan, drawn: list[Architecture]) -> float | None:
+    """Training time of whole trials, from the first steps of a few of them on one core."""
+    import torch
+
+    from archsearch.build import build
+    from archsearch.train.fit import fit
+
+    torch.set_num_threads(1)
+    task = open_task(plan.task)
+    seconds = []
+    for architecture in drawn:
+        model = build(architecture, plan.catalog, task.signature, seed=0)
+        steps = int(dict(architecture.training.options)["steps"])  # type: ignore[call-overload]
+        few = min(TIMED_STEPS, steps)
+        training = _with(architecture.training, steps=few, evaluations=1)
+        began = time.perf_counter()
+        fit(
+            model,
+            task,
+            training,
+            architecture.sparsity,
+            seed=0,
+            report=lambda step, metrics: True,  # noqa: ARG005
+            split=None,
+        )
+        seconds.append((time.perf_counter() - began) / few * steps)
+    return statistics.median(seconds) if seconds else None
+
+
+def _with(training: Layer, **options: int) -> Layer:
+    return replace(training, options=tuple({**dict(training.options), **options}.items()))
+
+
+def _facts(
+    plan: Plan,
+    sizes: list[tuple[Architecture, float]],
+    unbuildable: dict[str, int],
+    pace: float | None,
+) -> dict[str, Any]:
+    size = plan.space.size
+    counts = sorted(count for _, count in sizes)
+    trials, workers = plan.search.budget.trials, plan.execution.workers
+    facts: dict[str, Any] = {
+        "study": plan.name,
+        "data": plan.facts["data"],
+        "size": "infinitely many" if math.isinf(size) else spell_count(int(size)),
+        "unbuildable": unbuildable,
+        "params": [counts[0], statistics.median(counts), counts[-1]] if counts else None,
+        "seconds_per_trial": pace,
+    }
+    if pace is not None and trials is not None:
+        confirm = plan.confirm
+        extra = 0
+        if confirm is not None:
+            judged = confirm.finalists + len(confirm.baselines)
+            extra = judged * confirm.seeds + 3 * len(confirm.baselines)
+        total = pace * (trials + extra)
+        facts["cost"] = (
+            f"{trials} trials and {extra} trainings to confirm: {total / 60:.1f} core-minutes"
+            + (f", {total / 60 / workers:.1f} minutes on {workers} workers" if workers else "")
+        )
+    return facts

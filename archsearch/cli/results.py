@@ -1,0 +1,130 @@
+"""A stored study read back as its result: trials, evidence and verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archsearch.cli.drawing import draw
+from archsearch.errors import InputError
+from archsearch.select.across import TaskResult
+from archsearch.select.evidence import Evidence, judge, runs_by_role
+from archsearch.select.ranking import rank
+from archsearch.select.verdict import verdict
+from archsearch.spec.catalog import suggestion
+from archsearch.spec.settings import Constraint, Objective
+from archsearch.spec.trial import Trial
+from archsearch.store.store import Store
+
+RUNS = Path("archsearch-runs")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is known of one study; ``evidence`` is None until something was confirmed."""
+
+    name: str
+    ended: str
+    settings: dict[str, Any]
+    searched: list[Trial]
+    confirmed: list[Trial]
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...]
+    evidence: Evidence | None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = self.settings["facts"]
+        return facts
+
+    @property
+    def ranked(self) -> list[Trial]:
+        return rank(self.searched, self.objectives, self.constraints)
+
+    def role(self, name: str) -> list[Trial]:
+        """The confirmation runs of one competitor."""
+        return [trial for trial in self.confirmed if trial.role == name]
+
+    @property
+    def across(self) -> TaskResult:
+        return TaskResult(
+            self.settings["label"], self.searched, self.objectives, self.constraints, self.evidence
+        )
+
+    def to_plain(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        best = self.ranked[:1]
+        return {
+            "study": self.name,
+            "ended": self.ended,
+            "trials": len(self.searched),
+            "objectives": {o.metric: o.direction for o in self.objectives},
+            "best": [
+                {"trial": t.index, "digest": t.digest, "metrics": dict(t.outcome.metrics)}
+                for t in best
+            ],
+            "chance": self.facts.get("chance"),
+            "trivial": self.facts.get("trivial"),
+            "evidence": self.evidence.to_plain() if self.evidence else None,
+            "verdict": verdict(self.evidence) if self.evidence else None,
+            "drawing": draw(best[0].architecture) if best else None,
+        }
+
+
+def read_result(store: Store, name: str, ended: str = "") -> Result:
+    """The result of a stored study; InputError with what exists when there is none."""
+    record = store.find_study(name)
+    if record is None:
+        names = [study.name for study in store.studies()]
+        stored = f"stored are: {', '.join(names)}" if names else "none is stored here yet"
+        raise InputError(f"no study '{name}'{suggestion(name, names)}; {stored}")
+    settings = record.settings
+    objectives = tuple(Objective(*pair) for pair in settings["objectives"])
+    constraints = tuple(Constraint(*triple) for triple in settings["constraints"])
+    searched = store.history(record.id, "search")
+    confirmed = store.history(record.id, "confirm")
+    return Result(
+        name=name,
+        ended=ended or record.ended or "",
+        settings=settings,
+        searched=searched,
+        confirmed=confirmed,
+        objectives=objectives,
+        constraints=constraints,
+        evidence=_evidence(settings, objectives[0], confirmed) if confirmed else None,
+    )
+
+
+def run_folder(storage: str, name: str) -> Path:
+    """Where the weights of a study's finalists lie: beside a SQLite file, else here."""
+    scheme, _, path = storage.partition(":///")
+    beside = Path(path).parent if scheme.startswith("sqlite") and path else Path()
+    return (beside / RUNS / name).resolve()
+
+
+def _evidence(settings: dict[str, Any], judged: Objective, confirmed: list[Trial]) -> Evidence:
+    facts = settings["facts"]
+    roles = list(dict.fromkeys(trial.role for trial in confirmed))
+    baselines = [role for role in roles if role in settings["confirm"]["baselines"]]
+    trivial = {
+        name: scores[judged.metric]
+        for name, scores in facts["trivial"].items()
+        if judged.metric in scores
+    }
+    params = {trial.role: trial.outcome.metric("params") for trial in confirmed}
+    return judge(
+        runs_by_role(confirmed, judged.metric),
+        judged,
+        finalists=[role for role in roles if role not in baselines],
+        baselines=baselines,
+        chance=facts["chance"].get(judged.metric),
+        trivial=trivial,
+        params={role: value for role, value in params.items() if value is not None},
+        titles={
+            trial.role: f"{trial.architecture.title} ({trial.role})"
+            if trial.role.startswith("trial ")
+            else trial.role
+            for trial in confirmed
+        },
+    )

@@ -1,0 +1,83 @@
+"""``archsearch show``: the answer of a study, or everything about one of its trials."""
+
+from __future__ import annotations
+
+import click
+from rich.panel import Panel
+from rich.table import Table
+
+from archsearch.cli.drawing import draw
+from archsearch.cli.options import console, json_option, print_json, storage_option
+from archsearch.cli.results import Result, read_result
+from archsearch.cli.tables import print_result, spark, spell_number
+from archsearch.errors import InputError
+from archsearch.spec.architecture import to_plain
+from archsearch.spec.trial import Trial
+from archsearch.store.store import open_store
+
+EXAMPLE = """\b
+Examples:
+  archsearch show quickstart
+  archsearch show quickstart 17
+"""
+
+
+@click.command(epilog=EXAMPLE)
+@click.argument("study")
+@click.argument("trial", required=False, type=int)
+@storage_option
+@json_option
+def show(study: str, trial: int | None, storage: str, as_json: bool) -> None:
+    """Show the answer of STUDY, or its TRIAL: architecture, metrics, learning curve, what failed."""
+    with open_store(storage, create=False) as store:
+        result = read_result(store, study)
+    if trial is not None:
+        _show_trial(result, trial, as_json)
+    elif as_json:
+        print_json(result.to_plain())
+    else:
+        print_result(console(), result)
+
+
+def _show_trial(result: Result, index: int, as_json: bool) -> None:
+    found = next((trial for trial in result.searched if trial.index == index), None)
+    if found is None:
+        raise InputError(
+            f"study '{result.name}' has no trial {index}; it has 0 to {len(result.searched) - 1}"
+        )
+    if as_json:
+        print_json(_plain(found))
+        return
+    out = console()
+    outcome = found.outcome
+    out.print(f"[bold]{result.name}, trial {index}[/bold]: {found.state}")
+    if outcome.message:
+        out.print(outcome.message, markup=False)
+    out.print(Panel(draw(found.architecture), title=found.digest, expand=False, highlight=False))
+    table = Table(box=None, pad_edge=False)
+    for name, value in (*outcome.metrics, *outcome.timings):
+        table.add_row(name, spell_number(value))
+    out.print(table)
+    for metric in dict.fromkeys(name for _, metrics in outcome.curve for name, _ in metrics):
+        values = [dict(metrics)[metric] for _, metrics in outcome.curve if metric in dict(metrics)]
+        steps = [step for step, _ in outcome.curve]
+        out.print(
+            f"{metric}: {spark(values)} {spell_number(values[0])} at step {steps[0]}, "
+            f"{spell_number(values[-1])} at step {steps[-1]}"
+        )
+    out.print(f"seed {found.seed}")
+
+
+def _plain(trial: Trial) -> dict[str, object]:
+    return {
+        "index": trial.index,
+        "digest": trial.digest,
+        "seed": trial.seed,
+        "state": str(trial.state),
+        "message": trial.outcome.message,
+        "metrics": dict(trial.outcome.metrics),
+        "timings": dict(trial.outcome.timings),
+        "curve": [{"step": step, **dict(metrics)} for step, metrics in trial.outcome.curve],
+        "point": dict(trial.point),
+        "architecture": to_plain(trial.architecture),
+    }

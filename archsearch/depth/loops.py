@@ -1,0 +1,49 @@
+"""A stage applied a fixed number of times.
+
+What applies a stage is ``Halting(tie, width, loops, **options)``: ``forward(x) -> (y, Spent)`` for
+x (batch, time, width), ``initial_state(batch)`` and ``step(x_t, state) -> (y_t, state)``. The state
+holds one state of the body per loop, because each loop sees another sequence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a stage used at each position, both (batch, time).
+
+    ``loops`` is how often the stage was applied; ``cost`` is what the training loss pays for it.
+    """
+
+    loops: Tensor
+    cost: Tensor
+
+
+class FixedDepth(nn.Module):
+    """Every position passes through the stage ``loops`` times, free of charge."""
+
+    # halting is always given the width
+    def __init__(self, tie: nn.Module, width: int, loops: int) -> None:  # noqa: ARG002
+        super().__init__()
+        self.tie, self.loops = tie, loops
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Spent]:
+        for loop in range(self.loops):
+            x = self.tie(x, loop)
+        free = x.new_zeros(x.shape[:-1])
+        return x, Spent(loops=free + self.loops, cost=free)
+
+    def initial_state(self, batch: int) -> tuple[Any, ...]:
+        return tuple(self.tie.initial_state(batch) for _ in range(self.loops))
+
+    def step(self, x_t: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+        after = []
+        for loop, before in enumerate(state):
+            x_t, now = self.tie.step(x_t, before, loop)
+            after.append(now)
+        return x_t, tuple(after)

@@ -1,0 +1,62 @@
+"""A worker process: takes one job after the other from its channel until that closes."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+from archsearch.execute.channel import Channel
+from archsearch.execute.failure import failed
+from archsearch.execute.job import Job
+from archsearch.execute.plain import job_from_plain, outcome_to_plain
+from archsearch.execute.process import data_size, die_with_parent, limit_data
+from archsearch.spec.trial import Outcome
+
+
+def become_worker(
+    run: Callable[[Job], Outcome], channel: Channel, log: int, parent: int
+) -> NoReturn:
+    """Turn the process just forked from ``parent`` into a worker; never returns.
+
+    It leads a process group of its own, writes what it prints to the file descriptor ``log``, and
+    says on dying of a signal where it was.
+    """
+    os.setsid()
+    die_with_parent(parent)
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    sys.stdout.reconfigure(line_buffering=True)
+    faulthandler.enable(2)
+    try:
+        serve(run, channel)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def serve(run: Callable[[Job], Outcome], channel: Channel) -> None:
+    """Answer every job with its outcome; ``memory`` is on top of what an idle worker has."""
+    idle = data_size()
+    while not channel.closed:
+        for message in channel.receive(timeout=None):
+            job = job_from_plain(message["job"])
+            if job.memory is not None:
+                limit_data(idle + job.memory)
+            try:
+                outcome = run(job)
+            except (Exception, SystemExit) as error:
+                outcome = failed(error)
+            limit_data(None)
+            channel.send({"id": message["id"], "outcome": outcome_to_plain(outcome)})
+            channel.drain()

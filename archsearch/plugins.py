@@ -1,0 +1,138 @@
+"""Which layers are installed: our declared pages, and visitors found by package metadata alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from typing import Any
+
+from archsearch.blocks.declared import BLOCKS
+from archsearch.cells.declared import CELLS
+from archsearch.depth.declared import DEPTH
+from archsearch.errors import SpaceError
+from archsearch.search.declared import SEARCH
+from archsearch.sparsity.declared import SPARSITY
+from archsearch.spec.catalog import Catalog, CellType, LayerType
+from archsearch.tasks.declared import TASKS
+from archsearch.train.declared import TRAINING
+
+OURS = "archsearch"
+GROUPS: Mapping[str, str] = {"archsearch.cells": "cell"}
+RESERVED = ("name", "options", "choice", "int", "float", "label")
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+
+def built_in() -> tuple[LayerType, ...]:
+    """Everything that archsearch itself declares."""
+    return (*CELLS, *BLOCKS, *DEPTH, *SPARSITY, *TRAINING, *TASKS, *SEARCH)
+
+
+def load_catalog() -> Catalog:
+    """The built-in layers and every installed visitor's name; imports no visitor."""
+    installed = [(kind, entry) for group, kind in GROUPS.items() for entry in _entries(group)]
+    return join(built_in(), installed)
+
+
+def join(own: Sequence[LayerType], installed: Iterable[tuple[str, EntryPoint]]) -> Catalog:
+    """A catalog of our own layers and of visitors' (kind, entry point).
+
+    ``distribution.name`` always names one layer. The bare name does where only one distribution
+    provides it; where several do, a space file that writes it is refused.
+    """
+    owners: dict[tuple[str, str], list[str]] = {(e.kind, e.name): [OURS] for e in own}
+    aliases = {(entry.kind, f"{OURS}.{entry.name}"): entry.name for entry in own}
+    visitors: dict[tuple[str, str], Callable[[], LayerType]] = {}
+    refusals: dict[tuple[str, str], str] = {}
+    visiting = sorted(installed, key=lambda pair: (pair[0], pair[1].name, _distribution(pair[1])))
+    for kind, entry in visiting:
+        owners.setdefault((kind, entry.name), []).append(_distribution(entry))
+    for kind, entry in visiting:
+        source = _distribution(entry)
+        if not _NAME.fullmatch(entry.name):
+            refusals[kind, entry.name] = (
+                f"{kind} {entry.name!r} from {source} is not a name; "
+                "a name is a letter followed by letters, digits, '_' and '-'"
+            )
+            continue
+        qualified = f"{source}.{entry.name}"
+        if len(owners[kind, entry.name]) == 1:
+            visitors[kind, entry.name] = _loader(kind, entry, entry.name)
+            aliases[kind, qualified] = entry.name
+        else:
+            visitors[kind, qualified] = _loader(kind, entry, qualified)
+            refusals[kind, entry.name] = _clash(kind, entry.name, owners[kind, entry.name])
+    return Catalog(own, visitors, aliases=aliases, refusals=refusals)
+
+
+def versions(declared: Iterable[LayerType]) -> dict[str, str]:
+    """The installed version of every distribution, ours aside, that provides one of the layers."""
+    sources = sorted({entry.distribution for entry in declared} - {OURS})
+    try:
+        return {source: version(source) for source in sources}
+    except PackageNotFoundError as error:
+        missing = error.args[0]
+        raise SpaceError(f"{missing} is not installed; try 'pip install {missing}'") from None
+
+
+def implementation(declared: LayerType) -> Callable[..., Any]:
+    """The class behind a declaration; only workers call it, because it imports torch."""
+    if not isinstance(declared.target, str):
+        return declared.target
+    what = f"{declared.kind} '{declared.name}' from {declared.distribution}"
+    module, _, attribute = declared.target.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (Exception, SystemExit) as error:
+        raise SpaceError(f"{what} cannot be imported: {_reason(error)}") from error
+    if not callable(found):
+        raise SpaceError(f"{what}: {declared.target} is a {type(found).__name__}, not a class")
+    return found  # type: ignore[no-any-return]
+
+
+def _entries(group: str) -> Iterable[EntryPoint]:
+    return entry_points(group=group)
+
+
+def _distribution(entry: EntryPoint) -> str:
+    """The distribution's name as package indexes normalise it."""
+    name = entry.dist.name if entry.dist is not None else "unknown"
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _clash(kind: str, name: str, owners: Sequence[str]) -> str:
+    remedy = " or ".join(f"'{owner}.{name}'" for owner in owners)
+    return f"{kind} '{name}' is provided by {' and by '.join(owners)}; write {remedy}"
+
+
+def _loader(kind: str, entry: EntryPoint, name: str) -> Callable[[], LayerType]:
+    source = _distribution(entry)
+    what = f"{kind} '{entry.name}' from {source}"
+
+    def load() -> LayerType:
+        try:
+            declared = entry.load()
+        except (Exception, SystemExit) as error:
+            raise SpaceError(f"{what} cannot be loaded: {_reason(error)}") from error
+        expected = CellType if kind == "cell" else LayerType
+        if not isinstance(declared, expected):
+            raise SpaceError(
+                f"{what}: {entry.value} is a {type(declared).__name__}, not a {expected.__name__}"
+            )
+        if (declared.kind, declared.name) != (kind, entry.name):
+            raise SpaceError(f"{what} is declared as {declared.kind} '{declared.name}'")
+        for key in declared.options:
+            if key in RESERVED:
+                raise SpaceError(f"{what}: an option may not be called '{key}'")
+        return replace(declared, name=name, distribution=source)
+
+    return load
+
+
+def _reason(error: BaseException) -> str:
+    """The kind of error and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

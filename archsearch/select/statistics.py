@@ -1,0 +1,101 @@
+"""The numbers behind a claim: intervals, paired tests, corrections, effect sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+CONFIDENCE = 0.95
+MOST_EXACT = 20
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What paired differences say of their mean.
+
+    ``interval`` (95 %) and ``effect`` are None where they are undefined: an interval needs two
+    pairs, an effect needs differences that differ. ``p_t`` is the two-sided paired t-test,
+    ``p_flip`` the exact two-sided sign-flip test; ``p_value`` is the one to use: the t-test, or
+    the sign-flip test where the differences do not vary and the t-test would claim certainty.
+    """
+
+    count: int
+    mean: float
+    interval: tuple[float, float] | None
+    p_t: float | None
+    p_flip: float | None
+    p_value: float | None
+    effect: float | None
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """The 95 % t interval of the mean; None for fewer than two values."""
+    if len(values) < 2:
+        return None
+    array = np.asarray(values, dtype=np.float64)
+    center = float(array.mean())
+    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(array) - 1)) * _deviation(array)
+    half /= math.sqrt(len(array))
+    return center - half, center + half
+
+
+def paired(differences: Sequence[float], scale: float = 0.0) -> Paired:
+    """Test whether the mean of paired differences is zero; needs at least one pair.
+
+    ``scale`` is the size of the numbers subtracted: a spread within their rounding is none.
+    """
+    array = np.asarray(differences, dtype=np.float64)
+    count, mean = len(array), float(array.mean())
+    if count < 2:
+        return Paired(count, mean, None, None, None, None, None)
+    deviation = _deviation(array, scale)
+    flip = sign_flip(differences)
+    if deviation == 0.0:
+        effect = 0.0 if _rounding(array, scale) >= abs(mean) else None
+        p_value = 1.0 if effect == 0.0 else flip
+        return Paired(count, mean, (mean, mean), None, flip, p_value, effect)
+    error = deviation / math.sqrt(count)
+    p_t = float(2 * stats.t.sf(abs(mean) / error, count - 1))
+    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1)) * error
+    return Paired(count, mean, (mean - half, mean + half), p_t, flip, p_t, mean / deviation)
+
+
+def sign_flip(differences: Sequence[float]) -> float | None:
+    """The exact two-sided p-value under random signs of the differences; None above 20 pairs.
+
+    It assumes nothing but that each difference is as likely to have either sign; with n pairs it
+    cannot be less than 2^(1-n) (Fisher 1935).
+    """
+    if len(differences) > MOST_EXACT:
+        return None
+    sums: NDArray[np.float64] = np.zeros(1)
+    for difference in differences:
+        sums = np.concatenate([sums + difference, sums - difference])
+    observed = abs(math.fsum(differences))
+    slack = 1e-12 * float(np.abs(sums).max())
+    return float(np.mean(np.abs(sums) >= observed - slack))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values corrected for being several, by Holm's step-down method (1979)."""
+    corrected = [0.0] * len(p_values)
+    largest = 0.0
+    order = sorted(range(len(p_values)), key=lambda position: p_values[position])
+    for done, position in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - done) * p_values[position]))
+        corrected[position] = largest
+    return corrected
+
+
+def _deviation(array: NDArray[np.float64], scale: float = 0.0) -> float:
+    deviation = float(array.std(ddof=1))
+    return 0.0 if deviation <= _rounding(array, scale) else deviation
+
+
+def _rounding(array: NDArray[np.float64], scale: float) -> float:
+    return 1e-12 * max(scale, float(np.abs(array).max()))

@@ -1,0 +1,242 @@
+"""A bundle: a folder with one model and all it takes to use it, written whole and read with care."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from archsearch import plugins
+from archsearch.build import Model, build
+from archsearch.errors import ArchitectureError, InputError, SpaceError, StateError
+from archsearch.serve.manifest import Manifest, Plugin, layers, manifest_from_plain
+from archsearch.serve.untrusted import LARGEST_JSON, parse_json, regular_file
+from archsearch.serve.weights import read_weights, serialize
+from archsearch.spec.architecture import Architecture
+from archsearch.spec.catalog import Catalog
+from archsearch.spec.settings import TaskSpec
+from archsearch.spec.signature import Signature
+
+MANIFEST = "bundle.json"
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model at rest; ``notes`` says in which versions it was written where they differ."""
+
+    path: Path
+    manifest: Manifest
+    state: Mapping[str, Tensor]
+    catalog: Catalog
+    notes: tuple[str, ...] = ()
+
+    @property
+    def architecture(self) -> Architecture:
+        return self.manifest.architecture
+
+    @property
+    def signature(self) -> Signature:
+        return self.manifest.signature
+
+    @property
+    def preparation(self) -> Mapping[str, Any]:
+        return self.manifest.preparation
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return self.manifest.facts
+
+    def model(self) -> Model:
+        """A new copy of the trained model, in evaluation mode and without gradients."""
+        model = build(self.architecture, self.catalog, self.signature, seed=0)
+        model.load_state_dict(self.state, strict=True)
+        return model.eval().requires_grad_(False)
+
+
+def write_bundle(
+    path: Path,
+    weights: Path | Mapping[str, Tensor],
+    architecture: Architecture,
+    signature: Signature,
+    preparation: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    catalog: Catalog,
+    *,
+    task: TaskSpec,
+    force: bool = False,
+) -> Bundle:
+    """Write a bundle into the new folder ``path`` and read it back.
+
+    ``weights`` are a state dict or a safetensors file of one. The folder appears whole or not at
+    all. Raises InputError where something is in its place, unless that is a bundle and ``force``
+    is given.
+    """
+    _check_place(path, force)
+    architecture = catalog.complete_architecture(architecture)
+    if isinstance(weights, Path):
+        weights = read_weights(weights, expected_state(architecture, catalog, signature))
+    data = serialize(weights)
+    manifest = Manifest(
+        architecture=architecture,
+        signature=signature,
+        task=task,
+        preparation=preparation,
+        facts=facts,
+        versions={
+            "archsearch": version("archsearch"),
+            "torch": str(torch.__version__),
+            "python": platform.python_version(),
+        },
+        plugins=_plugins(architecture, catalog),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        fresh.mkdir()
+        _write(fresh / WEIGHTS, data)
+        _write(fresh / MANIFEST, _encode(manifest))
+        _sync_folder(fresh)
+        read_bundle(fresh, catalog)
+        _put_in_place(fresh, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return read_bundle(path, catalog)
+
+
+def read_bundle(path: Path, catalog: Catalog | None = None) -> Bundle:
+    """The bundle in a folder, checked in full; the catalog is that of what is installed.
+
+    Raises InputError where there is no bundle, StateError naming the file and the fault, or the
+    plugin that is missing.
+    """
+    if not (path / MANIFEST).is_symlink() and not (path / MANIFEST).exists():
+        raise InputError(f"{path}: expected a bundle, a folder with {MANIFEST} and {WEIGHTS}")
+    catalog = plugins.load_catalog() if catalog is None else catalog
+    with regular_file(path / MANIFEST) as stream:
+        plain = parse_json(stream.read(LARGEST_JSON + 1), str(path / MANIFEST))
+    manifest = manifest_from_plain(plain, str(path / MANIFEST))
+    notes = [*_provided(path, manifest, catalog), *_own_versions(manifest)]
+    expected = expected_state(manifest.architecture, catalog, manifest.signature, path)
+    state = read_weights(path / WEIGHTS, expected, manifest.sha256)
+    return Bundle(path, manifest, state, catalog, tuple(notes))
+
+
+def expected_state(
+    architecture: Architecture, catalog: Catalog, signature: Signature, place: Path | str = "model"
+) -> dict[str, Tensor]:
+    """Names, shapes and types of the model's state, without allocating it where that is possible."""
+    try:
+        try:
+            with torch.device("meta"):
+                return build(architecture, catalog, signature, seed=0).state_dict()
+        except (RuntimeError, ArchitectureError):
+            # a visitor's layer may compute with its initial values, which the meta device cannot
+            return build(architecture, catalog, signature, seed=0).state_dict()
+    except (RuntimeError, ArchitectureError, SpaceError) as error:
+        raise StateError(f"{place}: {str(error).splitlines()[0]}") from error
+
+
+def _plugins(architecture: Architecture, catalog: Catalog) -> tuple[Plugin, ...]:
+    found = {}
+    for kind, layer in layers(architecture):
+        declared = catalog.find(kind, layer.name)
+        for distribution, number in plugins.versions([declared]).items():
+            found[kind, layer.name] = Plugin(kind, layer.name, distribution, number)
+    return tuple(found.values())
+
+
+def _provided(path: Path, manifest: Manifest, catalog: Catalog) -> list[str]:
+    """Notes on plugins of another version; StateError for one that is missing or another's."""
+    notes = []
+    for plugin in manifest.plugins:
+        needs = f"{path} needs the {plugin.kind} '{plugin.name}' from {plugin.distribution}"
+        if plugin.name not in catalog.names(plugin.kind):
+            raise StateError(f"{needs} {plugin.version}; try 'pip install {plugin.distribution}'")
+        try:
+            declared = catalog.find(plugin.kind, plugin.name)
+            installed = plugins.versions([declared]).get(plugin.distribution)
+        except SpaceError as error:
+            raise StateError(f"{needs} {plugin.version}: {error}") from error
+        if installed is None:
+            raise StateError(
+                f"{needs} {plugin.version}, but {declared.distribution} provides that name here; "
+                f"uninstall it and try 'pip install {plugin.distribution}'"
+            )
+        if installed != plugin.version:
+            notes.append(
+                f"written with {plugin.distribution} {plugin.version}, this is {installed}"
+            )
+    return notes
+
+
+def _own_versions(manifest: Manifest) -> list[str]:
+    here = version("archsearch")
+    before = manifest.versions.get("archsearch", here)
+    return [] if before == here else [f"written with archsearch {before}, this is {here}"]
+
+
+def _encode(manifest: Manifest) -> bytes:
+    try:
+        text = json.dumps(manifest.to_plain(), indent=1, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"facts and preparation of a bundle must be plain data: {error}") from None
+    return text.encode() + b"\n"
+
+
+def _check_place(path: Path, force: bool) -> None:
+    if path.name in ("", ".", "..") or not path.parent.is_dir():
+        raise InputError(f"{path}: expected the name of a new folder inside an existing one")
+    if path.is_symlink():
+        raise InputError(f"{path}: is a symbolic link; name a new folder")
+    if not path.exists():
+        return
+    if not path.is_dir() or not {entry.name for entry in path.iterdir()} == {MANIFEST, WEIGHTS}:
+        raise InputError(f"{path}: exists and is not a bundle; name a new folder")
+    if not force:
+        raise InputError(f"{path}: exists; name a new folder or add --force to replace it")
+
+
+def _put_in_place(fresh: Path, path: Path) -> None:
+    """Rename the folder to its name, the bundle it replaces out of the way first."""
+    aside = fresh.with_name(f"{fresh.name}.old")
+    replaced = path.exists()
+    if replaced:
+        path.rename(aside)
+    try:
+        fresh.rename(path)
+    except OSError:
+        if replaced:
+            aside.rename(path)
+        raise
+    _sync_folder(path.parent)
+    if replaced:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("xb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,197 @@
+"""What a bundle says of its model, as plain data: read with suspicion, never executed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from archsearch.errors import StateError
+from archsearch.serve.untrusted import shown
+from archsearch.spec.architecture import (
+    Architecture,
+    Layer,
+    architecture_from_plain,
+    layer_from_plain,
+    to_plain,
+)
+from archsearch.spec.settings import TaskSpec
+from archsearch.spec.signature import Signature
+
+FORMAT = "archsearch bundle"
+VERSION = 1
+LARGEST_WIDTH = 65_536
+MOST_BLOCKS = 1_000
+MOST_LOOPS = 1_000
+LARGEST_SIGNATURE = 1 << 24
+
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
+_VERSION = re.compile(r"[A-Za-z0-9.!+_-]{1,64}")
+_LAYER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A layer that another distribution provides."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything about a model but its weights.
+
+    ``preparation`` turns files into inputs and predictions into answers, ``facts`` is what was
+    measured, ``versions`` maps archsearch, torch and python to what wrote the bundle.
+    """
+
+    architecture: Architecture
+    signature: Signature
+    task: TaskSpec
+    preparation: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    versions: Mapping[str, str]
+    plugins: tuple[Plugin, ...]
+    sha256: str
+
+    def to_plain(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "digest": self.architecture.digest,
+            "title": self.architecture.title,
+            "architecture": to_plain(self.architecture),
+            "signature": self.signature.to_plain(),
+            "task": self.task.to_plain(),
+            "preparation": dict(self.preparation),
+            "facts": dict(self.facts),
+            "versions": dict(self.versions),
+            "plugins": [vars(plugin) for plugin in self.plugins],
+            "weights": {"sha256": self.sha256},
+        }
+
+
+def manifest_from_plain(plain: Any, place: str) -> Manifest:
+    """The inverse of :meth:`Manifest.to_plain`; StateError names ``place`` and the fault."""
+    if not isinstance(plain, dict) or plain.get("format") != FORMAT:
+        raise StateError(f"{place}: is not an archsearch bundle")
+    version = plain.get("version")
+    if type(version) is not int or version < 1:
+        raise StateError(f"{place}: version: expected a whole number, got {shown(version, 40)}")
+    if version > VERSION:
+        raise StateError(
+            f"{place}: has format version {version}, this archsearch reads up to {VERSION}; "
+            "upgrade archsearch"
+        )
+    architecture = _part(plain, "architecture", place, _architecture)
+    digest = plain.get("digest")
+    if digest != architecture.digest:
+        raise StateError(
+            f"{place}: digest: expected {architecture.digest}, got {shown(digest, 40)}; "
+            "the architecture was changed after the export"
+        )
+    return Manifest(
+        architecture=architecture,
+        signature=_part(plain, "signature", place, _signature),
+        task=_part(plain, "task", place, _task),
+        preparation=_part(plain, "preparation", place, _mapping),
+        facts=_part(plain, "facts", place, _mapping),
+        versions=_part(plain, "versions", place, _versions),
+        plugins=_part(plain, "plugins", place, _plugins),
+        sha256=_part(plain, "weights", place, lambda weights: _text(weights["sha256"], _SHA256)),
+    )
+
+
+def layers(architecture: Architecture) -> Iterator[tuple[str, Layer]]:
+    """Every (kind, layer) that an architecture names."""
+    yield "embed", architecture.embed
+    for stage in architecture.stages:
+        for block in stage.blocks:
+            yield from (("cell", block.cell), ("gate", block.gate))
+            yield from (("channel", block.channel), ("norm", block.norm))
+        yield from (("tie", stage.tie), ("halting", stage.halting))
+    yield from (("norm", architecture.norm), ("head", architecture.head))
+    yield from (("sparsity", architecture.sparsity), ("training", architecture.training))
+
+
+def _part(plain: Mapping[str, Any], key: str, place: str, parse: Callable[[Any], Any]) -> Any:
+    if key not in plain:
+        raise StateError(f"{place}: {key} is missing")
+    try:
+        return parse(plain[key])
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {shown(error)}"
+        raise StateError(f"{place}: {key} is malformed ({reason})") from None
+
+
+def _architecture(plain: Any) -> Architecture:
+    # sizes come first, because a huge repeat would be written out by the digest
+    _whole(plain["width"], LARGEST_WIDTH)
+    blocks = 0
+    for stage in plain["stages"]:
+        _whole(stage["loops"], MOST_LOOPS)
+        blocks += _whole(stage["repeat"], MOST_BLOCKS) * len(stage["blocks"])
+    if blocks > MOST_BLOCKS:
+        raise ValueError(f"expected at most {MOST_BLOCKS} blocks, got {blocks}")
+    architecture = architecture_from_plain(plain)
+    for _, layer in layers(architecture):
+        _text(layer.name, _LAYER)
+    return architecture
+
+
+def _signature(plain: Any) -> Signature:
+    signature = Signature.from_plain(plain)
+    if signature.inputs not in ("values", "tokens") or signature.targets not in ("class", "value"):
+        raise ValueError("expected inputs of values or tokens, and targets of class or value")
+    if type(signature.every_step) is not bool:
+        raise TypeError("expected every_step to be true or false")
+    for size in (signature.channels, signature.outputs, signature.length):
+        _whole(size, LARGEST_SIGNATURE)
+    return signature
+
+
+def _task(plain: Any) -> TaskSpec:
+    if not isinstance(plain["label"], str):
+        raise TypeError("expected a text as label")
+    layer = layer_from_plain(plain["layer"])
+    _text(layer.name, _LAYER)
+    return TaskSpec(plain["label"], layer)
+
+
+def _mapping(plain: Any) -> dict[str, Any]:
+    if not isinstance(plain, dict):
+        raise TypeError("expected a mapping")
+    return plain
+
+
+def _versions(plain: Any) -> dict[str, str]:
+    return {_text(name, _LAYER): _text(version, _VERSION) for name, version in plain.items()}
+
+
+def _plugins(plain: Any) -> tuple[Plugin, ...]:
+    return tuple(
+        Plugin(
+            kind=_text(entry["kind"], _LAYER),
+            name=_text(entry["name"], _LAYER),
+            distribution=_text(entry["distribution"], _DISTRIBUTION),
+            version=_text(entry["version"], _VERSION),
+        )
+        for entry in plain
+    )
+
+
+def _text(value: Any, pattern: re.Pattern[str]) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ValueError(f"'{value}' does not match {pattern.pattern}")
+    return value
+
+
+def _whole(value: Any, largest: int) -> int:
+    if type(value) is not int or not 1 <= value <= largest:
+        raise ValueError(f"expected a whole number from 1 to {largest}, got {value}")
+    return value

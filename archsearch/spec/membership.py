@@ -1,0 +1,79 @@
+"""Whether an architecture lies in a space, by what it computes and not by how it is spelled."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from archsearch.spec.architecture import Architecture, Block, Stage
+from archsearch.spec.openlayer import OpenStage
+from archsearch.spec.tree import Node, Pick, Record, Row
+
+Item: TypeAlias = Block | Stage
+
+
+def holds(root: Record, architecture: Architecture) -> bool:
+    """Whether some point of the space has the canonical form of the completed ``architecture``."""
+    canonical = architecture.canonical()
+    for name, node in root.fields:
+        if name == "stages":
+            items = _items(canonical)
+            if len(items) not in _ends(node, items, 0):
+                return False
+        elif not node.matches(getattr(canonical, name)):
+            return False
+    return True
+
+
+def _items(architecture: Architecture) -> tuple[Item, ...]:
+    """The canonical stages in a row: an unlooped stage as its blocks, a looped one as itself."""
+    items: list[Item] = []
+    for stage in architecture.stages:
+        items.extend(stage.blocks if stage.loops == 1 else (stage,))
+    return tuple(items)
+
+
+def _ends(node: Node, items: tuple[Item, ...], start: int) -> set[int]:
+    """Where the stages that ``node`` can give may end, if the first begins at ``start``."""
+    match node:
+        case Row():
+            ends = {start}
+            for stage in node.items:
+                ends = {end for begin in ends for end in _ends(stage, items, begin)}
+            return ends
+        case Pick():
+            return {end for branch in node.branches for end in _ends(branch, items, start)}
+        case OpenStage():
+            return _stage_ends(node, items, start)
+        case _:
+            return set()
+
+
+def _stage_ends(node: OpenStage, items: tuple[Item, ...], start: int) -> set[int]:
+    if start == len(items):
+        return set()
+    first = items[start]
+    if isinstance(first, Stage):
+        looped = node.loops_match(first) and _copies(node, first.blocks)
+        return {start + 1} if looped else set()
+    if not node.loops.matches(1):
+        return set()
+    blocks: list[Block] = []
+    ends: set[int] = set()
+    for end, item in enumerate(items[start:], start=start + 1):
+        if isinstance(item, Stage):
+            break
+        blocks.append(item)
+        if _copies(node, tuple(blocks)):
+            ends.add(end)
+    return ends
+
+
+def _copies(node: OpenStage, blocks: tuple[Block, ...]) -> bool:
+    """Whether ``blocks`` is some legal number of copies of some legal list of blocks."""
+    for count in range(1, len(blocks) + 1):
+        length, rest = divmod(len(blocks), count)
+        if rest or not node.repeat.matches(count):
+            continue
+        if blocks == blocks[:length] * count and node.blocks.matches(blocks[:length]):
+            return True
+    return False

@@ -1,0 +1,118 @@
+"""The phases of a study: the search proper, and fixed lists of candidates to be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from archsearch.execute.job import Job
+from archsearch.search.open import open_sampler
+from archsearch.search.stopping import limits
+from archsearch.search.unseen import propose_unseen
+from archsearch.spec.settings import derived_seed
+from archsearch.spec.trial import Trial
+from archsearch.study.drive import Driver, Ended, Phase
+from archsearch.study.finals import Candidate
+from archsearch.study.plan import Plan
+
+
+class SearchPhase(Phase):
+    """Trial k is a pure function of the seed, k and the outcomes of trials 0 ... k - lag."""
+
+    name = "search"
+
+    def __init__(self, plan: Plan, driver: Driver) -> None:
+        self.plan, self.driver = plan, driver
+        self.total = plan.search.budget.trials
+        search = plan.search
+        self._sampler = open_sampler(
+            search.sampler, plan.space, search.objectives, search.constraints, search.seed
+        )
+        self._seen: set[str] = set()
+        self._counted = 0
+
+    def next(self, trials: Sequence[Trial]) -> Trial | Ended | None:
+        search, index = self.plan.search, len(trials)
+        if reason := self._spent(index):
+            return Ended(reason)
+        known = self._known(index, trials)
+        if not all(trial.state.final for trial in known[-search.lag :]):
+            return None
+        self._seen.update(trial.digest for trial in trials[self._counted :])
+        self._counted = index
+        found = propose_unseen(
+            self._sampler, self.plan.space, search.seed, index, known, self._seen
+        )
+        if found is None:
+            return Ended(f"the space is exhausted: all {index} architectures were tried")
+        point, architecture = found
+        digest = architecture.digest
+        seed = derived_seed(search.seed, digest)
+        return Trial(index, self.name, point, architecture, digest, seed)
+
+    def job(self, trial: Trial, trials: Sequence[Trial]) -> Job:
+        search, execution = self.plan.search, self.plan.execution
+        return Job(
+            trial=trial.index,
+            title=f"trial {trial.index} · {trial.architecture.title}",
+            task=self.plan.task,
+            data=self.plan.data,
+            architecture=trial.architecture,
+            seed=trial.seed,
+            objectives=search.objectives,
+            limits=limits(search.stopping, self._known(trial.index, trials), search.objectives),
+            timeout=execution.timeout,
+            memory=execution.memory,
+        )
+
+    def _known(self, index: int, trials: Sequence[Trial]) -> Sequence[Trial]:
+        return trials[: max(0, index - self.plan.search.lag + 1)]
+
+    def _spent(self, index: int) -> str | None:
+        budget, driver = self.plan.search.budget, self.driver
+        if budget.trials is not None and index >= budget.trials:
+            return f"all {budget.trials} trials are done"
+        if budget.time is not None and driver.active_seconds >= budget.time:
+            return f"the time budget of {budget.time:g} s is spent"
+        if budget.cpu_seconds is not None and driver.cpu_seconds >= budget.cpu_seconds:
+            return f"the budget of {budget.cpu_seconds:g} cpu-seconds is spent"
+        return None
+
+
+class ListPhase(Phase):
+    """Candidates that are known beforehand, each trained once."""
+
+    def __init__(
+        self, name: str, plan: Plan, candidates: Sequence[Candidate], weights: Path | None = None
+    ) -> None:
+        self.name, self.plan, self.candidates, self.weights = name, plan, candidates, weights
+        self.total = len(candidates)
+
+    def next(self, trials: Sequence[Trial]) -> Trial | Ended | None:
+        index = len(trials)
+        if index >= len(self.candidates):
+            return Ended("all candidates are judged")
+        wanted = self.candidates[index]
+        digest = wanted.architecture.digest
+        return Trial(
+            index, self.name, (), wanted.architecture, digest, wanted.seed, role=wanted.role
+        )
+
+    def job(self, trial: Trial, trials: Sequence[Trial]) -> Job:
+        execution = self.plan.execution
+        keep = None
+        if self.weights is not None:
+            keep = str(self.weights / f"{trial.digest}-{trial.seed}.safetensors")
+        return Job(
+            trial=trial.index,
+            title=f"{trial.role} · {trial.architecture.title}",
+            task=self.plan.task,
+            data=self.plan.data,
+            architecture=trial.architecture,
+            seed=trial.seed,
+            protocol="confirm" if self.name == "confirm" else "search",
+            objectives=self.plan.search.objectives,
+            timeout=execution.timeout,
+            memory=execution.memory,
+            keep=keep,
+        )

@@ -1,0 +1,123 @@
+"""One model learns one task: AdamW, warm-up, cosine decay, clipping, and nothing hidden.
+
+The weights at the last step are the result. Picking the best of several looks at the validation
+split would favour architectures that fluctuate, and the cosine decay makes the last step the one
+that was prepared for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from archsearch.sparsity.schedule import sparsify
+from archsearch.spec.architecture import Layer
+from archsearch.tasks.task import Split, Task
+from archsearch.train.judge import judge
+from archsearch.train.loss import loss
+from archsearch.train.tensors import device_of, tensors
+
+Report = Callable[[int, Mapping[str, float]], bool]
+
+
+class Diverged(Exception):
+    """A loss, gradient or metric is not a finite number; training cannot go on.
+
+    ``step`` counts from 1, ``what`` names the quantity, ``norm`` is the last gradient norm.
+    """
+
+    def __init__(self, step: int, what: str, norm: float) -> None:
+        self.step, self.what, self.norm = step, what, norm
+        super().__init__(f"{what} at step {step} (gradient norm {norm:.3g})")
+
+
+def fit(
+    model: nn.Module,
+    task: Task,
+    training: Layer,
+    sparsity: Layer,
+    *,
+    seed: int,
+    report: Report,
+    split: Split | None = "validation",
+) -> bool:
+    """Train ``model`` in place and say whether it went to the end.
+
+    ``training`` and ``sparsity`` are completed layers. A few times, the metrics on ``split`` and
+    the mean training loss since the last look go to ``report(step, metrics)``; when it answers
+    False, training ends there. With ``split=None`` only the training loss is reported. Raises
+    :class:`Diverged` at the first number that is not finite. Batches depend on ``seed`` alone.
+    """
+    options = dict(training.options)
+    steps, size = int(options["steps"]), int(options["batch"])
+    rng = np.random.Generator(np.random.PCG64(seed))
+    device = device_of(model)
+    signature = task.signature
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(decay_groups(model, options["weight_decay"]), fused=True)
+    sparse = sparsify(model, sparsity, steps)
+    looks = set(look_steps(steps, int(options["evaluations"])))
+    seen: list[float] = []
+    norm = math.nan
+
+    model.train()
+    for step in range(1, steps + 1):
+        batch = task.batch(rng, size, (step - 1) / steps)
+        moved = tensors(batch, device)
+        prediction, penalty = model(moved.inputs, moved.lengths)
+        total = loss(prediction, moved, signature) + penalty
+        seen.append(total.item())
+        if not math.isfinite(seen[-1]):
+            raise Diverged(step, f"the training loss is {seen[-1]}", norm)
+
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(parameters, options["clip"], foreach=True).item()
+        if not math.isfinite(norm):
+            raise Diverged(step, f"the gradient norm is {norm}", norm)
+        rate = options["lr"] * rate_share(step, steps, options["warmup"])
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        sparse.after_step(step, optimizer)
+
+        if step in looks:
+            metrics = {"train_loss": sum(seen) / len(seen)}
+            seen.clear()
+            if split is not None:
+                metrics |= judge(model, task, split)
+            for name, value in metrics.items():
+                if not math.isfinite(value):
+                    raise Diverged(step, f"{name} is {value}", norm)
+            if not report(step, metrics) and step < steps:
+                return False
+    return True
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Every parameter decays but those that ``model.no_decay()`` names: biases, norms, rates."""
+    spared = model.no_decay()
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    return [
+        {"params": [p for name, p in trained if name not in spared], "weight_decay": weight_decay},
+        {"params": [p for name, p in trained if name in spared], "weight_decay": 0.0},
+    ]
+
+
+def rate_share(step: int, steps: int, warmup: float) -> float:
+    """The learning rate of step 1 ... steps as a share of its highest: linear up, cosine down."""
+    warm = round(warmup * steps)
+    if step <= warm:
+        return step / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm + 1)))
+
+
+def look_steps(steps: int, evaluations: int) -> list[int]:
+    """The steps after which the validation split is looked at; the last step is one of them."""
+    looks = {max(1, round(steps * k / evaluations)) for k in range(1, evaluations + 1)}
+    return sorted(looks)

@@ -1,0 +1,134 @@
+"""What a model costs: figures that are the same everywhere, and times that are this machine's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from archsearch.spec.signature import Signature
+from archsearch.tasks.task import Task
+from archsearch.train.judge import evaluating
+from archsearch.train.loss import loss
+from archsearch.train.tensors import device_of, tensors
+
+MEGABYTE = 2.0**20
+REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Cost:
+    """``figures`` may enter a search: they depend on the architecture and the task alone.
+
+    ``params`` counts the trained numbers; ``flops`` see :func:`flops`, per time step; ``state``
+    is how many numbers a stream carries after ``signature.length`` steps. ``timings`` are
+    ``latency_ms`` of one whole sequence, ``step_ms`` of one step of a stream, both medians, and
+    ``peak_memory_mb`` see :func:`peak_memory`.
+    """
+
+    figures: dict[str, float]
+    timings: dict[str, float]
+
+
+def measure(model: nn.Module, task: Task, batch: int) -> Cost:
+    """The cost of a model whose training has ``batch`` sequences per step."""
+    signature = task.signature
+    inputs = example(signature, device_of(model))
+    with evaluating(model):
+        seconds, state = stream(model, inputs)
+        figures = {
+            "params": float(sum(p.numel() for p in model.parameters() if p.requires_grad)),
+            "flops": flops(model, inputs) / signature.length,
+            "state": float(sum(part.numel() for part in leaves(state))),
+        }
+        latency = median(timed(model, inputs) for _ in range(REPEATS))
+    timings = {
+        "latency_ms": 1000 * latency,
+        "step_ms": 1000 * median(seconds),
+        "peak_memory_mb": peak_memory(model, task, batch),
+    }
+    return Cost(figures, timings)
+
+
+def flops(model: nn.Module, inputs: Tensor) -> int:
+    """Floating-point operations of the matrix products and convolutions in one forward pass.
+
+    A multiplication and an addition are two; elementwise work is not counted.
+    """
+    counter = FlopCounterMode(display=False)
+    # oneDNN's fused LSTM is one opaque operation that would count as nothing
+    with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False), counter:
+        model(inputs)
+    return int(counter.get_total_flops())
+
+
+def stream(model: nn.Module, inputs: Tensor) -> tuple[list[float], Any]:
+    """Seconds of each step of one sequence, (1, time, ..), and the state after the last."""
+    seconds = []
+    with torch.inference_mode():
+        state = model.initial_state(1)
+        for x_t in inputs.unbind(1):  # (1, channels) or (1,)
+            began = time.perf_counter()
+            _, state = model.step(x_t, state)
+            seconds.append(time.perf_counter() - began)
+    return seconds, state
+
+
+def timed(model: nn.Module, inputs: Tensor) -> float:
+    """Seconds of one forward pass."""
+    with torch.inference_mode():
+        began = time.perf_counter()
+        model(inputs)
+        return time.perf_counter() - began
+
+
+def peak_memory(model: nn.Module, task: Task, size: int) -> float:
+    """Megabytes that one training step on ``size`` sequences holds when it holds most.
+
+    Weights, a gradient and two moments for each, and whatever the forward pass keeps for the
+    backward pass; results that live only inside one operation are not counted.
+    """
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        # the tensor itself would make a cycle with the graph that saved it
+        return tensor.detach()
+
+    batch = tensors(task.batch(np.random.default_rng(0), size, 1.0), device_of(model))
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with torch.random.fork_rng(), hooks:
+        prediction, penalty = model(batch.inputs, batch.lengths)
+        # bound to a name, so that nothing kept is freed and its address used again
+        total = loss(prediction, batch, task.signature) + penalty
+    weights = {p.untyped_storage().data_ptr(): p.numel() * p.itemsize for p in model.parameters()}
+    activations = sum(size for address, size in kept.items() if address not in weights)
+    del total
+    return (4 * sum(weights.values()) + activations) / MEGABYTE
+
+
+def example(signature: Signature, device: torch.device) -> Tensor:
+    """One made-up sequence of full length: (1, length, channels), or (1, length) of tokens."""
+    generator = torch.Generator().manual_seed(0)
+    if signature.inputs == "tokens":
+        shape = (1, signature.length)
+        return torch.randint(signature.channels, shape, generator=generator).to(device)
+    shape = (1, signature.length, signature.channels)
+    return torch.randn(shape, generator=generator).to(device)
+
+
+def leaves(state: Any) -> Iterator[Tensor]:
+    """The tensors of a nested state."""
+    if isinstance(state, Tensor):
+        yield state
+    else:
+        for part in state:
+            yield from leaves(part)

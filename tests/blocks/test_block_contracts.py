@@ -1,0 +1,93 @@
+"""Every gate and channel mixer keeps its contract, and wrong ones fail the intended check."""
+
+import pytest
+import torch
+from torch import nn
+
+from archsearch.blocks.declared import CHANNELS, GATES
+from archsearch.spec.catalog import LayerType
+from archsearch.testing.blocks import ChannelContract, GateContract
+
+DECLARED = {(entry.kind, entry.name): entry for entry in GATES + CHANNELS}
+
+
+class TestAdditive(GateContract):
+    layer_type = DECLARED["gate", "additive"]
+
+
+class TestHighway(GateContract):
+    layer_type = DECLARED["gate", "highway"]
+
+
+class TestReplace(GateContract):
+    layer_type = DECLARED["gate", "none"]
+
+
+class TestMLP(ChannelContract):
+    layer_type = DECLARED["channel", "mlp"]
+
+
+class TestGLU(ChannelContract):
+    layer_type = DECLARED["channel", "glu"]
+
+
+class TestNoChannel(ChannelContract):
+    layer_type = DECLARED["channel", "none"]
+
+
+class Peeking(nn.Module):
+    """Looks at the next position."""
+
+    def __init__(self, width):
+        super().__init__()
+
+    def forward(self, x):
+        return x + x.roll(-1, dims=1) if x.ndim == 3 else x
+
+
+class Mingling(nn.Module):
+    """Centres over the batch."""
+
+    def __init__(self, width):
+        super().__init__()
+
+    def forward(self, x):
+        return x - x.mean(dim=0, keepdim=True)
+
+
+class Dead(nn.Linear):
+    """Has a parameter that multiplies with zero."""
+
+    def __init__(self, width):
+        super().__init__(width, width)
+        self.idle = nn.Parameter(torch.ones(width))
+
+    def forward(self, x):
+        return super().forward(x) + 0 * self.idle
+
+
+class Deaf(nn.Module):
+    """A gate that drops the layer."""
+
+    def __init__(self, width):
+        super().__init__()
+
+    def forward(self, x, fx):
+        return x
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "check"),
+    [
+        (Peeking, "channel", "test_a_position_alone_gives_the_same_as_in_a_sequence"),
+        (Mingling, "channel", "test_a_sequence_does_not_see_the_others_of_its_batch"),
+        (Dead, "channel", "test_every_parameter_gets_a_finite_gradient"),
+        (Deaf, "gate", "test_what_the_layer_computes_matters"),
+    ],
+)
+def test_a_wrong_layer_fails_the_intended_check(wrong, kind, check):
+    contract = GateContract if kind == "gate" else ChannelContract
+    declared = LayerType("wrong", wrong, kind=kind)
+    promises = type("Promises", (contract,), {"layer_type": declared})()
+    with pytest.raises(AssertionError):
+        getattr(promises, check)()

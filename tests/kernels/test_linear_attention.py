@@ -1,0 +1,79 @@
+"""The chunkwise decaying memory against its recurrence, in values and gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from archsearch.kernels.linear_attention import linear_attention, linear_attention_reference
+
+SHAPES = [(1, 1, 1, 1, 1), (1, 16, 2, 3, 4), (2, 37, 3, 4, 5), (3, 5, 1, 2, 3), (1, 130, 2, 4, 4)]
+
+
+def problem(shape, per_head, dtype=torch.float64, strength=1.0):
+    rows, steps, heads, key, value = shape
+    torch.manual_seed(0)
+    size = (1, steps, heads) if per_head else (rows, steps, heads, key)
+    return [
+        part.requires_grad_()
+        for part in (
+            torch.randn(rows, steps, heads, key, dtype=dtype),
+            torch.randn(rows, steps, heads, key, dtype=dtype),
+            torch.randn(rows, steps, heads, value, dtype=dtype),
+            -strength * torch.rand(size, dtype=dtype),
+            torch.randn(rows, heads, key, value, dtype=dtype),
+        )
+    ]
+
+
+@pytest.mark.parametrize("per_head", [True, False])
+@pytest.mark.parametrize("strength", [0.05, 1.0, 6.0])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_equals_the_recurrence(shape, strength, per_head):
+    inputs = problem(shape, per_head, strength=strength)
+    fast, slow = linear_attention(*inputs), linear_attention_reference(*inputs)
+    weights = [torch.randn_like(part) for part in slow]
+    expected = torch.autograd.grad(slow, inputs, weights)
+    for got, want in zip(fast, slow, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
+    for got, want in zip(torch.autograd.grad(fast, inputs, weights), expected, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("per_head", [True, False])
+def test_gradcheck(per_head):
+    inputs = problem((2, 19, 1, 2, 2), per_head)
+    assert torch.autograd.gradcheck(linear_attention, inputs)
+
+
+@pytest.mark.parametrize("per_head", [True, False])
+@pytest.mark.parametrize("strength", [1e-4, 4.99, 200.0])
+def test_single_precision_stays_exact_when_gates_saturate(strength, per_head):
+    inputs = problem((2, 70, 2, 4, 4), per_head, torch.float32, strength)
+    if strength > 1:
+        with torch.no_grad():
+            inputs[3].fill_(-strength)
+    exact = [part.detach().double().requires_grad_() for part in inputs]
+    got, want = linear_attention(*inputs)[0], linear_attention_reference(*exact)[0]
+    torch.testing.assert_close(got.double(), want, rtol=1e-5, atol=1e-5)
+    weight = torch.randn_like(got)
+    found = torch.autograd.grad(got, inputs[:3], weight)
+    expected = torch.autograd.grad(want, exact[:3], weight.double())
+    for fast, slow in zip(found, expected, strict=True):
+        torch.testing.assert_close(fast.double(), slow, rtol=1e-4, atol=1e-4)
+
+
+def test_without_decay_it_is_plain_linear_attention():
+    q, k, v, decay, _ = (part.detach() for part in problem((2, 45, 2, 3, 5), False))
+    out, memory = linear_attention(q, k, v, 0 * decay, q.new_zeros(2, 2, 3, 5))
+    scores = torch.einsum("bihk,bjhk->bhij", q, k).tril()
+    torch.testing.assert_close(out, torch.einsum("bhij,bjhv->bihv", scores, v))
+    torch.testing.assert_close(memory, torch.einsum("bthk,bthv->bhkv", k, v))
+
+
+def test_inputs_may_lie_anyhow_in_memory():
+    inputs = [part.detach() for part in problem((3, 21, 2, 4, 4), False)]
+    expected = linear_attention(*inputs)
+    moved = [part.transpose(0, 1).contiguous().transpose(0, 1) for part in inputs]
+    for got, want in zip(linear_attention(*moved), expected, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
