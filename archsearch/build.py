@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from archsearch.blocks.block import Block, Residual, Stack
 from archsearch.blocks.pools import real_steps
 from archsearch.depth.loops import Spent
-from archsearch.errors import ArchitectureError, SpaceError
+from archsearch.errors import ArchitectureError, InputError
 from archsearch.spec import architecture as plain
 from archsearch.spec.catalog import Catalog
 from archsearch.spec.signature import Signature
@@ -162,10 +162,21 @@ class _Builder:
             options = dict(declared.complete(layer).options)
             construct: Callable[..., nn.Module] = declared.implementation()
             return construct(*given, **options)
-        except (SpaceError, ImportError, AttributeError, TypeError, ValueError) as error:
+        except (MemoryError, RuntimeError):
+            # too little memory is no fault of the architecture
+            raise
+        except Exception as error:
             raise ArchitectureError(
-                f"{place}{kind} '{layer.name}' of {self.digest} cannot be built: {error}"
+                f"{place}{kind} '{layer.name}' of {self.digest} cannot be built: {_reason(error)}"
             ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong on one line; with the kind of error where the text may not say it."""
+    text = " ".join(str(error).split())
+    if text and isinstance(error, InputError | ValueError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _mean_over_steps(values: Tensor, lengths: Tensor | None) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Any
 
@@ -69,7 +68,10 @@ def join(own: Sequence[LayerType], installed: Iterable[tuple[str, EntryPoint]]) 
 
 
 def versions(declared: Iterable[LayerType]) -> dict[str, str]:
-    """The installed version of every distribution, ours aside, that provides one of the layers."""
+    """The installed version of every distribution, ours aside, that provides one of the layers.
+
+    Of a catalog those are the layers that something has named so far.
+    """
     sources = sorted({entry.distribution for entry in declared} - {OURS})
     try:
         return {source: version(source) for source in sources}
@@ -78,19 +80,16 @@ def versions(declared: Iterable[LayerType]) -> dict[str, str]:
         raise SpaceError(f"{missing} is not installed; try 'pip install {missing}'") from None
 
 
-def implementation(declared: LayerType) -> Callable[..., Any]:
+def implementation(declared: LayerType) -> Any:
     """The class behind a declaration; only workers call it, because it imports torch."""
-    if not isinstance(declared.target, str):
-        return declared.target
     what = f"{declared.kind} '{declared.name}' from {declared.distribution}"
-    module, _, attribute = declared.target.partition(":")
     try:
-        found = getattr(import_module(module), attribute)
+        found = declared.implementation()
     except (Exception, SystemExit) as error:
         raise SpaceError(f"{what} cannot be imported: {_reason(error)}") from error
     if not callable(found):
         raise SpaceError(f"{what}: {declared.target} is a {type(found).__name__}, not a class")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _entries(group: str) -> Iterable[EntryPoint]:

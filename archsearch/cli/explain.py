@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 import statistics
 import time
@@ -118,12 +119,11 @@ def _sizes(
 
 def _seconds_per_trial(plan: Plan, drawn: list[Architecture]) -> float | None:
     """Training time of whole trials, from the first steps of a few of them on one core."""
-    import torch
-
+    # torch reads this when it is first imported, which is here
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from archsearch.build import build
     from archsearch.train.fit import fit
 
-    torch.set_num_threads(1)
     task = open_task(plan.task)
     seconds = []
     for architecture in drawn:
@@ -155,7 +155,7 @@ def _facts(
     unbuildable: dict[str, int],
     pace: float | None,
 ) -> dict[str, Any]:
-    size = plan.space.size
+    size = plan.space.size()
     counts = sorted(count for _, count in sizes)
     trials, workers = plan.search.budget.trials, plan.execution.workers
     facts: dict[str, Any] = {

@@ -23,7 +23,7 @@ Example:
 @json_option
 def leaderboard(study: str, limit: int, storage: str, as_json: bool) -> None:
     """Rank the trials of STUDY; those that cannot win stand below, with the reason."""
-    with open_store(storage, create=False) as store:
+    with open_store(storage, read_only=True) as store:
         result = read_result(store, study)
     if not as_json:
         console().print(leaderboard_table(result, limit))

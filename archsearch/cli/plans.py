@@ -35,7 +35,7 @@ def _plan(file: SpaceFile, catalog: Catalog, name: str, position: int) -> Plan:
         name=name if len(file.tasks) == 1 else f"{name}/{slug(spec.label)}",
         task=spec,
         data=task.fingerprint,
-        facts=facts_of(task),
+        facts=facts_of(task) | {"preparation": open_task(spec, "confirm").preparation()},
         space=file.space,
         catalog=catalog,
         search=replace(file.search, objectives=_judged_first(objectives)),

@@ -12,8 +12,9 @@ from archsearch.select.across import TaskResult
 from archsearch.select.evidence import Evidence, judge, runs_by_role
 from archsearch.select.ranking import rank
 from archsearch.select.verdict import verdict
+from archsearch.spec.architecture import layer_from_plain
 from archsearch.spec.catalog import suggestion
-from archsearch.spec.settings import Constraint, Objective
+from archsearch.spec.settings import Constraint, Objective, TaskSpec
 from archsearch.spec.trial import Trial
 from archsearch.store.store import Store
 
@@ -27,6 +28,8 @@ class Result:
     name: str
     ended: str
     settings: dict[str, Any]
+    task: TaskSpec
+    data: str
     searched: list[Trial]
     confirmed: list[Trial]
     objectives: tuple[Objective, ...]
@@ -88,6 +91,8 @@ def read_result(store: Store, name: str, ended: str = "") -> Result:
         name=name,
         ended=ended or record.ended or "",
         settings=settings,
+        task=TaskSpec(settings["label"], layer_from_plain(record.fingerprint["task"])),
+        data=record.fingerprint["data"],
         searched=searched,
         confirmed=confirmed,
         objectives=objectives,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -91,7 +92,7 @@ def run(
     signal.signal(signal.SIGTERM, _stop)
     with open_store(storage) as store:
         results = [_run_plan(plan, store, storage, new, quiet or as_json) for plan in plans]
-        exported = _export(results, store, export_to)
+    exported = _export(results, storage, export_to)
     if as_json:
         print_json([result.to_plain() for result in results])
         return
@@ -101,8 +102,8 @@ def run(
     if len(results) > 1:
         table, words = across_table(results)
         out.print(table, words)
-    for path in exported:
-        click.echo(f"exported to {path}; try: archsearch predict {path} DATA")
+    for title, path in exported:
+        click.echo(f"exported {title} to {path}; try: archsearch predict {path} DATA")
 
 
 def _run_plan(plan: Plan, store: Store, storage: str, new: bool, quiet: bool) -> Result:
@@ -112,7 +113,7 @@ def _run_plan(plan: Plan, store: Store, storage: str, new: bool, quiet: bool) ->
     label = plan.name
     try:
         with (
-            open_backend(plan.execution, search.lag) as backend,
+            open_backend(plan.execution) as backend,
             Watcher(label, search.objectives, search.constraints, quiet) as watcher,
         ):
             ended = run_study(plan, store, backend, watcher, run_folder(storage, plan.name))
@@ -122,8 +123,6 @@ def _run_plan(plan: Plan, store: Store, storage: str, new: bool, quiet: bool) ->
 
 
 def _renamed(plan: Plan, store: Store) -> Plan:
-    from dataclasses import replace
-
     number, name = 2, plan.name
     while (found := store.find_study(name)) is not None:
         if found.fingerprint == plan.fingerprint():
@@ -132,17 +131,17 @@ def _renamed(plan: Plan, store: Store) -> Plan:
     return replace(plan, name=name)
 
 
-def _export(results: list[Result], store: Store, folder: Path | None) -> list[Path]:
+def _export(results: list[Result], storage: str, folder: Path | None) -> list[tuple[str, Path]]:
     if folder is None:
         return []
     from archsearch.cli.export import export_result
 
-    several = len(results) > 1
-    return [
-        export_result(store, result, folder / result.name.split("/")[-1] if several else folder)
-        for result in results
-        if result.confirmed
-    ]
+    exported = []
+    for result in results:
+        if result.confirmed:
+            place = folder / result.name.split("/")[-1] if len(results) > 1 else folder
+            exported.append((export_result(result, place, storage, force=True), place))
+    return exported
 
 
 def _dry_run(plans: list[Plan], as_json: bool) -> None:

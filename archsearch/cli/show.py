@@ -29,7 +29,7 @@ Examples:
 @json_option
 def show(study: str, trial: int | None, storage: str, as_json: bool) -> None:
     """Show the answer of STUDY, or its TRIAL: architecture, metrics, learning curve, what failed."""
-    with open_store(storage, create=False) as store:
+    with open_store(storage, read_only=True) as store:
         result = read_result(store, study)
     if trial is not None:
         _show_trial(result, trial, as_json)

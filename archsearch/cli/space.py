@@ -38,7 +38,7 @@ def validate(space: str, assignments: tuple[str, ...], as_json: bool) -> None:
     stderr, and exit code 2.
     """
     file = read_space(space, load_catalog(), parse_assignments(assignments))
-    size = file.space.size
+    size = file.space.size()
     facts = {
         "file": str(space),
         "name": file.name,

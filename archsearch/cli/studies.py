@@ -20,7 +20,7 @@ Example:
 @json_option
 def studies(storage: str, as_json: bool) -> None:
     """List the stored studies: trials, best value, how they ended."""
-    with open_store(storage, create=False) as store:
+    with open_store(storage, read_only=True) as store:
         results = [read_result(store, study.name) for study in store.studies()]
     if as_json:
         print_json([result.to_plain() for result in results])

@@ -31,8 +31,12 @@ def failed(error: BaseException) -> Outcome:
 
 def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(word in str(error) for word in _MEMORY_WORDS)
+        isinstance(error, RuntimeError) and says_out_of_memory(str(error))
     )
+
+
+def says_out_of_memory(text: str) -> bool:
+    return any(words in text for words in _MEMORY_WORDS)
 
 
 def described(error: BaseException) -> str:

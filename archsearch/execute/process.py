@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+from pathlib import Path
 
 import psutil
 
@@ -36,12 +37,20 @@ def kill_group(leader: int) -> None:
         os.kill(leader, signal.SIGKILL)
 
 
-def private_memory(pid: int) -> int:
+def private_memory(pid: int, children: bool = False) -> int:
     """Bytes of memory that the process has for itself; zero when it is gone."""
     try:
-        return _status(pid, "RssAnon") or int(psutil.Process(pid).memory_info().rss)
+        process = psutil.Process(pid)
+        family = [process, *(process.children(recursive=True) if children else ())]
+        return sum(_status(one.pid, "RssAnon") or int(one.memory_info().rss) for one in family)
     except psutil.Error:
         return 0
+
+
+def peak_memory() -> int:
+    """The most bytes of memory this process ever had."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def cpu_seconds(pid: int) -> float:
@@ -82,7 +91,7 @@ def _prctl(option: int, value: int) -> None:
 def _status(pid: int, key: str) -> int:
     """A field of ``/proc/PID/status`` in bytes, zero where there is none."""
     try:
-        with open(f"/proc/{pid}/status") as lines:
+        with Path(f"/proc/{pid}/status").open() as lines:
             for line in lines:
                 if line.startswith(f"{key}:"):
                     return int(line.split()[1]) * 1024

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import os
 import pkgutil
 import selectors
@@ -17,6 +18,7 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,50 +26,59 @@ import psutil
 
 from archsearch.execute import process
 from archsearch.execute.channel import Channel
+from archsearch.execute.death import outcome_of_death
 from archsearch.execute.failure import described, one_line
-from archsearch.execute.plain import outcome_to_plain
+from archsearch.execute.job import Job
+from archsearch.execute.plain import outcome_from_plain, outcome_to_plain
 from archsearch.execute.worker import become_worker
 from archsearch.spec.trial import Outcome, State
 
-MEGABYTE = 2**20
 LOG_BYTES = 1 << 16
-LOG_LINES = 6
-MEMORY_LOOK_SECONDS = 0.2
+MEMORY_LOOK_SECONDS = 0.5
+GENERATIONS = 8
 
 
 @dataclass
 class Assignment:
-    """A job in a worker's hands; times are on the monotonic clock."""
+    """A job in a worker's hands; ``verdict`` is why the worker was killed under it."""
 
     id: int
-    job: dict[str, Any]
+    timeout: float | None
+    memory: int | None
     began: float
     cpu_before: float
     peak: int = 0
     verdict: State | None = None
 
     @property
-    def deadline(self) -> float:
-        timeout = self.job["timeout"]
-        return float("inf") if timeout is None else self.began + timeout
+    def seconds_left(self) -> float:
+        if self.timeout is None:
+            return math.inf
+        return self.began + self.timeout - time.monotonic()
 
 
 @dataclass
 class Worker:
-    """A forked worker, what it printed last and what it works on."""
+    """A forked worker, the end of what it printed and what it works on."""
 
     pid: int
     channel: Channel
     log: int
     idle_memory: int
-    said: deque[bytes] = field(default_factory=deque)
+    said: bytearray = field(default_factory=bytearray)
     assignment: Assignment | None = None
+    doomed: bool = False
+
+    def kill(self) -> None:
+        self.doomed = True
+        process.kill_group(self.pid)
 
 
 class Supervisor:
-    def __init__(self, control: Channel, run: str, workers: int) -> None:
-        self.control, self.most = control, workers
-        self.run = pkgutil.resolve_name(run)
+    """``most`` workers at once, forked when first needed, each reused until a job harms it."""
+
+    def __init__(self, control: Channel, run: Callable[[Job], Outcome], most: int) -> None:
+        self.control, self.run, self.most = control, run, most
         self.workers: dict[int, Worker] = {}
         self.waiting: deque[dict[str, Any]] = deque()
         self.selector = selectors.DefaultSelector()
@@ -76,67 +87,74 @@ class Supervisor:
         signal.set_wakeup_fd(notify, warn_on_full_buffer=False)
         self.own = [control.fileno(), self.selector.fileno(), self.deaths, notify]
         self.selector.register(control, selectors.EVENT_READ, self.hear_driver)
-        self.selector.register(self.deaths, selectors.EVENT_READ, self.reap)
+        self.selector.register(self.deaths, selectors.EVENT_READ, self.hear_death)
         process.adopt_orphans()
         # what is imported by now is shared by all workers and never collected
         gc.freeze()
 
-    def serve(self) -> None:
-        """Until the driver is gone."""
-        self.control.send({"ready": True})
+    def supervise(self) -> None:
+        """Until the driver is gone; then nothing is left running."""
         while not self.control.closed:
             for key, _ in self.selector.select(self.patience()):
                 key.data()
+            # after the events, so that none is for a worker that is gone
+            self.reap()
             self.hold_to_limits()
             self.dispatch()
-            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.control.unsent else 0)
-            if not self.control.closed:
-                self.selector.modify(self.control, wanted, self.hear_driver)
-        for worker in list(self.workers.values()):
-            process.kill_group(worker.pid)
-        self.sweep(everyone=True)
+            for channel in (self.control, *(worker.channel for worker in self.workers.values())):
+                self.watch_for_room(channel)
+        for worker in self.workers.values():
+            worker.kill()
+        # its orphans are ours only once it is dead
+        for pid in self.workers:
+            os.waitpid(pid, 0)
+        self.sweep(spared=frozenset())
 
     def patience(self) -> float | None:
         """Seconds until a limit has to be looked at; None when there is none."""
-        busy = [w.assignment for w in self.workers.values() if w.assignment is not None]
-        looks = [a.deadline - time.monotonic() for a in busy]
-        looks += [MEMORY_LOOK_SECONDS for a in busy if a.job["memory"] is not None]
-        soonest = min(looks, default=float("inf"))
-        return None if soonest == float("inf") else max(soonest, 0.0)
+        busy = [w.assignment for w in self.workers.values() if w.assignment and not w.doomed]
+        looks = [assignment.seconds_left for assignment in busy]
+        looks += [MEMORY_LOOK_SECONDS for assignment in busy if assignment.memory is not None]
+        soonest = min(looks, default=math.inf)
+        return None if soonest == math.inf else max(soonest, 0.0)
 
     def hear_driver(self) -> None:
         self.waiting.extend(self.control.receive())
 
+    def hear_death(self) -> None:
+        os.read(self.deaths, LOG_BYTES)
+
     def dispatch(self) -> None:
         """Give waiting jobs to idle workers; fork more while there may be more."""
-        idle = [worker for worker in self.workers.values() if worker.assignment is None]
+        idle = [w for w in self.workers.values() if w.assignment is None and not w.doomed]
         while self.waiting and (idle or len(self.workers) < self.most):
             worker = idle.pop() if idle else self.fork()
             message = self.waiting.popleft()
             worker.said.clear()
             worker.assignment = Assignment(
-                message["id"], message["job"], time.monotonic(), process.cpu_seconds(worker.pid)
+                id=message["id"],
+                timeout=message["job"]["timeout"],
+                memory=message["job"]["memory"],
+                began=time.monotonic(),
+                cpu_before=process.cpu_seconds(worker.pid),
             )
             worker.channel.send(message)
 
     def fork(self) -> Worker:
         ours, theirs = Channel.pair()
-        log, their_log = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        os.set_blocking(their_log, True)
+        log, their_log = os.pipe()
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            # a worker that held these would keep the ends of others open
-            for descriptor in self.own:
-                os.close(descriptor)
+            # a worker that kept these would hold open what must close when others die
             for other in self.workers.values():
-                os.close(other.channel.fileno())
-                os.close(other.log)
-            ours.close()
-            os.close(log)
+                self.own += [other.channel.fileno(), other.log]
+            for descriptor in (*self.own, ours.fileno(), log):
+                os.close(descriptor)
             become_worker(self.run, theirs, their_log, parent)
         theirs.close()
         os.close(their_log)
+        os.set_blocking(log, False)
         worker = Worker(pid, ours, log, process.private_memory(pid))
         self.workers[pid] = worker
         self.selector.register(ours, selectors.EVENT_READ, lambda: self.hear_worker(worker))
@@ -145,85 +163,129 @@ class Supervisor:
 
     def hear_worker(self, worker: Worker) -> None:
         for message in worker.channel.receive():
+            state = answered_state(message)
             assignment = worker.assignment
-            if assignment is None or message.get("id") != assignment.id:
-                continue
+            if state is None or assignment is None or message["id"] != assignment.id:
+                worker.kill()
+                break
             self.control.send(message)
             worker.assignment = None
             # what a crash or exhausted memory leaves behind must not reach the next job
-            if message["outcome"]["state"] in (State.CRASHED, State.OOM):
-                process.kill_group(worker.pid)
+            if state in (State.CRASHED, State.OOM):
+                worker.kill()
         if worker.channel.closed:
-            self.selector.unregister(worker.channel)
-            process.kill_group(worker.pid)
+            self.unwatch(worker.channel)
+            worker.kill()
 
     def read_log(self, worker: Worker) -> None:
-        """Keep the last of what the worker printed."""
-        with contextlib.suppress(BlockingIOError):
-            while chunk := os.read(worker.log, LOG_BYTES):
-                worker.said.append(chunk)
-                while sum(map(len, worker.said)) > 2 * LOG_BYTES:
-                    worker.said.popleft()
-            self.selector.unregister(worker.log)
+        """Keep the end of what the worker printed; a flood is read a piece at a time."""
+        try:
+            chunk = os.read(worker.log, LOG_BYTES)
+        except BlockingIOError:
+            return
+        worker.said += chunk
+        del worker.said[:-LOG_BYTES]
+        if not chunk:
+            self.unwatch(worker.log)
 
     def hold_to_limits(self) -> None:
         for worker in self.workers.values():
             assignment = worker.assignment
-            if assignment is None or assignment.verdict is not None:
+            if assignment is None or worker.doomed:
                 continue
-            memory = assignment.job["memory"]
-            if memory is not None:
-                used = process.private_memory(worker.pid) - worker.idle_memory
+            if assignment.memory is not None:
+                used = process.private_memory(worker.pid, children=True) - worker.idle_memory
                 assignment.peak = max(assignment.peak, used)
-                if used > memory:
+                if used > assignment.memory:
                     assignment.verdict = State.OOM
-            if time.monotonic() > assignment.deadline:
+            if assignment.seconds_left <= 0:
                 assignment.verdict = State.TIMEOUT
             if assignment.verdict is not None:
-                process.kill_group(worker.pid)
+                worker.kill()
 
     def reap(self) -> None:
-        """Bury the dead; what a worker leaves running dies with it."""
-        with contextlib.suppress(BlockingIOError):
-            os.read(self.deaths, LOG_BYTES)
-        while True:
-            try:
-                dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if dead is None:
-                return
-            worker = self.workers.get(dead.si_pid)
-            if worker is not None:
-                # unburied, so that its number cannot be another's yet
-                process.kill_group(worker.pid)
-            _, status, usage = os.wait4(dead.si_pid, 0)
-            if worker is not None:
-                self.forget(worker, status, usage.ru_utime + usage.ru_stime)
+        """Bury the dead; what a worker left running dies with it."""
+        with contextlib.suppress(ChildProcessError):
+            # only looked at, so that no other process can get its number before its group is dead
+            while dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                worker = self.workers.get(dead.si_pid)
+                if worker is not None:
+                    worker.kill()
+                _, status, usage = os.wait4(dead.si_pid, 0)
+                if worker is not None:
+                    self.bury(worker, status, usage.ru_utime + usage.ru_stime)
 
-    def forget(self, worker: Worker, status: int, cpu: float) -> None:
+    def bury(self, worker: Worker, status: int, cpu_seconds: float) -> None:
         if not worker.channel.closed:
             self.hear_worker(worker)
-        self.read_log_to_end(worker)
+        self.read_log(worker)
         assignment = worker.assignment
         if assignment is not None:
-            outcome = outcome_of_death(assignment, status, cpu, last_words(worker.said))
+            timed_out = assignment.verdict is State.TIMEOUT
+            outcome = outcome_of_death(
+                assignment.verdict,
+                status,
+                bytes(worker.said),
+                limit=assignment.timeout if timed_out else assignment.memory,
+                seconds=time.monotonic() - assignment.began,
+                cpu_seconds=cpu_seconds - assignment.cpu_before,
+                peak=assignment.peak,
+            )
             self.control.send({"id": assignment.id, "outcome": outcome_to_plain(outcome)})
-        del self.workers[worker.pid]
+        self.unwatch(worker.channel)
+        self.unwatch(worker.log)
         worker.channel.close()
         os.close(worker.log)
-        self.sweep()
+        del self.workers[worker.pid]
+        self.sweep(spared=frozenset(self.workers))
 
-    def sweep(self, everyone: bool = False) -> None:
-        """Kill processes that left their worker's group and were orphaned."""
-        while True:
-            strays = [
-                child
-                for child in psutil.Process().children()
-                if (everyone or child.pid not in self.workers)
-                and child.status() != psutil.STATUS_ZOMBIE
-            ]
+    def sweep(self, spared: frozenset[int]) -> None:
+        """Kill our children but the spared: orphans that had left their worker's group."""
+        for _ in range(GENERATIONS):
+            strays = [one for one in psutil.Process().children() if one.pid not in spared]
             if not strays:
                 return
             for stray in strays:
                 stray.kill()
+            # dead, they leave us their own children
+            psutil.wait_procs(strays, timeout=1.0)
+
+    def watch_for_room(self, channel: Channel) -> None:
+        """Be woken when a channel that could not take all of a message can take more."""
+        with contextlib.suppress(KeyError, ValueError):
+            key = self.selector.get_key(channel)
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if channel.unsent else 0)
+            if key.events != wanted:
+                self.selector.modify(channel, wanted, key.data)
+
+    def unwatch(self, source: Channel | int) -> None:
+        with contextlib.suppress(KeyError, ValueError):
+            self.selector.unregister(source)
+
+
+def answered_state(message: Any) -> State | None:
+    """The state that a worker's message reports, None when it is no answer to a job."""
+    try:
+        return outcome_from_plain(message["outcome"]).state if message["id"] >= 0 else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def main() -> None:
+    """``python -m archsearch.execute.supervisor SOCKET RUN WORKERS``."""
+    descriptor, run, workers = sys.argv[1:]
+    control = Channel(socket.socket(fileno=int(descriptor)))
+    try:
+        function = pkgutil.resolve_name(run)
+    except (Exception, SystemExit) as error:
+        control.send({"broken": one_line(described(error))})
+        control.drain()
+        sys.exit(1)
+    control.send({"ready": True})
+    Supervisor(control, function, int(workers)).supervise()
+    # an interpreter that has imported torch takes a while to leave in good order
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,14 +8,17 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NoReturn
 
 from archsearch.execute.channel import Channel
 from archsearch.execute.failure import failed
 from archsearch.execute.job import Job
 from archsearch.execute.plain import job_from_plain, outcome_to_plain
-from archsearch.execute.process import data_size, die_with_parent, limit_data
-from archsearch.spec.trial import Outcome
+from archsearch.execute.process import data_size, die_with_parent, limit_data, peak_memory
+from archsearch.spec.trial import Outcome, State
+
+MEGABYTE = 2**20
 
 
 def become_worker(
@@ -58,5 +61,8 @@ def serve(run: Callable[[Job], Outcome], channel: Channel) -> None:
             except (Exception, SystemExit) as error:
                 outcome = failed(error)
             limit_data(None)
+            if outcome.state is State.OOM:
+                peak = ("peak_rss_mb", peak_memory() / MEGABYTE)
+                outcome = replace(outcome, timings=(*outcome.timings, peak))
             channel.send({"id": message["id"], "outcome": outcome_to_plain(outcome)})
             channel.drain()

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # elements per step up to which the odd-even recursion, and then the blocks, beat the plain loop
-RECURSION_LIMIT = 256
-BLOCK_LIMIT = 4096
+RECURSION_LIMIT = 512
+BLOCK_LIMIT = 2048
 SHORTEST_BLOCKED = 128
-SHORTEST_RECURSED = 32
+SHORTEST_RECURSED = 64
 
 
 def linear_scan_reference(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
@@ -53,9 +53,7 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, dh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         a, h, h0 = ctx.saved_tensors
         decay = a.conj().resolve_conj()
-        # what step t + 1 sends back arrives through its own coefficient
-        shifted = decay if len(a) == 1 else torch.cat([decay[1:], decay[:1]])
-        db = _solve(shifted.flip(0), dh.flip(0), torch.zeros_like(h0)).flip(0)
+        db = _solve_backwards(decay, dh)
         first = (db[:1] * h0.conj()).sum_to_size(1, *a.shape[1:])
         rest = db[1:] * h[:-1].conj()
         if len(a) == 1:
@@ -75,6 +73,15 @@ def _solve(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     return _loop(a, b, h0)
 
 
+def _solve_backwards(a: Tensor, b: Tensor) -> Tensor:
+    """g_t = b_t + a_{t+1} g_{t+1}, from nothing after the end."""
+    elements = math.prod(b.shape[1:])
+    if len(b) < SHORTEST_RECURSED or elements > BLOCK_LIMIT:
+        return _loop_backwards(a, b)
+    shifted = a if len(a) == 1 else torch.cat([a[1:], a[:1]]).flip(0)
+    return _solve(shifted, b.flip(0), torch.zeros_like(b[0])).flip(0)
+
+
 def _loop(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     # a fresh time-major result: with one row or one step a transposed copy may alias its input
     out = torch.empty(b.shape, dtype=b.dtype, device=b.device)
@@ -82,6 +89,16 @@ def _loop(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     h = h0
     for factor, term, state in zip(factors, b.unbind(0), out.unbind(0), strict=True):
         h = torch.addcmul(term, factor, h, out=state)
+    return out
+
+
+def _loop_backwards(a: Tensor, b: Tensor) -> Tensor:
+    out = torch.empty(b.shape, dtype=b.dtype, device=b.device)
+    factors = a.unbind(0)[:0:-1] if len(a) > 1 else [a[0]] * (len(b) - 1)
+    terms, states = b.unbind(0)[::-1], out.unbind(0)[::-1]
+    g = states[0].copy_(terms[0])
+    for factor, term, state in zip(factors, terms[1:], states[1:], strict=True):
+        g = torch.addcmul(term, factor, g, out=state)
     return out
 
 

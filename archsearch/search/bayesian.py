@@ -62,9 +62,7 @@ class Bayesian(Sampler):
         if self._window.values < self._startup:
             return self.space.sample(random.Random(seed))
         model = self._fit()
-        model.sampler = Grouped(
-            self._window.groups, self._axes, self._candidates, seed % 2**32
-        )
+        model.sampler = Grouped(self._window.groups, self._axes, self._candidates, seed % 2**32)
         asked = model.ask()
 
         def choose(path: str, domain: Domain) -> int | float:
@@ -133,6 +131,7 @@ class Grouped(TPESampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
+        del param_distribution
         if param_name not in self._drawn:
             group = self._groups.get(param_name, (param_name,))
             axes = {path: self._axes[path] for path in group if not self._axes[path].single()}
@@ -152,18 +151,15 @@ def _new_model(objectives: int) -> optuna.Study:
 def _axis(domain: Domain) -> BaseDistribution:
     """What Optuna models for a domain.
 
-    A grid of numbers is modelled by its positions, so that a proposal is exactly one of them; a
-    logarithmic grid by a continuous axis from which the nearest number is taken.
+    A grid of numbers is modelled by its positions, so that a proposal is exactly one of them.
     """
     match domain:
         case Choice():
             return CategoricalDistribution(tuple(range(domain.size)))
         case IntRange(log=True):
             return IntDistribution(domain.low, domain.high, log=True)
-        case FloatRange(log=True):
-            return FloatDistribution(domain.low, domain.high, log=True)
         case FloatRange(step=None):
-            return FloatDistribution(domain.low, domain.high)
+            return FloatDistribution(domain.low, domain.high, log=domain.log)
         case _:
             return IntDistribution(0, int(domain.size) - 1)
 
@@ -179,22 +175,22 @@ def _suggest(trial: optuna.Trial, path: str, axis: BaseDistribution) -> int | fl
     raise TypeError(f"{path}: no axis is a {type(axis).__name__}")
 
 
-def _on_grid(domain: Domain) -> bool:
-    return not isinstance(domain, Choice) and domain.step is not None and not domain.log
+def _step(domain: Domain) -> int | float | None:
+    """The step of a grid that is modelled by its positions; None where values stand themselves."""
+    return None if isinstance(domain, Choice) or domain.log else domain.step
 
 
 def _value(domain: Domain, parameter: int | float) -> int | float:
     """The value of the domain that stands at ``parameter`` of its axis."""
-    if isinstance(domain, Choice) or domain.step is None:
+    step = _step(domain)
+    if step is None or isinstance(domain, Choice):
         return parameter
-    place = parameter if not domain.log else round((parameter - domain.low) / domain.step)
-    place = min(max(int(place), 0), int(domain.size) - 1)
-    return min(domain.low + domain.step * place, domain.high)
+    return min(domain.low + step * parameter, domain.high)
 
 
 def _parameter(domain: Domain, value: int | float) -> int | float:
     """The inverse of :func:`_value`."""
-    if _on_grid(domain):
-        assert not isinstance(domain, Choice)
-        return round((value - domain.low) / (domain.step or 1))
-    return value
+    step = _step(domain)
+    if step is None or isinstance(domain, Choice):
+        return value
+    return round((value - domain.low) / step)

@@ -16,11 +16,11 @@ SAMPLERS = (
         "tpe",
         "archsearch.search.bayesian:Bayesian",
         {
-            "startup": integer(10, 1, 10_000, doc="trials drawn at random before the model is used"),
+            "startup": integer(10, 1, 10_000, doc="trials with a value before the model is used"),
             "window": integer(
                 200, 40, 5_000, doc="most trials the model is fitted to; bounds its cost"
             ),
-            "candidates": integer(24, 1, 1_000, doc="draws of which the most promising is proposed"),
+            "candidates": integer(24, 1, 1_000, doc="draws of which the best is proposed"),
         },
         kind="sampler",
         doc="Tree-structured Parzen estimator; several objectives and constraints included.",
@@ -34,9 +34,9 @@ STOPPING = (
         "median",
         "archsearch.search.stopping:median",
         {
-            "warmup": integer(10, 2, 10_000, doc="trials to have seen a step before it stops any"),
+            "warmup": integer(10, 2, 10_000, doc="trials at a step before it stops any"),
             "after": real(0.2, 0.0, 1.0, doc="share of the training that no trial is denied"),
-            "window": integer(200, 10, 5_000, doc="most recent trials that are compared with"),
+            "window": integer(100, 10, 5_000, doc="most recent trials that are compared with"),
         },
         kind="stopping",
         doc="Stops a trial that is worse than half of the trials so far at the same step.",
@@ -48,8 +48,8 @@ STOPPING = (
         {
             "eta": integer(3, 2, 16, doc="one trial in eta passes each rung"),
             "rungs": integer(3, 1, 8, doc="rungs at 1/eta, 1/eta^2, ... of the training"),
-            "warmup": integer(9, 2, 10_000, doc="trials to have reached a rung before it stops any"),
-            "window": integer(200, 10, 5_000, doc="most recent trials that are compared with"),
+            "warmup": integer(9, 2, 10_000, doc="trials at a rung before it stops any"),
+            "window": integer(100, 10, 5_000, doc="most recent trials that are compared with"),
         },
         kind="stopping",
         doc="Asynchronous successive halving: at each rung only the best share goes on.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from archsearch.search.losses import measured
 from archsearch.spec.architecture import Layer
 from archsearch.spec.catalog import Catalog
 from archsearch.spec.settings import Objective
-from archsearch.spec.trial import Limit, Metrics, Outcome, State, Trial
+from archsearch.spec.trial import Limit, Outcome, State, Trial
 
 _CATALOG = Catalog(STOPPING)
 _TELLING = (State.COMPLETE, State.STOPPED, State.DIVERGED)
@@ -20,14 +21,11 @@ _TELLING = (State.COMPLETE, State.STOPPED, State.DIVERGED)
 
 @dataclass(frozen=True)
 class Path:
-    """One trial's loss vectors by step; ``cut`` if it was stopped or diverged at the last."""
+    """One trial's loss vectors by step; ``cut`` if it was stopped or diverged at the last step."""
 
     vectors: dict[int, tuple[float, ...]]
+    last: int
     cut: bool
-
-    @property
-    def last(self) -> int:
-        return max(self.vectors)
 
 
 def limits(
@@ -48,22 +46,23 @@ def limits(
     options: dict[str, Any] = dict(_CATALOG.complete("stopping", layer).options)
     recent = history[max(0, len(history) - options["window"]) :]
     paths = [
-        Path(vectors, trial.state is not State.COMPLETE)
+        Path(vectors, max(vectors), trial.state is not State.COMPLETE)
         for trial in recent
         if trial.state in _TELLING and (vectors := _vectors(trial.outcome, objectives))
     ]
     if not paths:
         return ()
-    return RULES[layer.name](paths, **options)
+    del options["window"]
+    return median(paths, **options) if layer.name == "median" else halving(paths, **options)
 
 
-def median(paths: Sequence[Path], *, warmup: int, after: float, window: int) -> tuple[Limit, ...]:
+def median(paths: Sequence[Path], *, warmup: int, after: float) -> tuple[Limit, ...]:
     """Half of all trials pass each step; whoever was cut before it counts as worse.
 
     Without that count each step would halve the survivors of the last, and few would be left.
     """
     end = max(path.last for path in paths)
-    steps = sorted({step for path in paths for step in path.vectors if after * end <= step < end})
+    steps = [step for step in _steps(paths) if after * end <= step < end]
     found = []
     for step in steps:
         worse = sum(path.cut and path.last < step for path in paths)
@@ -71,34 +70,31 @@ def median(paths: Sequence[Path], *, warmup: int, after: float, window: int) -> 
     return _known(found)
 
 
-def halving(
-    paths: Sequence[Path], *, eta: int, rungs: int, warmup: int, window: int
-) -> tuple[Limit, ...]:
+def halving(paths: Sequence[Path], *, eta: int, rungs: int, warmup: int) -> tuple[Limit, ...]:
     """One in ``eta`` of those that reach a rung passes it.
 
     Rungs stand at the first reports from 1/eta, 1/eta^2, ... of the training on.
     """
     end = max(path.last for path in paths)
-    steps = sorted({step for path in paths for step in path.vectors if step < end})
+    steps = [step for step in _steps(paths) if step < end]
     marks = [end / eta**rung for rung in range(1, rungs + 1)]
     reached = {next((step for step in steps if step >= mark), None) for mark in marks}
     chosen = sorted(step for step in reached if step is not None)
     return _known(_limit(step, paths, eta, warmup, 0) for step in chosen)
 
 
-RULES = {"median": median, "halving": halving}
+def _steps(paths: Sequence[Path]) -> list[int]:
+    return sorted(set().union(*(path.vectors for path in paths)))
 
 
-def _limit(
-    step: int, paths: Sequence[Path], portion: int, warmup: int, worse: int
-) -> Limit | None:
+def _limit(step: int, paths: Sequence[Path], portion: int, warmup: int, worse: int) -> Limit | None:
     """The front that one in ``portion`` reaches, among those at ``step`` and ``worse`` others."""
     vectors = [path.vectors[step] for path in paths if step in path.vectors]
     total = len(vectors) + worse
     passing = -(-total // portion)
     if total < warmup or len(vectors) < passing:
         return None
-    found = ranks(vectors)
+    found = ranks(vectors, passing)
     rank = sorted(found)[passing - 1]
     front = {vector for vector, its in zip(vectors, found, strict=True) if its == rank}
     return Limit(step, tuple(sorted(front)))
@@ -108,27 +104,17 @@ def _known(found: Iterable[Limit | None]) -> tuple[Limit, ...]:
     return tuple(limit for limit in found if limit is not None)
 
 
-def _vectors(
-    outcome: Outcome, objectives: Sequence[Objective]
-) -> dict[int, tuple[float, ...]]:
+def _vectors(outcome: Outcome, objectives: Sequence[Objective]) -> dict[int, tuple[float, ...]]:
     """The loss vector at each step where every objective is known and finite."""
+    fixed = {objective.metric: measured(outcome, objective.metric) for objective in objectives}
     found = {}
     for step, metrics in outcome.curve:
-        vector = _vector(outcome, metrics, objectives)
-        if vector is not None:
+        values = {**fixed, **dict(metrics)}
+        vector = tuple(
+            objective.loss(value)
+            for objective in objectives
+            if (value := values[objective.metric]) is not None and math.isfinite(value)
+        )
+        if len(vector) == len(objectives):
             found[step] = vector
     return found
-
-
-def _vector(
-    outcome: Outcome, metrics: Metrics, objectives: Sequence[Objective]
-) -> tuple[float, ...] | None:
-    learnt = Outcome(outcome.state, metrics)
-    names = {name for name, _ in metrics}
-    vector = []
-    for objective in objectives:
-        value = measured(learnt if objective.metric in names else outcome, objective.metric)
-        if value is None:
-            return None
-        vector.append(objective.loss(value))
-    return tuple(vector)

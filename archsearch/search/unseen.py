@@ -34,7 +34,7 @@ def propose_unseen(
         architecture = space.architecture(point)
         if architecture.digest not in seen:
             return point, architecture
-    if space.size > LARGEST_LISTED:
+    if space.size() > LARGEST_LISTED:
         return point, architecture
     left = list(space.points())
     random.Random(derived_seed(seed, "unseen", index)).shuffle(left)

@@ -49,7 +49,12 @@ class Window:
         self._objectives = objectives
         self._constraints = constraints
         self._size = size
-        self._forget()
+        self.kept: list[Evidence] = []
+        self.values = 0
+        self.groups: dict[str, tuple[str, ...]] = {}
+        self._walks: set[frozenset[str]] = set()
+        self._seen = 0
+        self._last: tuple[object, ...] | None = None
 
     def learn(self, history: Sequence[Trial]) -> bool:
         """Take in what is new; False if what was kept before is no longer all there."""
@@ -64,12 +69,8 @@ class Window:
         return grown
 
     def _forget(self) -> None:
-        self.kept: list[Evidence] = []
-        self.values = 0
-        self.groups: dict[str, tuple[str, ...]] = {}
-        self._walks: set[frozenset[str]] = set()
-        self._seen = 0
-        self._last: tuple[object, ...] | None = None
+        self.kept, self.values, self._seen, self._last = [], 0, 0, None
+        self.groups, self._walks = {}, set()
 
     def _take(self, trial: Trial) -> bool:
         found = self._evidence(trial)
@@ -139,7 +140,7 @@ class Window:
             for evidence in self.kept
             if evidence.losses is not None and not any(evidence.violations or ())
         ]
-        fronts = iter(ranks(valued))
+        fronts = iter(ranks(valued, self._size // 4))
         keys: list[tuple[int, float, int]] = []
         for position, evidence in enumerate(self.kept):
             if evidence.losses is None:

@@ -23,28 +23,45 @@ def front_ranks(losses: Sequence[Sequence[float]]) -> list[int]:
     if points.ndim != 2 or not np.isfinite(points).all():
         raise ValueError("losses must be finite numbers, one row for each point")
     ranks = [0] * len(points)
-    fronts: list[_Front] = []
+    kind = _Staircase if points.shape[1] <= 2 else _Cloud
+    fronts: list[_Staircase | _Cloud] = []
     for row in np.lexsort(points.T[::-1]):
+        point = points[row]
         low, high = 0, len(fronts)
         while low < high:
             middle = (low + high) // 2
-            if fronts[middle].dominates(points[row]):
+            if fronts[middle].dominates(point):
                 low = middle + 1
             else:
                 high = middle
         if low == len(fronts):
-            fronts.append(_Front(points.shape[1]))
-        fronts[low].add(points[row])
+            fronts.append(kind(point))
+        else:
+            fronts[low].add(point)
         ranks[row] = low
     return ranks
 
 
-class _Front:
-    """The points of one front in an array that doubles when it is full."""
+class _Staircase:
+    """A front of one or two objectives: in this order, its newest point is the hardest to beat."""
 
-    def __init__(self, objectives: int) -> None:
-        self._rows: NDArray[np.float64] = np.empty((4, objectives))
+    def __init__(self, point: NDArray[np.float64]) -> None:
+        self.add(point)
+
+    def add(self, point: NDArray[np.float64]) -> None:
+        self._newest = tuple(point.tolist())
+
+    def dominates(self, point: NDArray[np.float64]) -> bool:
+        return self._newest[-1] <= point[-1] and self._newest != tuple(point.tolist())
+
+
+class _Cloud:
+    """A front of more objectives: its points in an array that doubles when it is full."""
+
+    def __init__(self, point: NDArray[np.float64]) -> None:
+        self._rows: NDArray[np.float64] = np.empty((4, len(point)))
         self._count = 0
+        self.add(point)
 
     def add(self, point: NDArray[np.float64]) -> None:
         if self._count == len(self._rows):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from archsearch.select.front import front_ranks
-from archsearch.select.ranking import losses, measured, rank
+from archsearch.select.ranking import measured, rank_with_fronts
 from archsearch.spec.settings import Constraint, Objective
 from archsearch.spec.trial import State, Trial
 
@@ -43,18 +42,16 @@ def rows(
     limit: int | None = None,
 ) -> list[Row]:
     """The ranked trials, then the others by index; at most ``limit`` rows."""
-    ranked = rank(trials, objectives, constraints)
-    fronts: list[int | None] = [None] * len(ranked)
-    if len(objectives) > 1:
-        fronts = [*front_ranks([losses(trial, objectives) or () for trial in ranked])]
+    ranked = rank_with_fronts(trials, objectives, constraints)
+    several = len(objectives) > 1
     first: dict[str, int] = {}
-    for trial in ranked:
+    for trial, _ in ranked:
         first.setdefault(trial.digest, trial.index)
-    placed = {trial.index for trial in ranked}
+    placed = {trial.index for trial, _ in ranked}
     rest = sorted((t for t in trials if t.index not in placed), key=lambda trial: trial.index)
     table = [
-        _row(trial, place, front, first, "")
-        for place, (trial, front) in enumerate(zip(ranked, fronts, strict=True), start=1)
+        _row(trial, place, front if several else None, first, "")
+        for place, (trial, front) in enumerate(ranked, start=1)
     ]
     table += [
         _row(trial, None, None, first, shortcoming(trial, objectives, constraints))

@@ -50,19 +50,30 @@ def rank(
     the first objective, then by the others in turn. Ties are broken by the ``tie_break`` metrics
     (a trial that lacks one comes after those that have it), then by index.
     """
+    return [trial for trial, _ in rank_with_fronts(trials, objectives, constraints, tie_break)]
+
+
+def rank_with_fronts(
+    trials: Sequence[Trial],
+    objectives: Sequence[Objective],
+    constraints: Sequence[Constraint] = (),
+    tie_break: Sequence[Objective] = TIE_BREAK,
+) -> list[tuple[Trial, int]]:
+    """The same, each trial with its non-dominated front: 0 is the Pareto front."""
     counted = [
         (trial, vector)
         for trial in trials
         if (vector := losses(trial, objectives)) is not None and feasible(trial, constraints)
     ]
-    ranks = front_ranks([vector for _, vector in counted]) if len(objectives) > 1 else None
+    fronts = front_ranks([vector for _, vector in counted])
 
     def order(position: int) -> tuple[float, ...]:
         trial, vector = counted[position]
         ties = tuple(_tie(trial, objective) for objective in tie_break)
-        return (ranks[position] if ranks else 0, *vector, *ties, trial.index)
+        return (fronts[position], *vector, *ties, trial.index)
 
-    return [counted[position][0] for position in sorted(range(len(counted)), key=order)]
+    positions = sorted(range(len(counted)), key=order)
+    return [(counted[position][0], fronts[position]) for position in positions]
 
 
 def pareto_front(
@@ -71,9 +82,8 @@ def pareto_front(
     constraints: Sequence[Constraint] = (),
 ) -> list[Trial]:
     """The trials that no other complete and feasible one dominates, by the first objective."""
-    ordered = rank(trials, objectives, constraints)
-    ranks = front_ranks([losses(trial, objectives) or () for trial in ordered])
-    return [trial for trial, rank in zip(ordered, ranks, strict=True) if rank == 0]
+    ranked = rank_with_fronts(trials, objectives, constraints)
+    return [trial for trial, front in ranked if front == 0]
 
 
 def finalists(

@@ -1,4 +1,4 @@
-"""A bundle: a folder with one model and all it takes to use it, written whole and read with care."""
+"""A bundle: a folder with one model and all it takes to use it; written whole, read with care."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import hashlib
 import json
 import os
 import platform
-import secrets
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,9 @@ from torch import Tensor
 from archsearch import plugins
 from archsearch.build import Model, build
 from archsearch.errors import ArchitectureError, InputError, SpaceError, StateError
+from archsearch.serve.folder import write_folder
 from archsearch.serve.manifest import Manifest, Plugin, layers, manifest_from_plain
-from archsearch.serve.untrusted import LARGEST_JSON, parse_json, regular_file
+from archsearch.serve.untrusted import LARGEST_JSON, parse_json, regular_file, shown
 from archsearch.serve.weights import read_weights, serialize
 from archsearch.spec.architecture import Architecture
 from archsearch.spec.catalog import Catalog
@@ -77,13 +76,12 @@ def write_bundle(
     task: TaskSpec,
     force: bool = False,
 ) -> Bundle:
-    """Write a bundle into the new folder ``path`` and read it back.
+    """Write a bundle into the new folder ``path``, after reading it back.
 
     ``weights`` are a state dict or a safetensors file of one. The folder appears whole or not at
     all. Raises InputError where something is in its place, unless that is a bundle and ``force``
     is given.
     """
-    _check_place(path, force)
     architecture = catalog.complete_architecture(architecture)
     if isinstance(weights, Path):
         weights = read_weights(weights, expected_state(architecture, catalog, signature))
@@ -102,19 +100,9 @@ def write_bundle(
         plugins=_plugins(architecture, catalog),
         sha256=hashlib.sha256(data).hexdigest(),
     )
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        fresh.mkdir()
-        _write(fresh / WEIGHTS, data)
-        _write(fresh / MANIFEST, _encode(manifest))
-        _sync_folder(fresh)
-        read_bundle(fresh, catalog)
-        _put_in_place(fresh, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return read_bundle(path, catalog)
+    files = {WEIGHTS: data, MANIFEST: _encode(manifest)}
+    written = write_folder(path, files, lambda fresh: read_bundle(fresh, catalog), force=force)
+    return replace(written, path=path)
 
 
 def read_bundle(path: Path, catalog: Catalog | None = None) -> Bundle:
@@ -123,7 +111,7 @@ def read_bundle(path: Path, catalog: Catalog | None = None) -> Bundle:
     Raises InputError where there is no bundle, StateError naming the file and the fault, or the
     plugin that is missing.
     """
-    if not (path / MANIFEST).is_symlink() and not (path / MANIFEST).exists():
+    if not os.path.lexists(path / MANIFEST):
         raise InputError(f"{path}: expected a bundle, a folder with {MANIFEST} and {WEIGHTS}")
     catalog = plugins.load_catalog() if catalog is None else catalog
     with regular_file(path / MANIFEST) as stream:
@@ -138,7 +126,7 @@ def read_bundle(path: Path, catalog: Catalog | None = None) -> Bundle:
 def expected_state(
     architecture: Architecture, catalog: Catalog, signature: Signature, place: Path | str = "model"
 ) -> dict[str, Tensor]:
-    """Names, shapes and types of the model's state, without allocating it where that is possible."""
+    """Names, shapes and types of the model's state, on the meta device where that is possible."""
     try:
         try:
             with torch.device("meta"):
@@ -146,8 +134,8 @@ def expected_state(
         except (RuntimeError, ArchitectureError):
             # a visitor's layer may compute with its initial values, which the meta device cannot
             return build(architecture, catalog, signature, seed=0).state_dict()
-    except (RuntimeError, ArchitectureError, SpaceError) as error:
-        raise StateError(f"{place}: {str(error).splitlines()[0]}") from error
+    except (RuntimeError, ArithmeticError, MemoryError, ArchitectureError) as error:
+        raise StateError(f"{place}: the model cannot be built: {shown(error, 400)}") from error
 
 
 def _plugins(architecture: Architecture, catalog: Catalog) -> tuple[Plugin, ...]:
@@ -195,48 +183,3 @@ def _encode(manifest: Manifest) -> bytes:
     except (TypeError, ValueError) as error:
         raise InputError(f"facts and preparation of a bundle must be plain data: {error}") from None
     return text.encode() + b"\n"
-
-
-def _check_place(path: Path, force: bool) -> None:
-    if path.name in ("", ".", "..") or not path.parent.is_dir():
-        raise InputError(f"{path}: expected the name of a new folder inside an existing one")
-    if path.is_symlink():
-        raise InputError(f"{path}: is a symbolic link; name a new folder")
-    if not path.exists():
-        return
-    if not path.is_dir() or not {entry.name for entry in path.iterdir()} == {MANIFEST, WEIGHTS}:
-        raise InputError(f"{path}: exists and is not a bundle; name a new folder")
-    if not force:
-        raise InputError(f"{path}: exists; name a new folder or add --force to replace it")
-
-
-def _put_in_place(fresh: Path, path: Path) -> None:
-    """Rename the folder to its name, the bundle it replaces out of the way first."""
-    aside = fresh.with_name(f"{fresh.name}.old")
-    replaced = path.exists()
-    if replaced:
-        path.rename(aside)
-    try:
-        fresh.rename(path)
-    except OSError:
-        if replaced:
-            aside.rename(path)
-        raise
-    _sync_folder(path.parent)
-    if replaced:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("xb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -82,7 +82,7 @@ def as_inputs(signature: Signature, inputs: NDArray[np.generic], steps: int) -> 
                 f"inputs: expected whole numbers in {steps} dimensions, "
                 f"got {array.dtype} {array.shape}"
             )
-        if array.size and not (0 <= array.min() and array.max() < signature.channels):
+        if array.size and not (array.min() >= 0 and array.max() < signature.channels):
             raise DataError(f"inputs: expected tokens from 0 to {signature.channels - 1}")
         return torch.from_numpy(array.astype(np.int64))
     if array.ndim != steps + 1 or array.shape[-1] != signature.channels:
@@ -92,7 +92,8 @@ def as_inputs(signature: Signature, inputs: NDArray[np.generic], steps: int) -> 
         )
     if array.dtype.kind not in "iuf":
         raise DataError(f"inputs: expected numbers, got {array.dtype}")
-    values = array.astype(np.float32)
+    with np.errstate(over="ignore"):
+        values = array.astype(np.float32)
     if not np.isfinite(values).all():
         raise DataError("inputs: expected finite numbers, got NaN or infinity")
     return torch.from_numpy(values)
@@ -111,6 +112,6 @@ def _as_lengths(lengths: NDArray[np.integer] | None, count: int, time: int) -> T
     array = np.asarray(lengths)
     if array.shape != (count,) or array.dtype.kind not in "iu":
         raise DataError(f"lengths: expected {count} whole numbers, got {array.dtype} {array.shape}")
-    if count and not (1 <= array.min() and array.max() <= time):
+    if count and not (array.min() >= 1 and array.max() <= time):
         raise DataError(f"lengths: expected numbers from 1 to {time}")
     return torch.from_numpy(array.astype(np.int64))

@@ -22,7 +22,7 @@ class Stream:
         self._single = batch is None
         self._batch = 1 if batch is None else batch
         self._model = bundle.model()
-        self.forget()
+        self._state = self._before()
 
     def push(self, x_t: NDArray[np.generic] | float) -> NDArray[np.float32]:
         """The answer after one more step, (outputs,), or (batch, outputs) for several streams.
@@ -44,6 +44,10 @@ class Stream:
 
     def forget(self) -> None:
         """Begin a new sequence."""
-        with torch.inference_mode():
-            self._state: Any = self._model.initial_state(self._batch)
+        self._state = self._before()
         self.steps = 0
+
+    def _before(self) -> Any:
+        """The state before the first step."""
+        with torch.inference_mode():
+            return self._model.initial_state(self._batch)

@@ -26,9 +26,10 @@ def regular_file(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         reason = "is a symbolic link" if path.is_symlink() else error.strerror or str(error)
         raise StateError(f"{path}: cannot be read: {reason}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise StateError(f"{path}: expected a plain file")
     with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise StateError(f"{path}: expected a plain file")
         yield stream
 
 

@@ -39,6 +39,8 @@ def magnitude(
     def target(made: int) -> float:
         if made >= last:
             return density
+        if made < first:
+            return 1.0
         # the number of prunings so far, over all of them
         progress = int((made - first) / (last - first) * updates) / updates
         return 1 - cubic(progress, 0.0, 1 - density)

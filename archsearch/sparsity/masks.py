@@ -40,7 +40,7 @@ class Masks:
         self._weights = {
             name: parameter for name, parameter in model.named_parameters() if name in names
         }
-        self._target = target
+        self.target = target
         self._masks = {
             name: torch.ones_like(weight, dtype=torch.bool)
             for name, weight in self._weights.items()
@@ -56,7 +56,7 @@ class Masks:
     @torch.no_grad()
     def after_step(self, step: int, optimizer: Optimizer) -> None:
         """Prunes to the density due after this update, and clears what the optimizer remembers."""
-        density = self._target(step)
+        density = self.target(step)
         for name, weight in self._weights.items():
             mask = self._masks[name]
             count = kept(density, weight.numel())

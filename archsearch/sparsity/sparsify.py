@@ -18,7 +18,7 @@ def sparsify(model: nn.Module, layer: Layer, total_steps: int) -> Masks:
     """
     declared = Catalog(SPARSITY).find("sparsity", layer.name)
     options = dict(declared.complete(layer).options)
-    return declared.implementation()(model, total_steps, **options)  # type: ignore[no-any-return]
+    return declared.implementation()(model, total_steps, **options)
 
 
 # the length of the training says when others prune

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from archsearch.errors import SpaceError
 from archsearch.spec.architecture import Architecture, Block, Layer, Stage, Value
-from archsearch.spec.domains import Choice, FloatRange, IntRange
+from archsearch.spec.domains import FloatRange, IntRange
+from archsearch.spec.words import spell as _spell
+from archsearch.spec.words import suggestion as suggestion
 
 KINDS = (
     "cell",
@@ -231,9 +232,9 @@ class Catalog:
         visiting = [name for of_kind, name in self._visitors if of_kind == kind]
         return tuple(dict.fromkeys(own + visiting))
 
-    def known(self, kind: str) -> tuple[LayerType, ...]:
-        """The declarations of a kind that are loaded already; imports nothing."""
-        return tuple(entry for (of_kind, _), entry in self._known.items() if of_kind == kind)
+    def __iter__(self) -> Iterator[LayerType]:
+        """The declarations that are loaded already; imports nothing."""
+        return iter(tuple(self._known.values()))
 
     def refusal(self, kind: str, name: str) -> str | None:
         """Why a space file may not write this name; None when it may."""
@@ -291,29 +292,6 @@ class Catalog:
         )
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """`` (did you mean 'gru'?)`` when something close is known, else nothing."""
-    close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
-    return f" (did you mean '{close[0]}'?)" if close else ""
-
-
-def search_domain(option: Option) -> Choice | IntRange | FloatRange | None:
-    """What ``options: search`` explores for this option; None when it stays at its default."""
-    if option.search is None or isinstance(option.search, IntRange | FloatRange):
-        return option.search
-    return Choice(tuple(_spell(value) for value in option.search))
-
-
 def _same(declared: Any, given: Any) -> bool:
     alike = type(declared) is type(given) or {type(declared), type(given)} == {int, float}
     return alike and bool(declared == given)
-
-
-def _spell(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "nothing"
-    if isinstance(value, str):
-        return f"'{value}'" if len(value) <= 60 else f"'{value[:57]}...'"
-    return str(value)

@@ -66,7 +66,7 @@ class Space:
         if len(walked) < len(values):
             surplus = next(path for path in values if path not in dict(walked))
             raise SpaceError(f"the point decides {surplus}, which is not open there")
-        return architecture
+        return self.catalog.complete_architecture(architecture)
 
     def contains(self, architecture: Architecture) -> bool:
         """Whether some point of the space is the same network, however it is spelled."""

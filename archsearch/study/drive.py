@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from archsearch.execute.backend import Backend
 from archsearch.execute.job import Job
 from archsearch.spec.trial import Outcome, State, Trial
+from archsearch.store.records import Cost
 from archsearch.store.store import Store
 
 LEASE_SECONDS = 30.0
@@ -60,13 +61,12 @@ class Driver:
         self,
         store: Store,
         study: int,
-        owner: str,
         backend: Backend,
         watch: Callable[[Progress], None],
     ) -> None:
-        self.store, self.study, self.owner = store, study, owner
+        self.store, self.study = store, study
         self.backend, self.watch = backend, watch
-        self.cpu_seconds = store.ledger(study)
+        self.cost = store.ledger(study)
         self._active_before = store.active_seconds(study)
         self._began = self._renewed = time.monotonic()
 
@@ -79,10 +79,9 @@ class Driver:
         """Run the phase to its end; continues where a former driver stopped."""
         trials = self.store.history(self.study, phase.name)
         epochs: dict[int, int] = {}
-        attempts: dict[int, int] = {}
         for trial in trials:
             if not trial.state.final:
-                self._again(phase, trial, trials, epochs, attempts)
+                self._again(phase, trial, trials, epochs)
         self._tell(phase, trials, epochs)
         ended: Ended | None = None
         while True:
@@ -98,10 +97,8 @@ class Driver:
                 return ended
             for job, outcome in self.backend.collect(timeout=1.0):
                 trial = trials[job.trial]
-                tries = attempts.get(job.trial, 1)
-                if outcome.lost and tries < MOST_ATTEMPTS:
-                    attempts[job.trial] = tries + 1
-                    self._again(phase, trial, trials, epochs, attempts)
+                if outcome.lost and epochs[job.trial] < MOST_ATTEMPTS:
+                    self._again(phase, trial, trials, epochs)
                 else:
                     self._commit(phase, trial, outcome, trials, epochs)
             self._renew()
@@ -120,20 +117,15 @@ class Driver:
         self.backend.submit(job)
 
     def _again(
-        self,
-        phase: Phase,
-        trial: Trial,
-        trials: list[Trial],
-        epochs: dict[int, int],
-        attempts: dict[int, int],
+        self, phase: Phase, trial: Trial, trials: list[Trial], epochs: dict[int, int]
     ) -> None:
-        restarted = self.store.restart(self.study, trial)
-        if restarted is None:
-            message = f"the worker died under it {MOST_ATTEMPTS} times"
-            trials[trial.index] = replace(trial, outcome=Outcome(State.CRASHED, message=message))
+        epoch = self.store.restart(self.study, trial)
+        if epoch is None:
+            stored = self.store.history(self.study, phase.name)
+            trials[trial.index] = stored[trial.index]
             epochs.pop(trial.index, None)
             return
-        epochs[trial.index], attempts[trial.index] = restarted
+        epochs[trial.index] = epoch
         self.backend.submit(phase.job(trial, trials))
 
     def _commit(
@@ -146,7 +138,11 @@ class Driver:
     ) -> None:
         self.store.finish(self.study, trial, epochs.pop(trial.index), outcome)
         trials[trial.index] = replace(trial, outcome=outcome)
-        self.cpu_seconds += dict(outcome.timings).get("cpu_seconds", 0.0)
+        spent = dict(outcome.timings)
+        self.cost = Cost(
+            self.cost.cpu_seconds + spent.get("cpu_seconds", 0.0),
+            self.cost.gpu_seconds + spent.get("gpu_seconds", 0.0),
+        )
         self._tell(phase, trials, epochs, trials[trial.index])
 
     def _tell(
@@ -161,5 +157,5 @@ class Driver:
 
     def _renew(self) -> None:
         if time.monotonic() - self._renewed > LEASE_SECONDS / 3:
-            self.store.renew(self.study, self.owner, LEASE_SECONDS)
+            self.store.renew(self.study)
             self._renewed = time.monotonic()

@@ -74,8 +74,13 @@ class SearchPhase(Phase):
             return f"all {budget.trials} trials are done"
         if budget.time is not None and driver.active_seconds >= budget.time:
             return f"the time budget of {budget.time:g} s is spent"
-        if budget.cpu_seconds is not None and driver.cpu_seconds >= budget.cpu_seconds:
-            return f"the budget of {budget.cpu_seconds:g} cpu-seconds is spent"
+        cost = driver.cost
+        for unit, spent, most in (
+            ("cpu", cost.cpu_seconds, budget.cpu_seconds),
+            ("gpu", cost.gpu_seconds, budget.gpu_seconds),
+        ):
+            if most is not None and spent >= most:
+                return f"the budget of {most:g} {unit}-seconds is spent"
         return None
 
 

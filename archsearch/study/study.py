@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,10 +31,9 @@ def run_study(
         record = store.create_study(plan.name, plan.fingerprint(), plan.text, plan.settings())
     else:
         refuse_difference(plan.name, record.fingerprint, plan.fingerprint())
-    owner = f"{os.getpid()}@{socket.gethostname()}"
-    store.acquire(record.id, owner, LEASE_SECONDS)
+    store.acquire(record.id, ttl=LEASE_SECONDS)
     try:
-        driver = Driver(store, record.id, owner, backend, watch)
+        driver = Driver(store, record.id, backend, watch)
         ended = driver.drive(SearchPhase(plan, driver))
         store.ended(record.id, ended.reason)
         if plan.confirm is not None:
@@ -48,4 +45,4 @@ def run_study(
             driver.drive(ListPhase("confirm", plan, finals, weights))
         return ended.reason
     finally:
-        store.release(record.id, owner)
+        store.release(record.id)

@@ -74,7 +74,7 @@ class Generated(Task):
         """Inputs, targets and mask of ``size`` sequences of ``length`` steps."""
 
     @cached_property
-    def fingerprint(self) -> str:  # type: ignore[override]
+    def fingerprint(self) -> str:
         seen = [
             arrays_digest(batch.inputs, batch.targets)
             for split in ("validation", "test")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from archsearch.tasks.task import Batch
+
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log probabilities over the last axis, float64."""
@@ -50,7 +52,9 @@ def r2(said: np.ndarray, targets: np.ndarray) -> float:
     return 1.0 - rest / total
 
 
-def judged_steps(predictions: list[np.ndarray], batches: list) -> tuple[np.ndarray, np.ndarray]:
+def judged_steps(
+    predictions: list[np.ndarray], batches: list[Batch]
+) -> tuple[np.ndarray, np.ndarray]:
     """Cross entropy and correctness of every masked step, both (N,): memory of one batch at most.
 
     ``predictions`` are logits (B, T, K); batches carry targets and mask (B, T).

@@ -25,14 +25,14 @@ def open_task(spec: TaskSpec, protocol: Protocol = "search", directory: Path | N
     """
     declaration = Catalog(TASKS).find("task", spec.layer.name)
     layer = declaration.complete(spec.layer)
-    options = dict(layer.options)
+    options: dict[str, Any] = dict(layer.options)
     if "data" in options:
         if options["data"] is None:
             raise DataError(f"{layer.name}: no data given; add 'data: FILE' to the task")
-        for key in ("data", "test"):
-            if options.get(key) is not None:
-                options[key] = _placed(str(options[key]), directory)
-    files = tuple(_stamp(options[key]) for key in ("data", "test") if options.get(key))
+        for place in ("data", "test"):
+            if options.get(place) is not None:
+                options[place] = _placed(options[place], directory)
+    files = tuple(_stamp(options[place]) for place in ("data", "test") if options.get(place))
     key = (layer.name, tuple(sorted(options.items())), protocol, files)
     if key in _opened:
         _opened.move_to_end(key)

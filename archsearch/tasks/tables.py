@@ -16,6 +16,8 @@ import pandas as pd
 from archsearch.errors import DataError
 from archsearch.spec.catalog import suggestion
 
+# far inside single precision, so that squares and sums stay finite
+LARGEST = 1e30
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".pq")
 
 
@@ -37,17 +39,23 @@ def require_file(path: Path) -> None:
 def read_table(path: Path) -> pd.DataFrame:
     """The table with its columns as texts, whole numbers, real numbers or dates.
 
-    Separator: comma, semicolon or tab, by the first line. Empty cells are missing values.
+    Separator: comma, semicolon or tab, by the first line. Empty cells are missing values. A first
+    column without a name that only counts the rows is dropped.
     """
     require_file(path)
     name = path.name.lower()
-    if name.endswith((".parquet", ".pq")):
-        table = _parquet(path)
-    else:
-        table = _delimited(path)
-    table.columns = table.columns.astype(str)
+    table = _parquet(path) if name.endswith((".parquet", ".pq")) else _delimited(path)
+    table.columns = [str(name).strip() for name in table.columns]
     if not len(table):
         raise DataError(f"{path}: has a header but no rows")
+    if not len(table.columns):
+        raise DataError(f"{path}: has no columns")
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise DataError(f"{path}: two columns are called '{twice[0]}'")
+    first = table.columns[0]
+    if first in ("", "Unnamed: 0", "__index_level_0__") and _counts_rows(table[first]):
+        table = table.drop(columns=first)
     return table
 
 
@@ -70,10 +78,13 @@ def as_numbers(table: pd.DataFrame, columns: list[str], path: Path) -> np.ndarra
             numbers[:, place] = column.to_numpy(dtype=np.float64, na_value=np.nan)
         else:
             numbers[:, place] = _parsed(column, name, path)
-    endless = np.argwhere(np.isinf(numbers))
-    if len(endless):
-        row, place = endless[0]
-        raise DataError(f"{path}: column '{columns[place]}' is infinite in row {row + 1}")
+    beyond = np.argwhere(np.abs(numbers) > LARGEST)
+    if len(beyond):
+        row, place = beyond[0]
+        raise DataError(
+            f"{path}: column '{columns[place]}' is {numbers[row, place]:g} in row {row + 1}; "
+            f"values must lie within {LARGEST:g} of 0"
+        )
     return numbers
 
 
@@ -95,20 +106,31 @@ def as_order(column: pd.Series, path: Path) -> np.ndarray:
         raise DataError(f"{path}: time column '{name}' is empty in row {row}")
     if is_numeric(column):
         return pd.to_numeric(column).to_numpy(dtype=np.float64)
-    if not pd.api.types.is_datetime64_any_dtype(column):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            dates = pd.to_datetime(column.astype(str), errors="coerce", utc=True)
-        if dates.isna().any():
-            row = int(np.flatnonzero(dates.isna())[0])
-            raise DataError(
-                f"{path}: time column '{name}' is neither a number nor a date in row {row + 1}: "
-                f"'{column.iloc[row]}'; write dates as 2024-01-31 or leave time out"
-            )
-        column = dates
-    if getattr(column.dt, "tz", None) is not None:
-        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
-    return column.to_numpy(dtype="datetime64[us]").astype(np.int64) / 1e6
+    moments = as_dates(column)
+    if moments.isna().any():
+        row = int(np.flatnonzero(moments.isna())[0])
+        raise DataError(
+            f"{path}: time column '{name}' is neither a number nor a date in row {row + 1}: "
+            f"'{column.iloc[row]}'; write dates as 2024-01-31 or leave the column out"
+        )
+    return moments.to_numpy(dtype="datetime64[us]").astype(np.int64) / 1e6
+
+
+def as_dates(column: pd.Series) -> pd.DatetimeIndex:
+    """Dates, months (2024-01) or quarters (2024 Q1) in UTC without zone; NaT for anything else."""
+    if pd.api.types.is_datetime64_any_dtype(column):
+        dates = pd.DatetimeIndex(column)
+        return dates if dates.tz is None else dates.tz_convert("UTC").tz_localize(None)
+    texts = column.astype(str).str.strip()
+    quarters = texts.str.extract(r"^(\d{4})[ -]?[Qq]([1-4])$")
+    if quarters.notna().all(axis=None):
+        months = (quarters[1].astype(int) * 3 - 2).astype(str).str.zfill(2)
+        texts = quarters[0] + "-" + months
+    with warnings.catch_warnings():
+        # without a common format the parser warns; what it cannot read is reported by the caller
+        warnings.simplefilter("ignore")
+        dates = pd.DatetimeIndex(pd.to_datetime(texts, errors="coerce", utc=True))
+    return dates.tz_localize(None)
 
 
 def _parsed(column: pd.Series, name: str, path: Path) -> np.ndarray:
@@ -130,9 +152,18 @@ def _parquet(path: Path) -> pd.DataFrame:
     if importlib.util.find_spec("pyarrow") is None:
         raise DataError(f"{path}: Parquet needs pyarrow; try 'pip install archsearch[data]'")
     try:
-        return pd.read_parquet(path, engine="pyarrow")
+        table = pd.read_parquet(path, engine="pyarrow")
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: is not a Parquet file: {_line(error)}") from None
+    if any(name is not None for name in table.index.names):
+        table = table.reset_index()
+    for name in table.columns[[kind.kind == "O" for kind in table.dtypes]]:
+        seen = table[name].dropna()
+        if len(seen) and isinstance(seen.iloc[0], list | tuple | dict | np.ndarray):
+            raise DataError(
+                f"{path}: column '{name}' holds lists; write one row per step, with an id column"
+            )
+    return table
 
 
 def _delimited(path: Path) -> pd.DataFrame:
@@ -170,11 +201,12 @@ def _separator(path: Path) -> str:
         raise DataError(f"{path}: cannot be read: {_line(error)}") from None
     if "\0" in start:
         raise DataError(f"{path}: is binary, not a table of text")
-    header = start.lstrip().split("\n", 1)[0].rstrip("\r")
-    if not header:
+    lines = start.strip().splitlines()
+    if not lines:
         raise DataError(f"{path}: is empty")
+    header = lines[0]
     separator = max((",", "\t", ";"), key=header.count)
-    names = next(csv.reader([header], delimiter=separator))
+    names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
     twice = sorted({name for name in names if names.count(name) > 1})
     if _all_numbers(names) and not _counts_up(names):
         raise DataError(f"{path}: line 1 holds numbers; add a header line with column names")
@@ -184,12 +216,14 @@ def _separator(path: Path) -> str:
 
 
 def _require_even(path: Path, separator: str) -> None:
-    """Raises DataError at the first line whose number of fields is not the header's."""
+    """Raises DataError when there are no rows, or at a row with more or fewer fields."""
     with _open_text(path) as file:
         rows = csv.reader(file, delimiter=separator)
         try:
             width = len(next(rows))
+            filled = False
             for row in rows:
+                filled = filled or bool(row)
                 if row and len(row) != width:
                     raise DataError(
                         f"{path}: line {rows.line_num} has {len(row)} fields, the header has "
@@ -197,6 +231,14 @@ def _require_even(path: Path, separator: str) -> None:
                     )
         except csv.Error as error:
             raise DataError(f"{path}: line {rows.line_num}: {error}") from None
+    if not filled:
+        raise DataError(f"{path}: has a header but no rows")
+
+
+def _counts_rows(column: pd.Series) -> bool:
+    return bool(pd.api.types.is_integer_dtype(column)) and bool(
+        (column.to_numpy() == np.arange(len(column))).all()
+    )
 
 
 def _all_numbers(names: list[str]) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from archsearch.sparsity.schedule import sparsify
+from archsearch.sparsity.sparsify import sparsify
 from archsearch.spec.architecture import Layer
 from archsearch.tasks.task import Split, Task
 from archsearch.train.judge import judge
@@ -77,6 +77,7 @@ def fit(
 
         optimizer.zero_grad(set_to_none=True)
         total.backward()
+        sparse.before_step(step)
         norm = nn.utils.clip_grad_norm_(parameters, options["clip"], foreach=True).item()
         if not math.isfinite(norm):
             raise Diverged(step, f"the gradient norm is {norm}", norm)

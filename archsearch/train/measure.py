@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from archsearch.spec.signature import Signature
 from archsearch.tasks.task import Task
+from archsearch.train.flops import flops
 from archsearch.train.judge import evaluating
 from archsearch.train.loss import loss
 from archsearch.train.tensors import device_of, tensors
@@ -27,10 +27,10 @@ REPEATS = 5
 class Cost:
     """``figures`` may enter a search: they depend on the architecture and the task alone.
 
-    ``params`` counts the trained numbers; ``flops`` see :func:`flops`, per time step; ``state``
-    is how many numbers a stream carries after ``signature.length`` steps. ``timings`` are
-    ``latency_ms`` of one whole sequence, ``step_ms`` of one step of a stream, both medians, and
-    ``peak_memory_mb`` see :func:`peak_memory`.
+    ``params`` counts the trained numbers; ``flops`` are those of a forward pass for each time step
+    (:mod:`archsearch.train.flops`); ``state`` is how many real numbers a stream carries after
+    ``signature.length`` steps. ``timings`` are ``latency_ms`` of one whole sequence and ``step_ms``
+    of one step of a stream, both medians, and ``peak_memory_mb`` (:func:`peak_memory`).
     """
 
     figures: dict[str, float]
@@ -46,7 +46,7 @@ def measure(model: nn.Module, task: Task, batch: int) -> Cost:
         figures = {
             "params": float(sum(p.numel() for p in model.parameters() if p.requires_grad)),
             "flops": flops(model, inputs) / signature.length,
-            "state": float(sum(part.numel() for part in leaves(state))),
+            "state": float(sum(numbers(part) for part in leaves(state))),
         }
         latency = median(timed(model, inputs) for _ in range(REPEATS))
     timings = {
@@ -55,18 +55,6 @@ def measure(model: nn.Module, task: Task, batch: int) -> Cost:
         "peak_memory_mb": peak_memory(model, task, batch),
     }
     return Cost(figures, timings)
-
-
-def flops(model: nn.Module, inputs: Tensor) -> int:
-    """Floating-point operations of the matrix products and convolutions in one forward pass.
-
-    A multiplication and an addition are two; elementwise work is not counted.
-    """
-    counter = FlopCounterMode(display=False)
-    # oneDNN's fused LSTM is one opaque operation that would count as nothing
-    with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False), counter:
-        model(inputs)
-    return int(counter.get_total_flops())
 
 
 def stream(model: nn.Module, inputs: Tensor) -> tuple[list[float], Any]:
@@ -105,7 +93,7 @@ def peak_memory(model: nn.Module, task: Task, size: int) -> float:
 
     batch = tensors(task.batch(np.random.default_rng(0), size, 1.0), device_of(model))
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-    with torch.random.fork_rng(), hooks:
+    with torch.random.fork_rng(devices=()), hooks:
         prediction, penalty = model(batch.inputs, batch.lengths)
         # bound to a name, so that nothing kept is freed and its address used again
         total = loss(prediction, batch, task.signature) + penalty
@@ -123,6 +111,12 @@ def example(signature: Signature, device: torch.device) -> Tensor:
         return torch.randint(signature.channels, shape, generator=generator).to(device)
     shape = (1, signature.length, signature.channels)
     return torch.randn(shape, generator=generator).to(device)
+
+
+def numbers(tensor: Tensor) -> int:
+    """Real numbers in a tensor: a complex one is two, a counter or an index none."""
+    parts = 2 if tensor.is_complex() else int(tensor.is_floating_point())
+    return parts * tensor.numel()
 
 
 def leaves(state: Any) -> Iterator[Tensor]:

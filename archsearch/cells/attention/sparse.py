@@ -1,0 +1,65 @@
+"""Attention over few of the earlier positions, at a cost that grows with those few.
+
+In both functions ``q`` is (B, H, T, d) and ``k``, ``v`` (B, H, S, d), the last T keys being at
+the queries' own positions. ``slopes`` (H,) lowers a score by a slope per step of distance.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad, scaled_dot_product_attention
+
+BLOCK = 32  # queries that share one stretch of keys
+
+
+def window_attention(q: Tensor, k: Tensor, v: Tensor, window: int, slopes: Tensor | None) -> Tensor:
+    """Each query over its own and the ``window`` - 1 positions before, in blocks of queries."""
+    rows, length = q.shape[0], q.shape[2]
+    size = max(BLOCK, window)
+    blocks = -(-length // size)
+    missing = blocks * size - length
+    # key 0 of the first stretch stands ``window`` positions before query 0
+    absent = window - (k.shape[2] - length)
+    begin = max(-absent, 0)
+    k, v = (pad(part[:, :, begin:], (0, 0, max(absent, 0), missing)) for part in (k, v))
+    queries = pad(q, (0, 0, 0, missing)).unflatten(2, (blocks, size)).transpose(1, 2).flatten(0, 1)
+    # (B, H, n, d, size + window) as (B n, H, size + window, d)
+    keys, values = (
+        part.unfold(2, size + window, size).permute(0, 2, 1, 4, 3).flatten(0, 1) for part in (k, v)
+    )
+    place = torch.arange(size + window, device=q.device)
+    distance = torch.arange(window, window + size, device=q.device)[:, None] - place
+    seen = (distance >= 0) & (distance < window)  # (size, size + window)
+    first = seen & (place >= absent)
+    bias = torch.stack([first] + [seen] * (blocks - 1))[:, None]  # (n, 1, size, size + window)
+    if slopes is not None:
+        lowered = slopes.to(q.dtype)[:, None, None] * -distance
+        bias = torch.where(bias, lowered, -math.inf)
+    out = scaled_dot_product_attention(queries, keys, values, attn_mask=bias.repeat(rows, 1, 1, 1))
+    return out.unflatten(0, (rows, blocks)).transpose(1, 2).flatten(2, 3)[:, :, :length]
+
+
+def power_attention(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor | None) -> Tensor:
+    """Each query over its own position and those a power of two before it."""
+    length, past = q.shape[2], k.shape[2] - q.shape[2]
+    distances = [0] + [2**power for power in range((k.shape[2] - 1).bit_length())]
+    farthest = distances[-1]
+    k, v = (pad(part, (0, 0, max(farthest - past, 0), 0)) for part in (k, v))
+    origin = k.shape[2] - length
+    scores = [
+        (q * k[:, :, origin - far : origin - far + length]).sum(-1) for far in distances
+    ]  # each (B, H, T)
+    score = torch.stack(scores, -1) * q.shape[-1] ** -0.5
+    far = torch.tensor(distances, device=q.device)
+    if slopes is not None:
+        score = score - slopes.to(q.dtype)[:, None, None] * far
+    place = torch.arange(past, past + length, device=q.device)[:, None]
+    weights = score.masked_fill(place < far, -math.inf).softmax(-1).unbind(-1)
+    out = torch.zeros_like(q)
+    for weight, distance in zip(weights, distances, strict=True):
+        seen = v[:, :, origin - distance : origin - distance + length]
+        out = torch.addcmul(out, weight[..., None], seen)
+    return out

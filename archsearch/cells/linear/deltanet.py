@@ -1,0 +1,78 @@
+"""DeltaNet."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize, relu, silu
+
+from archsearch.cells.cell import Cell, State
+from archsearch.cells.linear.short_conv import ShortConv
+from archsearch.kernels.delta_rule import delta_rule
+
+_ACTIVATIONS = {"silu": silu, "relu": relu, "identity": lambda x: x}
+
+
+class DeltaNet(Cell):
+    """S_t = (I - beta_t k_t k_t') S_{t-1} + beta_t k_t v_t', o_t = S_t' q_t, per head.
+
+    q, k and v are projected, convolved over ``conv`` positions and activated, then q and k get
+    length one; y_t = W_o rms(o_t), which makes a scale of q idle (Yang et al. 2024, arXiv
+    2406.06484). beta_t = beta_range s(w x_t): along k_t the memory keeps 1 - beta_t, so a range
+    of 2 allows the negative eigenvalues that counting modulo two needs (Grazzi et al. 2024,
+    arXiv 2411.12537).
+    State: the memory S (B, H, K, V) and the convolution's (B, conv - 1, .).
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int = 2,
+        head_size: int = 16,
+        conv: int = 4,
+        beta_range: int = 1,
+        activation: str = "silu",
+    ) -> None:
+        super().__init__(width)
+        self.heads, self.head_size, self.beta_range = heads, head_size, beta_range
+        self.activation = _ACTIVATIONS[activation]
+        size = heads * head_size
+        self.project = nn.Linear(width, 3 * size, bias=False)
+        self.conv = ShortConv(3 * size, conv)
+        self.strength = nn.Linear(width, heads)
+        self.norm = nn.RMSNorm(head_size, eps=1e-5)
+        self.output = nn.Linear(size, width, bias=False)
+        for weight in self.project.weight.split(size):
+            nn.init.xavier_uniform_(weight, gain=2**-2.5)
+        nn.init.xavier_uniform_(self.strength.weight, gain=2**-2.5)
+        nn.init.zeros_(self.strength.bias)
+        nn.init.xavier_uniform_(self.output.weight)
+
+    def _split(self, mixed: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        parts = self.activation(mixed).unflatten(-1, (3 * self.heads, -1))
+        both, v = parts.split([2 * self.heads, self.heads], -2)
+        q, k = normalize(both, dim=-1, eps=1e-6).chunk(2, -2)
+        beta = self.beta_range * torch.sigmoid(self.strength(x))  # (..., H)
+        return q, k, v, beta
+
+    def _answer(self, read: Tensor) -> Tensor:
+        return self.output(self.norm(read).flatten(-2))
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        memory, recent = self.initial_state(len(x)) if state is None else state
+        mixed, recent = self.conv(self.project(x), recent)
+        read, memory = delta_rule(*self._split(mixed, x), memory)
+        return self._answer(read), (memory, recent)
+
+    def initial_state(self, batch: int) -> State:
+        memory = self.zeros(batch, self.heads, self.head_size, self.head_size)
+        return memory, self.zeros(batch, max(self.conv.taps - 1, 0), self.conv.channels)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        memory, recent = state
+        mixed, recent = self.conv.step(self.project(x), recent)
+        q, k, v, beta = self._split(mixed, x)  # (B, H, K or V)
+        held = torch.einsum("bhk,bhkv->bhv", k, memory)
+        change = beta[..., None] * (v - held)
+        memory = memory + k[..., None] * change[..., None, :]
+        return self._answer(torch.einsum("bhk,bhkv->bhv", q, memory)), (memory, recent)

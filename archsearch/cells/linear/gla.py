@@ -1,0 +1,76 @@
+"""Gated linear attention."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid, silu
+
+from archsearch.cells.cell import Cell, State, split_width
+from archsearch.cells.linear.short_conv import ShortConv
+from archsearch.kernels.linear_attention import SLOWEST_LOG_DECAY, linear_attention
+
+RANK = 16  # of the gate's projection
+
+
+class GLA(Cell):
+    """S_t = diag(alpha_t) S_{t-1} + k_t v_t', o_t = S_t' q_t / sqrt(K), per head.
+
+    log alpha_t = log s(x_t W_1 W_2 + b) / tau, never below -5. y_t = W_o (rms(o_t) silu(W_g x_t))
+    (Yang et al. 2023, arXiv 2312.06635, section 4). ``conv`` puts a short causal convolution and
+    a silu on q, k and v. State: the memory S (B, H, K, V) and the convolution's (B, taps - 1, .).
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int = 4,
+        expand_k: float = 0.5,
+        expand_v: float = 1.0,
+        tau: float = 16.0,
+        conv: int = 0,
+    ) -> None:
+        super().__init__(width)
+        keys, values = int(width * expand_k), int(width * expand_v)
+        self.heads, self.tau = heads, tau
+        self.key_size = split_width(keys, heads, "key width")
+        self.value_size = split_width(values, heads, "value width")
+        self.sizes = [keys, keys, values]
+        self.project = nn.Linear(width, 2 * keys + values, bias=False)
+        self.conv = ShortConv(2 * keys + values, conv)
+        self.gate = nn.Sequential(nn.Linear(width, RANK, bias=False), nn.Linear(RANK, keys))
+        self.norm = nn.RMSNorm(self.value_size, eps=1e-5)
+        self.open = nn.Linear(width, values, bias=False)
+        self.output = nn.Linear(values, width, bias=False)
+        for weight in (*self.project.weight.split(self.sizes), self.open.weight):
+            nn.init.xavier_uniform_(weight, gain=2**-2.5)
+        nn.init.xavier_uniform_(self.output.weight)
+
+    def _split(self, mixed: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        if self.conv.taps:
+            mixed = silu(mixed)
+        q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in mixed.split(self.sizes, -1))
+        log_decay = (logsigmoid(self.gate(x)) / self.tau).unflatten(-1, (self.heads, -1))
+        return q * self.key_size**-0.5, k, v, log_decay
+
+    def _answer(self, read: Tensor, x: Tensor) -> Tensor:
+        return self.output(self.norm(read).flatten(-2) * silu(self.open(x)))
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        memory, recent = self.initial_state(len(x)) if state is None else state
+        mixed, recent = self.conv(self.project(x), recent)
+        read, memory = linear_attention(*self._split(mixed, x), memory)
+        return self._answer(read, x), (memory, recent)
+
+    def initial_state(self, batch: int) -> State:
+        memory = self.zeros(batch, self.heads, self.key_size, self.value_size)
+        return memory, self.zeros(batch, max(self.conv.taps - 1, 0), self.conv.channels)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        memory, recent = state
+        mixed, recent = self.conv.step(self.project(x), recent)
+        q, k, v, log_decay = self._split(mixed, x)  # (B, H, K or V)
+        decay = log_decay.clamp_min(SLOWEST_LOG_DECAY).exp()
+        memory = decay[..., None] * memory + k[..., None] * v[..., None, :]
+        read = torch.einsum("bhk,bhkv->bhv", q, memory)
+        return self._answer(read, x), (memory, recent)

@@ -1,0 +1,119 @@
+"""``archsearch export``: the winner of a study as a bundle that predicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from archsearch.cli.options import storage_option
+from archsearch.cli.results import Result, read_result, run_folder
+from archsearch.errors import InputError
+from archsearch.plugins import load_catalog
+from archsearch.select.verdict import verdict
+from archsearch.spec.catalog import suggestion
+from archsearch.spec.signature import Signature
+from archsearch.spec.trial import Trial
+from archsearch.store.store import open_store
+
+EXAMPLE = """\b
+Examples:
+  archsearch export quickstart exports/quickstart
+  archsearch export quickstart exports/baseline --candidate lstm
+"""
+
+
+@click.command(epilog=EXAMPLE)
+@click.argument("study")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--candidate", help="A finalist ('trial 17') or baseline ('lstm'); default: whom the "
+              "verdict says to take.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace a bundle that is already there.")
+@storage_option
+def export(study: str, folder: Path, candidate: str | None, force: bool, storage: str) -> None:
+    """Write a confirmed model of STUDY into FOLDER: one JSON file, one safetensors file."""
+    with open_store(storage, read_only=True) as store:
+        result = read_result(store, study)
+    name = export_result(result, folder, storage, candidate, force)
+    click.echo(f"exported {name} to {folder}; try: archsearch predict {folder} DATA")
+
+
+def export_result(
+    result: Result, folder: Path, storage: str, candidate: str | None = None, force: bool = False
+) -> str:
+    """Write the bundle of one confirmed competitor and return its title.
+
+    Its first seed's weights are taken, not those that did best on test; where their file is gone
+    they are trained again, which gives the same.
+    """
+    from archsearch.serve.bundle import write_bundle
+
+    trial = _chosen(result, candidate)
+    weights = _weights(result, trial, run_folder(storage, result.name))
+    facts = {
+        "study": result.name,
+        "competitor": trial.role,
+        "test": dict(trial.outcome.metrics),
+        "chance": result.facts["chance"],
+        "evidence": result.evidence.to_plain() if result.evidence else None,
+        "verdict": verdict(result.evidence) if result.evidence else None,
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    write_bundle(
+        folder,
+        weights,
+        trial.architecture,
+        Signature.from_plain(result.facts["signature"]),
+        result.facts["preparation"],
+        facts,
+        load_catalog(),
+        task=result.task,
+        force=force,
+    )
+    return f"{trial.architecture.title} ({trial.role})"
+
+
+def _chosen(result: Result, candidate: str | None) -> Trial:
+    if not result.confirmed:
+        raise InputError(
+            f"study '{result.name}' was not confirmed, so no model was kept; run its space file "
+            "to the end, with a 'confirm:' section"
+        )
+    evidence = result.evidence
+    if candidate is None and evidence is not None:
+        candidate = evidence.take or evidence.best
+    roles = list(dict.fromkeys(trial.role for trial in result.confirmed))
+    runs = [trial for trial in result.role(candidate or "") if trial.state.has_value]
+    if not runs:
+        raise InputError(
+            f"no finished run of '{candidate}'{suggestion(candidate or '', roles)}; "
+            f"study '{result.name}' judged: {', '.join(roles)}"
+        )
+    return runs[0]
+
+
+def _weights(result: Result, trial: Trial, folder: Path) -> Path:
+    from archsearch.execute.job import Job
+    from archsearch.execute.run_job import run_job
+
+    if trial.outcome.weights is not None and Path(trial.outcome.weights).is_file():
+        return Path(trial.outcome.weights)
+    kept = folder / f"{trial.digest}-{trial.seed}.safetensors"
+    if not kept.is_file():
+        click.echo("the weights are not here any more; training them again", err=True)
+        outcome = run_job(
+            Job(
+                trial=trial.index,
+                title=trial.role,
+                task=result.task,
+                data=result.data,
+                architecture=trial.architecture,
+                seed=trial.seed,
+                protocol="confirm",
+                objectives=result.objectives,
+                keep=str(kept),
+            )
+        )
+        if not outcome.state.has_value:
+            raise InputError(f"training {trial.role} again ended {outcome.state}: {outcome.message}")
+    return kept

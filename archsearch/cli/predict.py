@@ -1,0 +1,51 @@
+"""``archsearch predict``: what a bundle says of a new file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from archsearch.cli.options import json_option, print_json
+
+EXAMPLE = """\b
+Examples:
+  archsearch predict exports/quickstart new.csv
+  archsearch predict exports/quickstart new.csv --output answers.csv
+"""
+
+
+@click.command(epilog=EXAMPLE)
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("data")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="CSV file for the answers.")
+@json_option
+def predict(bundle: Path, data: str, output: Path | None, as_json: bool) -> None:
+    """Apply the model of BUNDLE to DATA, a file like the one it was trained on (or `ucr:NAME`).
+
+    Classes come with probabilities, forecasts with their times, text with the likelihood of each
+    character. DATA needs no target column.
+    """
+    import numpy as np
+
+    from archsearch.serve.bundle import read_bundle
+    from archsearch.serve.predictor import Predictor
+    from archsearch.tasks.prepare import answers, read_for_prediction
+
+    model = read_bundle(bundle)
+    prepared = read_for_prediction(data, model.preparation)
+    predictor = Predictor(model)
+    outputs = [predictor.predict(batch.inputs, batch.lengths) for batch in prepared.batches]
+    if model.signature.targets == "class":
+        # answers are worded from logits; the logarithm of a probability is one
+        outputs = [np.log(np.maximum(each, np.finfo(np.float32).tiny)) for each in outputs]
+    table = answers(prepared, outputs, model.preparation)
+    for note in model.notes:
+        click.echo(f"note: {note}", err=True)
+    if output is not None:
+        table.to_csv(output, index=False)
+        click.echo(f"{len(table)} answers in {output}")
+    elif as_json:
+        print_json(table.to_dict(orient="records"))
+    else:
+        click.echo(table.to_csv(index=False), nl=False)

@@ -1,0 +1,153 @@
+"""Runs one job from data to outcome; the same function inline, in a process and on a cluster."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+# what the first optimizer step would import, which takes longer than many a training
+import torch._dynamo
+
+from archsearch.build import build
+from archsearch.errors import InputError
+from archsearch.execute.failure import failed, one_line
+from archsearch.execute.job import Job
+from archsearch.execute.weights import keep_weights
+from archsearch.plugins import load_catalog
+from archsearch.spec.catalog import Catalog
+from archsearch.spec.trial import Curve, Limit, Metrics, Outcome, State
+from archsearch.tasks.open import open_task
+from archsearch.train.fit import Diverged, fit
+from archsearch.train.judge import judge
+from archsearch.train.measure import measure
+
+
+class Watch:
+    """Follows a training: keeps its curve and compares it with the limits of the job."""
+
+    def __init__(self, job: Job) -> None:
+        self._objectives = job.objectives
+        self._limits = list(job.limits)
+        self.constant: dict[str, float] = {}
+        self.latest: dict[str, float] = {}
+        self.curve: Curve = ()
+        self.stopped_at: int | None = None
+
+    def __call__(self, step: int, metrics: Mapping[str, float]) -> bool:
+        self.curve += ((step, plain(metrics)),)
+        self.latest = dict(metrics)
+        due = [limit for limit in self._limits if limit.step <= step]
+        self._limits = [limit for limit in self._limits if limit.step > step]
+        if any(self._worse_than(limit) for limit in due):
+            self.stopped_at = step
+        return self.stopped_at is None
+
+    def _worse_than(self, limit: Limit) -> bool:
+        known = self.constant | self.latest
+        for objective in self._objectives:
+            if objective.metric not in known:
+                raise InputError(
+                    f"objective '{objective.metric}': expected one of {', '.join(known)}"
+                )
+        return limit.stops(tuple(o.loss(known[o.metric]) for o in self._objectives))
+
+
+def run_job(job: Job) -> Outcome:
+    """Train and judge what the job describes; raises nothing that a trial can be at fault for.
+
+    The same job gives the same metrics, curve and weights to the last bit on the same machine and
+    versions, whatever ran before in this process.
+    """
+    began, cpu_began = time.perf_counter(), time.process_time()
+    watch = Watch(job)
+    try:
+        with settled(job.seed):
+            outcome = _train(job, watch)
+    except Diverged as error:
+        outcome = Outcome(State.DIVERGED, message=one_line(str(error)))
+    except (Exception, SystemExit) as error:
+        outcome = failed(error)
+    spent = {
+        "seconds": time.perf_counter() - began,
+        "cpu_seconds": time.process_time() - cpu_began,
+    }
+    return replace(outcome, curve=watch.curve, timings=outcome.timings + plain(spent))
+
+
+def _train(job: Job, watch: Watch) -> Outcome:
+    task = open_task(job.task, job.protocol)
+    if task.fingerprint != job.data:
+        raise InputError(
+            f"the data of task '{job.task.label}' is not what the study was begun with"
+            f" (fingerprint {task.fingerprint} here, {job.data} there);"
+            " give every worker the same files"
+        )
+    catalog = installed()
+    architecture = catalog.complete_architecture(job.architecture)
+    model = build(architecture, catalog, task.signature, job.seed)
+    size = int(architecture.training["batch"])
+    cost = measure(model, task, size)
+    watch.constant = cost.figures | cost.timings
+    confirming = job.protocol == "confirm"
+    finished = fit(
+        model,
+        task,
+        architecture.training,
+        architecture.sparsity,
+        seed=job.seed,
+        report=watch,
+        # what was validation is trained on when an answer is confirmed
+        split=None if confirming else "validation",
+    )
+    timings = plain(cost.timings)
+    if not finished:
+        message = f"behind earlier trials at step {watch.stopped_at}"
+        return Outcome(State.STOPPED, plain(cost.figures), message=message, timings=timings)
+    # the last look at the validation split was at the final weights
+    judged = judge(model, task, "test") if confirming else dict(watch.latest)
+    judged.pop("train_loss", None)
+    for name, value in judged.items():
+        if not np.isfinite(value):
+            raise Diverged(int(architecture.training["steps"]), f"{name} is {value}", np.nan)
+    if job.keep is not None:
+        keep_weights(model, Path(job.keep))
+    return Outcome(State.COMPLETE, plain(judged | cost.figures), timings=timings, weights=job.keep)
+
+
+@cache
+def installed() -> Catalog:
+    """The catalog, read once per process: what is installed does not change under a study."""
+    return load_catalog()
+
+
+@contextmanager
+def settled(seed: int) -> Iterator[None]:
+    """The one state of the process in which every job runs; afterwards it is as it was."""
+    threads = torch.get_num_threads()
+    states = random.getstate(), np.random.get_state()
+    torch.set_num_threads(1)
+    # numbers below 1e-38 are zero: on the CPU they would cost a hundred times as much
+    torch.set_flush_denormal(True)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    try:
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+
+
+def plain(metrics: Mapping[str, float]) -> Metrics:
+    return tuple((name, float(value)) for name, value in metrics.items())

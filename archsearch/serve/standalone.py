@@ -1,0 +1,218 @@
+"""Exports a model as plain PyTorch: one source file and its weights, without archsearch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archsearch.errors import InputError
+from archsearch.serve.bundle import WEIGHTS, Bundle
+from archsearch.serve.folder import write_folder
+from archsearch.serve.manifest import layers
+from archsearch.serve.sources import Key, Sources
+from archsearch.serve.untrusted import shown
+from archsearch.serve.weights import serialize
+from archsearch.spec.architecture import NONE, Architecture, Block, Layer, Stage
+from archsearch.spec.catalog import Catalog
+from archsearch.spec.signature import Signature
+
+SOURCE = "model.py"
+MODEL = ("archsearch.build", "Model")
+STACK = ("archsearch.build", "Stack")
+BLOCK = ("archsearch.build", "Block")
+RESIDUAL = ("archsearch.build", "Residual")
+SIGNATURE = ("archsearch.spec.signature", "Signature")
+PLAIN = bool | int | float | str | None
+TAKEN = ("SIGNATURE", "build", "load", "annotations", "model", "Path", "load_file")
+
+_HEAD = '''"""{title}, written out by archsearch {version}; needs torch and safetensors only.
+
+    from model import load
+
+    model = load()
+    prediction, _ = model(x)                     # x: {inputs}
+    state = model.initial_state(1)
+    prediction, state = model.step(x_t, state)   # x_t: one time step of x
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors.torch import load_file
+'''
+
+_TAIL = '''
+SIGNATURE = {signature}
+
+
+def build() -> {model}:
+    """The network with its first weights."""
+    stages = [
+{stages}
+    ]
+    return {model}({embed}, stages, {norm}, {head})
+
+
+def load(weights: str | Path = Path(__file__).with_name("{weights}")) -> {model}:
+    """The trained network, ready to predict."""
+    model = build()
+    model.load_state_dict(load_file(weights))
+    return model.eval().requires_grad_(False)
+'''
+
+
+def write_standalone(bundle: Bundle, path: Path, *, force: bool = False) -> None:
+    """Write the new folder ``path`` with model.py and model.safetensors.
+
+    Before it appears, the written model must give bit for bit what the bundle's gives, for whole
+    sequences and in a stream. Raises InputError where it does not, where a cell's source is not
+    to be had, or where something is in the way.
+    """
+    files = {
+        SOURCE: written_out(bundle.architecture, bundle.catalog, bundle.signature).encode(),
+        WEIGHTS: serialize(bundle.state),
+    }
+    write_folder(path, files, lambda fresh: _check_parity(bundle, fresh / SOURCE), force=force)
+
+
+def written_out(architecture: Architecture, catalog: Catalog, signature: Signature) -> str:
+    """The source of one Python module that builds and loads the model."""
+    writer = _Writer(architecture.canonical(), catalog)
+    inputs = "(batch, time) of tokens"
+    if signature.inputs == "values":
+        inputs = f"(batch, time, {signature.channels})"
+    head = _HEAD.format(title=architecture.title, version=version("archsearch"), inputs=inputs)
+    given = ", ".join(f"{key}={value!r}" for key, value in signature.to_plain().items())
+    names = writer.sources.name
+    tail = _TAIL.format(
+        signature=f"{names(SIGNATURE)}({given})",
+        model=names(MODEL),
+        stages="\n".join(writer.stage(stage) for stage in writer.architecture.stages),
+        embed=writer.layer("embed", architecture.embed, "SIGNATURE"),
+        norm=writer.layer("norm", architecture.norm),
+        head=writer.layer("head", architecture.head, "SIGNATURE"),
+        weights=WEIGHTS,
+    )
+    return head + writer.sources.text() + "\n\n" + tail
+
+
+@dataclass(frozen=True)
+class _Class:
+    """The implementation of a layer and the options that it is constructed with."""
+
+    key: Key
+    options: tuple[tuple[str, Any], ...]
+
+
+class _Writer:
+    """Says in Python what ``build`` does for one architecture."""
+
+    def __init__(self, architecture: Architecture, catalog: Catalog) -> None:
+        self.architecture, self._catalog = architecture, catalog
+        own = {"archsearch"}
+        roots = [SIGNATURE, STACK, BLOCK, RESIDUAL, MODEL]
+        for kind, layer in _built(architecture):
+            roots.append(self._class(kind, layer).key)
+            if catalog.find(kind, layer.name).distribution != "archsearch":
+                own.add(roots[-1][0].partition(".")[0])
+        self.sources = Sources(roots, own, TAKEN)
+
+    def stage(self, stage: Stage) -> str:
+        body = f"{self.sources.name(STACK)}([\n"
+        body += "".join(f"            {self._block(block)},\n" for block in stage.blocks)
+        tie = self.layer("tie", stage.tie, f"{body}        ])", stage.loops)
+        return f"        {self.layer('halting', stage.halting, tie, stage.loops)},"
+
+    def layer(self, kind: str, layer: Layer, first: str = "", *more: int) -> str:
+        """The call that constructs a layer; the width follows the ``first`` argument."""
+        found = self._class(kind, layer)
+        arguments = [first] if first else []
+        arguments += [str(number) for number in (self.architecture.width, *more)]
+        arguments += [f"{key}={value!r}" for key, value in found.options]
+        return f"{self.sources.name(found.key)}({', '.join(arguments)})"
+
+    def _block(self, block: Block) -> str:
+        channel = "None"
+        if block.channel != NONE:
+            channel = self._residual(block, "channel", block.channel)
+        return f"{self.sources.name(BLOCK)}({self._residual(block, 'cell', block.cell)}, {channel})"
+
+    def _residual(self, block: Block, kind: str, layer: Layer) -> str:
+        parts = (("norm", block.norm), (kind, layer), ("gate", block.gate))
+        inner = ", ".join(self.layer(*part) for part in parts)
+        return f"{self.sources.name(RESIDUAL)}({inner})"
+
+    def _class(self, kind: str, layer: Layer) -> _Class:
+        declared = self._catalog.find(kind, layer.name)
+        target: Callable[..., nn.Module] = declared.implementation()
+        name = target.__qualname__
+        options = declared.complete(layer).options
+        if "." in name or not all(isinstance(value, PLAIN) for _, value in options):
+            raise InputError(f"{kind} '{layer.name}' cannot be written out as plain PyTorch")
+        return _Class((target.__module__, name), options)
+
+
+def _built(architecture: Architecture) -> Iterator[tuple[str, Layer]]:
+    """The layers that ``build`` constructs."""
+    for kind, layer in layers(architecture):
+        if kind not in ("training", "sparsity") and (kind, layer) != ("channel", NONE):
+            yield kind, layer
+
+
+def _check_parity(bundle: Bundle, source: Path) -> None:
+    """Compare the written model with the bundle's; InputError where they differ."""
+    try:
+        written, known = _imported(source).load(), bundle.model()
+        for x in _samples(bundle.signature):
+            pairs = zip(_answers(written, x), _answers(known, x), strict=True)
+            if not all(torch.equal(one, other) for one, other in pairs):
+                raise InputError("the written model differs from the exported one")
+    except InputError:
+        raise
+    except Exception as error:
+        reason = shown(f"{type(error).__name__}: {error}", 300)
+        raise InputError(f"the model cannot be written out as plain PyTorch: {reason}") from error
+
+
+def _imported(source: Path) -> Any:
+    """The module in a file, which leaves no trace among the imported ones or beside the file."""
+    name = source.parent.name.strip(".")
+    spec = spec_from_file_location(name, source)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{source}: cannot be imported")
+    module = sys.modules[name] = module_from_spec(spec)
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = writes
+        del sys.modules[name]
+    return module
+
+
+def _samples(signature: Signature) -> Iterator[Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    for batch, time in ((1, 1), (3, 7), (2, 65)):
+        if signature.inputs == "tokens":
+            yield torch.randint(signature.channels, (batch, time), generator=draw)
+        else:
+            yield torch.randn(batch, time, signature.channels, generator=draw)
+
+
+def _answers(model: nn.Module, x: Tensor) -> Iterator[Tensor]:
+    """What a model says of whole sequences, of padded ones, and of a stream."""
+    yield model(x)[0]
+    yield model(x, torch.arange(len(x)) % x.shape[1] + 1)[0]
+    state = model.initial_state(len(x))
+    for x_t in x.unbind(1):
+        prediction, state = model.step(x_t, state)
+        yield prediction

@@ -1,0 +1,153 @@
+"""The life of a trial in SQL: started, tried again when an attempt is lost, finished once.
+
+Each function runs within the turn of the driver that holds the study, so nobody else changes its
+trials meanwhile. Each may be repeated after a commit whose answer was lost. The epoch of a trial
+is the number of its current attempt; what an earlier attempt reports is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sqlalchemy import Row, bindparam, insert, select, update
+
+from archsearch.errors import StateError
+from archsearch.spec.trial import Metrics, Outcome, State, Trial
+from archsearch.store.leases import Turn
+from archsearch.store.rows import result_row, trial_row
+from archsearch.store.tables import attempt, result, trial
+
+MOST = 3
+
+_FIND = select(trial.c.id, trial.c.state, trial.c.epoch, trial.c.seal, attempt.c.driver_epoch)
+_FIND = _FIND.join(
+    attempt, (attempt.c.trial == trial.c.id) & (attempt.c.epoch == trial.c.epoch)
+).where(
+    trial.c.study == bindparam("of_study"),
+    trial.c.phase == bindparam("of_phase"),
+    trial.c.idx == bindparam("of_index"),
+)
+_SEAL = select(result.c.seal).where(result.c.trial == bindparam("of_trial"))
+_START, _TRY, _RESULT = insert(trial), insert(attempt), insert(result)
+_SET = update(trial).where(trial.c.id == bindparam("of_trial"))
+_SET_STATE = _SET.values(state=bindparam("new_state"))
+_SET_EPOCH = _SET.values(epoch=bindparam("new_epoch"))
+_END = (
+    update(attempt)
+    .where(attempt.c.trial == bindparam("of_trial"), attempt.c.epoch == bindparam("of_epoch"))
+    .values(
+        ended=bindparam("moment"),
+        reason=bindparam("because"),
+        cpu_seconds=bindparam("cpu"),
+        gpu_seconds=bindparam("gpu"),
+    )
+)
+
+
+def start(turn: Turn, began: Trial, job_key: str) -> int:
+    """Write a trial and its first attempt; returns the epoch, 1."""
+    row = trial_row(turn.hold.study, began, job_key)
+    found = _find(turn, began)
+    if found is None:
+        done = turn.connection.execute(_START, {**row, "state": str(State.RUNNING), "epoch": 1})
+        key = done.inserted_primary_key
+        assert key is not None
+        _try(turn, key[0], 1)
+    elif found.seal != row["seal"] or found.epoch != 1 or not _is_ours(turn, found):
+        raise StateError(
+            f"{began.phase} trial {began.index} of study {turn.hold.study} was started before; "
+            "read the history and continue after it"
+        )
+    return 1
+
+
+def restart(turn: Turn, lost: Trial, epoch: int, reason: str, timings: Metrics) -> int | None:
+    """End attempt ``epoch`` and begin the next; None when the trial is final or had its last try.
+
+    After the last try the trial is written as crashed in the same transaction.
+    """
+    row = _get(turn, lost)
+    if row.state != State.RUNNING:
+        return None
+    if row.epoch == epoch + 1 and _is_ours(turn, row):
+        return int(row.epoch)
+    _end(turn, row, reason, timings)
+    if row.epoch >= MOST:
+        message = f"lost {row.epoch} times, last: {reason}"
+        _write_result(turn, row, Outcome(State.CRASHED, message=message, lost=True))
+        return None
+    following = int(row.epoch) + 1
+    turn.connection.execute(_SET_EPOCH, {"of_trial": row.id, "new_epoch": following})
+    _try(turn, row.id, following)
+    return following
+
+
+def finish(turn: Turn, done: Trial, epoch: int, outcome: Outcome) -> bool:
+    """Write what came of attempt ``epoch``; False if a later attempt or another result stands.
+
+    True also when this very result is already written.
+    """
+    if not outcome.state.final:
+        raise ValueError(f"{done.phase} trial {done.index} cannot be finished as running")
+    row = _get(turn, done)
+    if row.epoch != epoch:
+        return False
+    if row.state != State.RUNNING:
+        seal = turn.connection.scalar(_SEAL, {"of_trial": row.id})
+        return bool(seal == result_row(epoch, outcome)["seal"])
+    _end(turn, row, str(outcome.state), outcome.timings)
+    _write_result(turn, row, outcome)
+    return True
+
+
+def current_epoch(turn: Turn, of: Trial) -> int:
+    return int(_get(turn, of).epoch)
+
+
+def _find(turn: Turn, of: Trial) -> Row[Any] | None:
+    place = {"of_study": turn.hold.study, "of_phase": of.phase, "of_index": of.index}
+    found: Row[Any] | None = turn.connection.execute(_FIND, place).one_or_none()
+    return found
+
+
+def _get(turn: Turn, of: Trial) -> Row[Any]:
+    found = _find(turn, of)
+    if found is None:
+        raise StateError(f"{of.phase} trial {of.index} of study {turn.hold.study} was not started")
+    return found
+
+
+def _is_ours(turn: Turn, row: Row[Any]) -> bool:
+    """Whether the current attempt was begun under this hold."""
+    return bool(row.driver_epoch == turn.hold.epoch)
+
+
+def _try(turn: Turn, number: int, epoch: int) -> None:
+    row = {
+        "trial": number,
+        "epoch": epoch,
+        "driver_epoch": turn.hold.epoch,
+        "owner": turn.hold.owner,
+        "started": turn.moment,
+        "cpu_seconds": 0.0,
+        "gpu_seconds": 0.0,
+    }
+    turn.connection.execute(_TRY, row)
+
+
+def _end(turn: Turn, row: Row[Any], reason: str, timings: Metrics) -> None:
+    place = {"of_trial": row.id, "of_epoch": row.epoch}
+    spent = {"cpu": _spent(timings, "cpu_seconds"), "gpu": _spent(timings, "gpu_seconds")}
+    turn.connection.execute(_END, {**place, **spent, "moment": turn.moment, "because": reason})
+
+
+def _write_result(turn: Turn, row: Row[Any], outcome: Outcome) -> None:
+    state = {"of_trial": row.id, "new_state": str(outcome.state)}
+    turn.connection.execute(_SET_STATE, state)
+    turn.connection.execute(_RESULT, {"trial": row.id, **result_row(int(row.epoch), outcome)})
+
+
+def _spent(timings: Metrics, name: str) -> float:
+    seconds = float(dict(timings).get(name, 0.0))
+    return seconds if math.isfinite(seconds) and seconds > 0.0 else 0.0

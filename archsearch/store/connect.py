@@ -1,0 +1,113 @@
+"""From a URL to connections that are durable, bounded in their waiting, and honest about time."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from archsearch.errors import InputError
+
+CONNECT_SECONDS = 4
+# the first release in which resetting a write-ahead log cannot corrupt the file
+SAFE_WAL = (3, 51, 3)
+_DRIVERS = {
+    "sqlite": "sqlite+pysqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "mariadb": "mariadb+pymysql",
+    "mysql": "mysql+pymysql",
+}
+_POSTGRES_CLOCK = text("SELECT CAST(extract(epoch FROM clock_timestamp()) AS double precision)")
+_MARIADB_CLOCK = text("SELECT unix_timestamp(now(6))")
+_EXPECTED = "expected a database URL such as sqlite:///studies.db or postgresql://user@host/name"
+
+
+def read_url(given: str) -> URL:
+    """The URL with its driver named; raises InputError that shows no part of a password."""
+    try:
+        url = make_url(given)
+    except (ArgumentError, ValueError):
+        raise InputError(f"{_EXPECTED}, got something else") from None
+    if url.get_backend_name() not in _DRIVERS:
+        raise InputError(f"{_EXPECTED}, got one that begins with '{url.drivername[:30]}'")
+    return url if "+" in url.drivername else url.set(drivername=_DRIVERS[url.drivername])
+
+
+def open_engine(url: URL, *, read_only: bool) -> Engine:
+    """Connections to ``url``; raises InputError if the driver's package is missing."""
+    if url.get_backend_name() == "sqlite":
+        return _open_sqlite(url, read_only)
+    arguments: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS}
+    if url.get_backend_name() == "postgresql":
+        # a server that vanished without a word is noticed within half a minute
+        arguments |= {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4}
+    try:
+        engine = create_engine(url, isolation_level="READ COMMITTED", connect_args=arguments)
+    except ImportError as error:
+        raise InputError(
+            f"{url.get_backend_name()} needs the package '{error.name}'; install it"
+        ) from None
+    if read_only:
+        statement = (
+            "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"
+            if url.get_backend_name() == "postgresql"
+            else "SET SESSION TRANSACTION READ ONLY"
+        )
+        event.listen(engine, "connect", lambda raw, _: _execute(raw, statement))
+    return engine
+
+
+def now(connection: Connection) -> float:
+    """Seconds since 1970 by the clock of the database, which all its drivers share."""
+    match connection.dialect.name:
+        case "sqlite":
+            return time.time()
+        case "postgresql":
+            return float(connection.scalar(_POSTGRES_CLOCK) or 0.0)
+        case _:
+            return float(connection.scalar(_MARIADB_CLOCK) or 0.0)
+
+
+def _open_sqlite(url: URL, read_only: bool) -> Engine:
+    in_memory = url.database in (None, "", ":memory:")
+    if in_memory:
+        target = ":memory:"
+    else:
+        target = f"file:{quote(str(Path(str(url.database)).absolute()))}"
+        target += "?mode=ro" if read_only else "?mode=rwc"
+
+    def connect() -> sqlite3.Connection:
+        raw = sqlite3.connect(
+            target, timeout=5.0, isolation_level=None, check_same_thread=False, uri=not in_memory
+        )
+        raw.execute("PRAGMA foreign_keys = ON")
+        if not read_only:
+            safe = sqlite3.sqlite_version_info >= SAFE_WAL
+            raw.execute(f"PRAGMA journal_mode = {'WAL' if safe else 'DELETE'}")
+            raw.execute("PRAGMA synchronous = FULL")
+        return raw
+
+    # a database in memory lives as long as its one connection
+    pool = StaticPool if in_memory else QueuePool
+    engine = create_engine("sqlite+pysqlite://", creator=connect, poolclass=pool)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writing = connection.get_execution_options().get("writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine
+
+
+def _execute(raw: Any, statement: str) -> None:
+    cursor = raw.cursor()
+    cursor.execute(statement)
+    cursor.close()

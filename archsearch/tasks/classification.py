@@ -1,0 +1,101 @@
+"""Classification: one class for every sequence of a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from archsearch.errors import DataError
+from archsearch.spec.settings import Objective
+from archsearch.tasks.labelled import Labelled
+from archsearch.tasks.metrics import accuracy, balanced_accuracy, cross_entropy
+from archsearch.tasks.sequences import Sequences
+from archsearch.tasks.task import Batch, Split
+
+
+class Classification(Labelled):
+    """Classes are all labels of the data, test included, sorted; numbers by size."""
+
+    name = "classification"
+    metrics = (
+        Objective("accuracy", "max"),
+        Objective("balanced_accuracy", "max"),
+        Objective("loss", "min"),
+    )
+
+    def encode(self, every: Sequences) -> np.ndarray:
+        labels = np.asarray(every.labels)
+        self.classes, codes = class_positions(labels)
+        if len(self.classes) < 2:
+            raise DataError(
+                f"{self.where}: target '{self.target}' has one class, "
+                f"'{str(self.classes[0])[:40]}'; two are needed"
+            )
+        if len(self.classes) > max(2, len(labels) / 2):
+            raise DataError(
+                f"{self.where}: target '{self.target}' has {len(self.classes)} different values "
+                f"in {len(labels)} sequences; name another column with 'target', or use the task "
+                "regression if it is a number to predict"
+            )
+        counts = np.bincount(codes)
+        single = [str(self.classes[place]) for place in np.flatnonzero(counts == 1)]
+        if single:
+            shown = ", ".join(single[:5]) + (", ..." if len(single) > 5 else "")
+            self.notes.append(f"classes with a single sequence: {shown}")
+        return codes
+
+    def strata(self) -> np.ndarray:
+        return self.answers
+
+    def outputs(self) -> int:
+        return len(self.classes)
+
+    def normalised_targets(self) -> np.ndarray:
+        return self.answers
+
+    def score(self, predictions: list[np.ndarray], batches: list[Batch]) -> dict[str, float]:
+        logits = np.concatenate(predictions)
+        targets = np.concatenate([batch.targets for batch in batches])
+        said = logits.argmax(axis=-1)
+        return {
+            "accuracy": accuracy(said, targets),
+            "balanced_accuracy": balanced_accuracy(said, targets, len(self.classes)),
+            "loss": float(cross_entropy(logits, targets).mean(dtype=np.float64)),
+        }
+
+    def chance(self) -> dict[str, float]:
+        part = 1 / len(self.classes)
+        return {"accuracy": part, "balanced_accuracy": part, "loss": -float(np.log(part))}
+
+    def baselines(self, split: Split = "test") -> dict[str, dict[str, float]]:
+        counts = np.bincount(self.answers[self.rows["train"]], minlength=len(self.classes))
+        # one more of each class, so that one unseen in training is not impossible
+        usual = np.log((counts + 1) / (counts + 1).sum())
+        batches = list(self.evaluation(split))
+        said = [np.broadcast_to(usual, (batch.size, len(usual))) for batch in batches]
+        return {"majority": self.score(said, batches)}
+
+    def preparation(self) -> dict[str, Any]:
+        return {**super().preparation(), "classes": list(self.classes)}
+
+    def describe(self) -> dict[str, Any]:
+        counts = np.bincount(self.answers, minlength=len(self.classes))
+        shares = {str(label): int(n) for label, n in zip(self.classes, counts, strict=True)}
+        return {**super().describe(), "classes": shares}
+
+
+def class_positions(labels: np.ndarray) -> tuple[list[int | float | str], np.ndarray]:
+    """The distinct labels in order, and for each label its place among them.
+
+    Labels that are all numbers, also as texts, are ordered by size and whole ones are ints.
+    """
+    texts = pd.Series(labels).astype(str)
+    numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
+    if np.isfinite(numbers).all():
+        values, codes = np.unique(numbers, return_inverse=True)
+        whole = bool((values == np.round(values)).all() and (np.abs(values) < 2**53).all())
+        return [int(v) if whole else float(v) for v in values], codes.astype(np.int64)
+    names, codes = np.unique(texts.to_numpy(dtype=str), return_inverse=True)
+    return [str(name) for name in names], codes.astype(np.int64)

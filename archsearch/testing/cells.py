@@ -1,0 +1,266 @@
+"""The promises of a cell as tests; a plugin's author inherits them.
+
+    class TestLeaky(CellContract):
+        cell_type = LEAKY
+
+Every test runs on every declared choice. Numbers G1 ... G8 name the promise that a failure broke.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from archsearch.cells.cell import Cell, State
+from archsearch.plugins import implementation
+from archsearch.spec.architecture import Layer, Value
+from archsearch.spec.catalog import CellType, LayerType
+from archsearch.spec.domains import FloatRange, IntRange
+from archsearch.testing.states import flatten, pick
+
+Options = dict[str, Value]
+
+
+class CellContract:
+    """Subclass it with ``cell_type``; set ``width`` when 16 does not suit, and offer
+    ``parameters`` to have the number of parameters checked."""
+
+    cell_type: ClassVar[CellType]
+    width: ClassVar[int] = 16
+    rows: ClassVar[int] = 3
+    steps: ClassVar[int] = 37  # no multiple of any chunk
+
+    def parameters(self, width: int, options: Options) -> int | None:
+        """The number of parameters in closed form; None leaves it unchecked."""
+        return None
+
+    # -- how the tests get their cells ------------------------------------------------------
+
+    @pytest.fixture(autouse=True)
+    def _one_thread(self) -> Any:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(7)
+            yield
+        torch.set_num_threads(threads)
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "options" in metafunc.fixturenames:
+            cases = variants(self.cell_type)
+            metafunc.parametrize("options", cases, ids=[_title(case) for case in cases])
+
+    def build(self, options: Options, *, seed: int = 0, dtype: torch.dtype = torch.float64) -> Cell:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            cell = implementation(self.cell_type)(self.width, **options)
+        return cell.to(dtype)  # type: ignore[no-any-return]
+
+    def inputs(self, steps: int, dtype: torch.dtype = torch.float64) -> Tensor:
+        return torch.randn(self.rows, steps, self.width, dtype=dtype)
+
+    def some_state(self, cell: Cell, dtype: torch.dtype = torch.float64) -> State:
+        """A state that a few random inputs leave behind."""
+        with torch.no_grad():
+            return cell(self.inputs(5, dtype))[1]
+
+    def unrolled(self, cell: Cell, x: Tensor, state: State) -> tuple[Tensor, State]:
+        outputs = []
+        for x_t in x.unbind(1):
+            y_t, state = cell.step(x_t, state)
+            outputs.append(y_t)
+        return torch.stack(outputs, 1), state
+
+    # -- what is owed -----------------------------------------------------------------------
+
+    def test_declaration_is_the_constructor(self) -> None:
+        signature = inspect.signature(implementation(self.cell_type))
+        accepted = {
+            name: parameter.default
+            for name, parameter in list(signature.parameters.items())[1:]
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        }
+        declared = {name: option.default for name, option in self.cell_type.options.items()}
+        assert accepted == declared, "declared options and defaults are the constructor's"
+        assert next(iter(signature.parameters)) == "width"
+        assert self.cell_type.doc, "a declaration says in a sentence what the cell is"
+
+    def test_names_without_decay_exist(self) -> None:
+        cell = self.build({})
+        assert cell.no_decay <= {name for name, _ in cell.named_parameters()}
+
+    @pytest.mark.parametrize("steps", [1, 2, 37])
+    @pytest.mark.parametrize("rows", [1, 3])
+    def test_shapes_and_state(self, options: Options, rows: int, steps: int) -> None:
+        cell = self.build(options, dtype=torch.float32)
+        x = torch.randn(rows, steps, self.width)
+        y, state = cell(x)
+        assert y.shape == x.shape
+        assert y.dtype == x.dtype
+        y_t, stepped = cell.step(x[:, 0], cell.initial_state(rows))
+        assert y_t.shape == (rows, self.width)
+        for after in (state, stepped, cell.initial_state(rows)):
+            assert isinstance(after, tuple)
+            for part in flatten(after):
+                assert len(part) == rows, "a state's first dimension is the batch"
+                assert not part.is_floating_point() or part.dtype == x.dtype
+
+    def test_inputs_are_left_alone(self, options: Options) -> None:
+        cell = self.build(options)
+        x, state = self.inputs(9), self.some_state(cell)
+        kept = [part.clone() for part in (x, *flatten(state))]
+        with torch.no_grad():
+            y, _ = cell(x, state)
+            cell.step(x[:, 0], state)
+            scattered = x.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+            again, _ = cell(scattered, state)
+        for part, before in zip((x, *flatten(state)), kept, strict=True):
+            assert torch.equal(part, before), "inputs and states are never written to"
+        _close(again, y, 1e-10)
+
+    @pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+    def test_g1_step_equals_forward(
+        self, options: Options, dtype: torch.dtype, within: float
+    ) -> None:
+        if not self.cell_type.has_step:
+            pytest.skip("declared without a step")
+        cell = self.build(options, dtype=dtype)
+        x, state = self.inputs(self.steps, dtype), self.some_state(cell, dtype)
+        y, after = cell(x, state)
+        y_steps, after_steps = self.unrolled(cell, x, state)
+        _close(y, y_steps, within)
+        _close_states(after, after_steps, within)
+        _close(cell(x)[0], cell(x, cell.initial_state(self.rows))[0], within)
+
+    def test_g1_step_has_the_gradients_of_forward(self, options: Options) -> None:
+        if not self.cell_type.has_step:
+            pytest.skip("declared without a step")
+        cell = self.build(options)
+        x, state = self.inputs(self.steps).requires_grad_(), self.some_state(cell)
+        weight = torch.randn_like(x)
+        wanted = (x, *cell.parameters())
+        whole = torch.autograd.grad(cell(x, state)[0], wanted, weight, allow_unused=True)
+        stepped = torch.autograd.grad(
+            self.unrolled(cell, x, state)[0], wanted, weight, allow_unused=True
+        )
+        for fast, slow in zip(whole, stepped, strict=True):
+            assert (fast is None) == (slow is None)
+            if fast is not None and slow is not None:
+                _close(fast, slow, 1e-6)
+
+    def test_g2_no_output_sees_its_future(self, options: Options) -> None:
+        if not self.cell_type.causal:
+            pytest.skip("declared as not causal")
+        cell = self.build(options)
+        x, state = self.inputs(self.steps), self.some_state(cell)
+        for cut in (1, 18, self.steps - 1):
+            changed = x.clone()
+            changed[:, cut:] = 30 * torch.randn_like(changed[:, cut:])
+            x.requires_grad_()
+            y = cell(x, state)[0]
+            (gradient,) = torch.autograd.grad(y[:, :cut].sum(), x)
+            x = x.detach()
+            assert torch.equal(cell(changed, state)[0][:, :cut], y[:, :cut])
+            assert not gradient[:, cut:].any()
+
+    @pytest.mark.parametrize("cut", [1, 16, 21])
+    def test_g3_a_cut_changes_nothing(self, options: Options, cut: int) -> None:
+        cell = self.build(options)
+        x, state = self.inputs(self.steps), self.some_state(cell)
+        y, after = cell(x, state)
+        first, between = cell(x[:, :cut], state)
+        second, end = cell(x[:, cut:], between)
+        _close(torch.cat([first, second], 1), y, 1e-8)
+        _close_states(end, after, 1e-8)
+
+    def test_g4_every_parameter_matters(self, options: Options) -> None:
+        cell = self.build(options)
+        y = cell(self.inputs(self.steps), self.some_state(cell))[0]
+        names, parameters = zip(*cell.named_parameters(), strict=True)
+        gradients = torch.autograd.grad(
+            y, parameters, torch.randn_like(y), allow_unused=True, materialize_grads=True
+        )
+        for name, gradient in zip(names, gradients, strict=True):
+            assert gradient.isfinite().all(), name
+            assert gradient.any(), f"{name} changes no output"
+
+    def test_g5_rows_do_not_see_each_other(self, options: Options) -> None:
+        cell = self.build(options)
+        x, state = self.inputs(self.steps), self.some_state(cell)
+        y, after = cell(x, state)
+        for row in range(self.rows):
+            alone, left = cell(x[row : row + 1], pick(state, row))
+            _close(alone, y[row : row + 1], 1e-8)
+            _close_states(left, pick(after, row), 1e-8)
+
+    @pytest.mark.parametrize("scale", [1.0, 50.0])
+    def test_g6_long_and_large_stays_finite(self, options: Options, scale: float) -> None:
+        cell = self.build(options, dtype=torch.float32)
+        x = (scale * torch.randn(1, 1024, self.width)).requires_grad_()
+        y, state = cell(x)
+        gradients = torch.autograd.grad(
+            y.mean(), (x, *cell.parameters()), allow_unused=True, materialize_grads=True
+        )
+        for part in (y, *flatten(state), *gradients):
+            assert part.isfinite().all()
+
+    def test_g7_weights_follow_the_seed_and_survive_a_round_trip(self, options: Options) -> None:
+        first, second = self.build(options, seed=1), self.build(options, seed=1)
+        other = self.build(options, seed=2)
+        saved = first.state_dict()
+        for name, part in second.state_dict().items():
+            assert torch.equal(part, saved[name]), "the same seed gives the same weights"
+        x = self.inputs(9)
+        assert not torch.equal(first(x)[0], other(x)[0]), "another seed gives other weights"
+        other.load_state_dict(saved)
+        assert torch.equal(first(x)[0], other(x)[0])
+        expected = self.parameters(self.width, options)
+        if expected is not None:
+            assert sum(part.numel() for part in first.parameters()) == expected
+
+    def test_g8_the_start_is_sane(self, options: Options) -> None:
+        cell = self.build(options, dtype=torch.float32)
+        for part in cell.parameters():
+            assert part.isfinite().all()
+        scale = cell(torch.randn(8, 64, self.width))[0].std().item()
+        assert 1e-4 < scale < 30, "outputs for inputs of variance one are of a usable size"
+
+
+def variants(declared: LayerType) -> list[Options]:
+    """The defaults, then each declared choice of each option once, its conditions met."""
+    found: dict[Layer, Options] = {}
+    for key, option in declared.options.items():
+        for value in (option.default, *(option.choices or ()), *_explored(option.search)):
+            given = {name: values[0] for name, values in option.when} | {key: value}
+            layer = declared.complete(Layer.of(declared.name, **given))
+            found.setdefault(layer, dict(layer.options))
+    return list(found.values()) or [{}]
+
+
+def _explored(search: tuple[Value, ...] | IntRange | FloatRange | None) -> tuple[Value, ...]:
+    if isinstance(search, IntRange | FloatRange):
+        return search.low, search.high
+    return search or ()
+
+
+def _title(options: Options) -> str:
+    return "-".join(f"{key}={value}" for key, value in options.items()) or "plain"
+
+
+def _close(got: Tensor, expected: Tensor, within: float) -> None:
+    scale = max(expected.abs().max().item(), 1e-3)
+    error = (got - expected).abs().max().item() / scale
+    assert error <= within, f"differs by {error:.1e} of its size"
+
+
+def _close_states(got: State, expected: State, within: float) -> None:
+    for fast, slow in zip(flatten(got), flatten(expected), strict=True):
+        assert fast.shape == slow.shape
+        if fast.is_floating_point() and fast.numel():
+            _close(fast, slow, within)
+        else:
+            assert torch.equal(fast, slow)

@@ -1,0 +1,42 @@
+"""Floating-point operations of a forward pass, with what torch's own counter passes over."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def flops(model: nn.Module, inputs: Tensor) -> int:
+    """Operations of the matrix products and convolutions in ``model(inputs)``.
+
+    A multiplication and an addition are two. Elementwise work is not counted, and attention is
+    counted over all pairs of steps.
+    """
+    counter = FlopCounterMode(display=False, custom_mapping=_FORMULAS)
+    # the fused attention of the CPU is not counted, its plain form is
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+        model(inputs)
+    return int(counter.get_total_flops())
+
+
+def _recurrent_layer(*shapes: Any, **_: Any) -> int:
+    """oneDNN's fused LSTM: x (time, batch, inputs), weights (gates, inputs) and (gates, width)."""
+    (time, batch, inputs), _input, (gates, width) = shapes[:3]
+    return int(2 * time * batch * gates * (inputs + width))
+
+
+def _triangular_solve(*shapes: Any, **_: Any) -> int:
+    """Substitution: a matrix (.., n, n), right-hand sides (.., n, columns)."""
+    *batch, size, columns = shapes[1]
+    return math.prod(batch) * size * size * columns
+
+
+_FORMULAS = {
+    torch.ops.aten.mkldnn_rnn_layer: _recurrent_layer,
+    torch.ops.aten.linalg_solve_triangular: _triangular_solve,
+}

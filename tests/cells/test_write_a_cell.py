@@ -1,0 +1,48 @@
+"""The tutorial's code is the plugin's own, and what it says of the contract is true."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from archsearch.testing.cells import CellContract
+
+ROOT = Path(__file__).parents[2]
+PLUGIN = ROOT / "plugins" / "archsearch-leaky"
+TUTORIAL = (ROOT / "docs" / "write-a-cell.md").read_text()
+BLOCKS = re.findall(r"```(python|toml)\n(.*?)```", TUTORIAL, re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block[1].strip().split("\n")[0][:30])
+def test_every_block_stands_in_the_plugin(block):
+    kind, code = block
+    ending = "*.py" if kind == "python" else "*.toml"
+    sources = [path.read_text() for path in PLUGIN.rglob(ending)]
+    assert any(code.rstrip() in source for source in sources)
+
+
+def test_the_cell_has_the_length_that_is_promised():
+    body = next(code for _, code in BLOCKS if "def __init__" in code)
+    lines = [line for line in body.splitlines() if line.strip() and "def " not in line]
+    assert len(lines) <= 10
+
+
+def test_every_promise_of_the_contract_is_listed():
+    promised = set(re.findall(r"\| (G\d) \|", TUTORIAL))
+    tested = {
+        name.split("_")[1].upper() for name in dir(CellContract) if re.match("test_g\\d", name)
+    }
+    assert promised == tested
+
+
+def test_the_entry_point_names_the_declaration_and_its_cell(monkeypatch):
+    monkeypatch.syspath_prepend(PLUGIN)
+    from archsearch_leaky.declared import LEAKY
+
+    project = tomllib.loads((PLUGIN / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["archsearch.cells"] == {
+        LEAKY.name: "archsearch_leaky.declared:LEAKY"
+    }

@@ -1,0 +1,87 @@
+"""The commands that read a finished study: show, leaderboard, studies, export, predict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import Command
+
+Finished = tuple[Path, Command]
+
+
+def test_show_a_study(finished: Finished) -> None:
+    _, command = finished
+    plain = json.loads(command("show", "starts", "--json").stdout)
+    assert plain["trials"] == 5
+    assert plain["chance"]["accuracy"] == pytest.approx(0.5)
+    assert {c["role"] for c in plain["evidence"]["candidates"]} == {"finalist", "baseline"}
+
+
+def test_show_a_trial(finished: Finished) -> None:
+    _, command = finished
+    text = command("show", "starts", "0").stdout
+    assert "rmsnorm" in text
+    assert "accuracy" in text
+    plain = json.loads(command("show", "starts", "0", "--json").stdout)
+    assert plain["state"] == "complete"
+    assert len(plain["curve"]) == 10
+
+
+def test_leaderboard_is_ordered(finished: Finished) -> None:
+    _, command = finished
+    table = json.loads(command("leaderboard", "starts", "--json").stdout)
+    values = [row["metrics"]["accuracy"] for row in table]
+    assert values == sorted(values, reverse=True)
+    assert "curve" in command("leaderboard", "starts").stdout
+
+
+def test_unknown_names_are_explained(finished: Finished) -> None:
+    _, command = finished
+    assert "did you mean 'starts'" in command("show", "strats", code=2).stderr
+    assert "0 to 4" in command("show", "starts", "99", code=2).stderr
+    missing = command("studies", "--storage", "sqlite:///none.db", code=2).stderr
+    assert "none.db" in missing
+    assert not (finished[0] / "none.db").exists()
+
+
+def test_predict_words_the_answers(finished: Finished, tmp_path: Path) -> None:
+    folder, command = finished
+    pd.read_csv(folder / "starts.csv").drop(columns="outcome").to_csv(tmp_path / "new.csv")
+    answers = tmp_path / "answers.csv"
+    command("predict", "exports/starts", str(tmp_path / "new.csv"), "-o", str(answers))
+    table = pd.read_csv(answers)
+    assert len(table) == 60
+    assert set(table["prediction"]) <= {"good", "bad"}
+    total = table["probability good"] + table["probability bad"]
+    assert total.to_numpy() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_export_another_competitor(finished: Finished, tmp_path: Path) -> None:
+    _, command = finished
+    target = tmp_path / "deep" / "lstm"
+    command("export", "starts", str(target), "--candidate", "lstm")
+    facts = json.loads((target / "bundle.json").read_text())["facts"]
+    assert facts["competitor"] == "lstm"
+    assert "exists" in command("export", "starts", str(target), code=2).stderr
+    command("export", "starts", str(target), "--candidate", "lstm", "--force")
+    wrong = command("export", "starts", str(tmp_path / "x"), "--candidate", "lsmt", code=2).stderr
+    assert "did you mean 'lstm'" in wrong
+
+
+def test_export_trains_again_when_the_weights_are_gone(finished: Finished, tmp_path: Path) -> None:
+    folder, command = finished
+    command("export", "starts", str(tmp_path / "kept"))
+    weights = folder / "archsearch-runs"
+    hidden = weights.rename(tmp_path / "hidden")
+    try:
+        done = command("export", "starts", str(tmp_path / "again"))
+    finally:
+        if weights.exists():
+            weights.rename(tmp_path / "retrained")
+        hidden.rename(weights)
+    assert "training them again" in done.stderr
+    one = (tmp_path / "kept" / "model.safetensors").read_bytes()
+    assert one == (tmp_path / "again" / "model.safetensors").read_bytes()

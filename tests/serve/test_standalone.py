@@ -1,0 +1,168 @@
+"""The exported source file: the same predictions in a process that has no archsearch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from exported import REGRESSION, TOKENS, VALUES, export, network, plugin_catalog
+from safetensors.torch import load_file, save_file
+
+from archsearch import plugins
+from archsearch.errors import InputError
+from archsearch.plugins import load_catalog
+from archsearch.serve.standalone import write_standalone, written_out
+from archsearch.spec.architecture import Architecture, Block, Layer, Stage
+from archsearch.spec.catalog import Catalog
+from archsearch.spec.signature import Signature
+
+CELLS = load_catalog().names("cell")
+FULL = Architecture(
+    width=16,
+    stages=(
+        Stage((Block(Layer("lstm"), gate=Layer("highway"), channel=Layer("mlp")),), repeat=2),
+        Stage(
+            (
+                Block(Layer.of("attention", pattern="window"), channel=Layer("glu")),
+                Block(Layer("deltanet"), norm=Layer("layernorm")),
+            ),
+            loops=3,
+            tie=Layer.of("shared", embedding=True),
+            halting=Layer("act"),
+        ),
+        Stage((Block(Layer("gla")), Block(Layer("lru")), Block(Layer("retention")))),
+    ),
+    embed=Layer.of("linear", positions="sinusoidal"),
+    head=Layer.of("linear", pool="mean"),
+)
+
+ALONE = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "archsearch":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+sys.path.insert(0, sys.argv[1])
+import torch
+from model import load
+from safetensors.torch import load_file, save_file
+
+torch.set_num_threads(1)
+model, x = load(), load_file(sys.argv[2])["x"]
+state = model.initial_state(len(x))
+for x_t in x.unbind(1):
+    streamed, state = model.step(x_t, state)
+save_file({"whole": model(x)[0], "streamed": streamed}, sys.argv[3])
+assert not any(name.partition(".")[0] == "archsearch" for name in sys.modules)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def test_it_predicts_the_same_where_archsearch_is_absent(tmp_path: Path) -> None:
+    bundle = export(tmp_path / "best", FULL)
+    write_standalone(bundle, tmp_path / "plain")
+    assert sorted(entry.name for entry in (tmp_path / "plain").iterdir()) == [
+        "model.py",
+        "model.safetensors",
+    ]
+    x = torch.from_numpy(np.random.default_rng(1).normal(size=(2, 9, 3)).astype(np.float32))
+    save_file({"x": x}, tmp_path / "x.safetensors")
+    files = [str(tmp_path / name) for name in ("plain", "x.safetensors", "y.safetensors")]
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ALONE, *files], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    found = load_file(tmp_path / "y.safetensors")
+    model = bundle.model()
+    assert torch.equal(found["whole"], model(x)[0])
+    state = model.initial_state(2)
+    for x_t in x.unbind(1):
+        streamed, state = model.step(x_t, state)
+    assert torch.equal(found["streamed"], streamed)
+    write_standalone(bundle, tmp_path / "plain", force=True)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_can_be_written_out(tmp_path: Path, cell: str) -> None:
+    for number, signature in enumerate((VALUES, TOKENS, REGRESSION)):
+        bundle = export(tmp_path / f"best{number}", network(cell, width=16), signature)
+        write_standalone(bundle, tmp_path / f"plain{number}")
+
+
+def test_the_file_imports_nothing_of_ours() -> None:
+    catalog = load_catalog()
+    text = written_out(catalog.complete_architecture(FULL), catalog, VALUES)
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(str(node.module).partition(".")[0])
+    assert found - set(sys.stdlib_module_names) == {"torch", "safetensors"}
+
+
+def test_no_name_is_defined_twice() -> None:
+    catalog = load_catalog()
+    text = written_out(catalog.complete_architecture(FULL), catalog, TOKENS)
+    names = []
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.append(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names += [target.id for target in targets if isinstance(target, ast.Name)]
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names += [alias.asname or alias.name for alias in node.names]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_a_plugins_cell_is_written_out_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "version", lambda _: "0.1.0")
+    bundle = export(tmp_path / "best", network("leaky"), catalog=plugin_catalog())
+    write_standalone(bundle, tmp_path / "plain")
+    assert "class Leaky(nn.Module):" in (tmp_path / "plain" / "model.py").read_text()
+
+
+def test_a_difference_is_found_and_nothing_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = export(tmp_path / "best", network(Layer.of("lstm")))
+    original = written_out
+
+    def other_options(architecture: Architecture, catalog: Catalog, signature: Signature) -> str:
+        return (
+            original(architecture, catalog, signature)
+            .replace("Additive(", "Replace(")
+            .replace("class Additive", "class Replace")
+            .replace("return x + fx", "return fx")
+        )
+
+    monkeypatch.setattr("archsearch.serve.standalone.written_out", other_options)
+    with pytest.raises(InputError, match="differs from the exported one"):
+        write_standalone(bundle, tmp_path / "plain")
+    monkeypatch.setattr("archsearch.serve.standalone.written_out", lambda *_: "import nowhere")
+    with pytest.raises(InputError, match="ModuleNotFoundError"):
+        write_standalone(bundle, tmp_path / "plain")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["best"]
+
+
+def test_nothing_else_is_replaced(tmp_path: Path) -> None:
+    bundle = export(tmp_path / "best")
+    write_standalone(bundle, tmp_path / "plain")
+    with pytest.raises(InputError, match="add --force"):
+        write_standalone(bundle, tmp_path / "plain")
+    write_standalone(bundle, tmp_path / "plain", force=True)
+    with pytest.raises(InputError, match="name a new folder"):
+        write_standalone(bundle, tmp_path / "best", force=True)
