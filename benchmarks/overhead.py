@@ -203,7 +203,9 @@ def main() -> None:
         row("optuna tpe, memory", lambda: optuna_milliseconds(None, 1000)),
     ]
     with database() as url:
-        lines.append(row("archsearch tpe, SQLite file", lambda: study_milliseconds(url, 1000, "tpe")))
+        lines.append(
+            row("archsearch tpe, SQLite file", lambda: study_milliseconds(url, 1000, "tpe"))
+        )
     with database() as url:
         lines.append(row("optuna tpe, SQLite file", lambda: optuna_milliseconds(url, 300)))
     if not chosen.no_ray:

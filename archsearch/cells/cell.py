@@ -70,8 +70,10 @@ class Cell(nn.Module, ABC):
 
 def split_width(width: int, heads: int, what: str = "width") -> int:
     """The size of one head; raises ArchitectureError when the heads do not divide ``what``."""
-    if width % heads:
-        fitting = max(count for count in range(1, heads) if width % count == 0)
+    if width < heads or width % heads:
+        fitting = max(
+            (count for count in range(1, min(heads, width)) if width % count == 0), default=1
+        )
         raise ArchitectureError(
             f"heads {heads} do not divide {what} {width}; take {fitting} heads or another width"
         )

@@ -47,7 +47,7 @@ TIMED_STEPS = 12
               help="Architectures drawn for the parameter range.")  # fmt: skip
 @json_option
 def explain(space: str, assignments: tuple[str, ...], samples: int, as_json: bool) -> None:
-    """Say how large the space is, what depends on what, how big its models are and how long it takes.
+    """Say how large a space is, what depends on what, how big its models are, what it costs.
 
     Builds a sample of the space and trains a few of them for a few steps on the real data.
     """
@@ -74,9 +74,7 @@ def explain(space: str, assignments: tuple[str, ...], samples: int, as_json: boo
         out.print(f"{count} of {samples} samples cannot be built: {fault}", markup=False)
     if sizes:
         low, middle, high = facts["params"]
-        out.print(
-            f"parameters: {low:,.0f} to {high:,.0f}, half of the samples below {middle:,.0f}"
-        )
+        out.print(f"parameters: {low:,.0f} to {high:,.0f}, half of the samples below {middle:,.0f}")
     if pace is not None:
         out.print(f"about {pace:.1f} s a trial; {facts['cost']}")
     for architecture in drawn[:3]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
@@ -20,6 +21,7 @@ EXAMPLE = """\b
 Examples:
   archsearch export quickstart exports/quickstart
   archsearch export quickstart exports/baseline --candidate lstm
+  archsearch export quickstart exports/plain --standalone
 """
 
 
@@ -28,14 +30,42 @@ Examples:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--candidate", help="A finalist ('trial 17') or baseline ('lstm'); default: whom the "
               "verdict says to take.")  # fmt: skip
+@click.option("--standalone", is_flag=True, help="Write plain PyTorch instead: model.py and "
+              "model.safetensors, which need no archsearch.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace a bundle that is already there.")
 @storage_option
-def export(study: str, folder: Path, candidate: str | None, force: bool, storage: str) -> None:
+def export(
+    study: str,
+    folder: Path,
+    candidate: str | None,
+    standalone: bool,
+    force: bool,
+    storage: str,
+) -> None:
     """Write a confirmed model of STUDY into FOLDER: one JSON file, one safetensors file."""
     with open_store(storage, read_only=True) as store:
         result = read_result(store, study)
+    if standalone:
+        name = export_standalone(result, folder, storage, candidate, force)
+        click.echo(f"exported {name} to {folder}; model.py there needs torch and safetensors only")
+        return
     name = export_result(result, folder, storage, candidate, force)
     click.echo(f"exported {name} to {folder}; try: archsearch predict {folder} DATA")
+
+
+def export_standalone(
+    result: Result, folder: Path, storage: str, candidate: str | None, force: bool
+) -> str:
+    """Write one competitor as plain PyTorch, checked against its bundle; returns its title."""
+    from archsearch.serve.bundle import read_bundle
+    from archsearch.serve.standalone import write_standalone
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as aside:
+        bundle = Path(aside) / "bundle"
+        name = export_result(result, bundle, storage, candidate)
+        write_standalone(read_bundle(bundle), folder, force=force)
+    return name
 
 
 def export_result(
@@ -115,5 +145,7 @@ def _weights(result: Result, trial: Trial, folder: Path) -> Path:
             )
         )
         if not outcome.state.has_value:
-            raise InputError(f"training {trial.role} again ended {outcome.state}: {outcome.message}")
+            raise InputError(
+                f"training {trial.role} again ended {outcome.state}: {outcome.message}"
+            )
     return kept

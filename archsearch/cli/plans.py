@@ -22,7 +22,9 @@ TIMED = ("latency_ms", "step_ms", "peak_memory_mb")
 
 def plans_of(file: SpaceFile, catalog: Catalog, name: str | None = None) -> list[Plan]:
     """One plan per task of the file, its data opened and checked; raises InputError."""
-    return [_plan(file, catalog, name or file.name, position) for position in range(len(file.tasks))]
+    return [
+        _plan(file, catalog, name or file.name, position) for position in range(len(file.tasks))
+    ]
 
 
 def _plan(file: SpaceFile, catalog: Catalog, name: str, position: int) -> Plan:

@@ -128,8 +128,7 @@ def _evidence(settings: dict[str, Any], judged: Objective, confirmed: list[Trial
         params={role: value for role, value in params.items() if value is not None},
         titles={
             trial.role: f"{trial.architecture.title} ({trial.role})"
-            if trial.role.startswith("trial ")
-            else trial.role
             for trial in confirmed
+            if trial.role not in baselines
         },
     )

@@ -28,7 +28,7 @@ Examples:
 @storage_option
 @json_option
 def show(study: str, trial: int | None, storage: str, as_json: bool) -> None:
-    """Show the answer of STUDY, or its TRIAL: architecture, metrics, learning curve, what failed."""
+    """Show the answer of STUDY, or its TRIAL: architecture, metrics, curve, what went wrong."""
     with open_store(storage, read_only=True) as store:
         result = read_result(store, study)
     if trial is not None:

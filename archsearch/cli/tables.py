@@ -53,8 +53,10 @@ def answer_table(result: Result, evidence: Evidence) -> Table:
     metric = evidence.objective.metric
     arrow = "higher" if evidence.objective.direction == "max" else "lower"
     table = Table(title=f"{metric} on test ({arrow} is better)", title_justify="left", box=None)
-    for name in ("", metric, "95% interval", "", "params", "seeds"):
-        table.add_column(name, justify="right" if name in (metric, "params", "seeds") else "left")
+    table.add_column("", max_width=34)
+    for name in (metric, "95% interval", "params", "seeds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     chance = result.facts["chance"].get(metric)
     if chance is not None:
         table.add_row("chance", f"{chance:.4g}")
@@ -66,19 +68,22 @@ def answer_table(result: Result, evidence: Evidence) -> Table:
         interval = candidate.interval
         best = candidate.name == evidence.best
         table.add_row(
-            f"{candidate.title}" + (" ← best on validation" if best else ""),
+            candidate.title + (" *" if best else ""),
             "failed" if candidate.mean is None else f"{candidate.mean:.4f}",
             f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "",
-            whiskers(interval, candidate.mean, ends),
             "" if candidate.params is None else f"{candidate.params:,.0f}",
             f"{candidate.finished}/{len(candidate.values)}",
+            whiskers(interval, candidate.mean, ends),
             style="bold" if best else None,
         )
+    if evidence.best is not None:
+        table.caption = "* led on validation; the test split had no say in that"
+        table.caption_justify = "left"
     return table
 
 
 def whiskers(
-    interval: tuple[float, float] | None, mean: float | None, ends: Sequence[float], width: int = 24
+    interval: tuple[float, float] | None, mean: float | None, ends: Sequence[float], width: int = 20
 ) -> str:
     """An interval drawn on the common scale of ``ends``: ``  ├──●──┤  ``."""
     if mean is None or interval is None or max(ends) <= min(ends):

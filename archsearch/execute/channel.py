@@ -97,7 +97,7 @@ class Channel:
             self._incoming += chunk
 
     def _unpack(self) -> list[Any]:
-        messages = []
+        messages: list[Any] = []
         while len(self._incoming) >= _HEADER.size:
             (length,) = _HEADER.unpack_from(self._incoming)
             end = _HEADER.size + length

@@ -31,20 +31,24 @@ def outcome_of_death(
     timings = [("seconds", seconds), ("cpu_seconds", cpu_seconds)]
     if peak:
         timings.append(("peak_rss_mb", peak / MEGABYTE))
-    lost = False
+    state, message = _account(verdict, status, said, limit or 0.0, peak)
+    lost = state is State.CRASHED
+    return Outcome(state, message=one_line(message), timings=tuple(timings), lost=lost)
+
+
+def _account(
+    verdict: State | None, status: int, said: bytes, limit: float, peak: int
+) -> tuple[State, str]:
     if verdict is State.TIMEOUT:
-        state, message = verdict, f"still running after its limit of {limit:g} s"
-    elif verdict is State.OOM:
-        message = (
+        return State.TIMEOUT, f"still running after its limit of {limit:g} s"
+    if verdict is State.OOM:
+        return State.OOM, (
             f"used {peak / MEGABYTE:.0f} MB of memory, its limit is {limit / MEGABYTE:.0f} MB;"
             " raise execution.memory, or search smaller widths, batches and sequences"
         )
-        state = verdict
-    elif says_out_of_memory(said.decode(errors="replace")):
-        state, message = State.OOM, f"out of memory, and {_cause(status)}{last_words(said)}"
-    else:
-        state, message, lost = State.CRASHED, f"the worker {_cause(status)}{last_words(said)}", True
-    return Outcome(state, message=one_line(message), timings=tuple(timings), lost=lost)
+    if says_out_of_memory(said.decode(errors="replace")):
+        return State.OOM, f"out of memory, and {_cause(status)}{last_words(said)}"
+    return State.CRASHED, f"the worker {_cause(status)}{last_words(said)}"
 
 
 def last_words(said: bytes) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,8 +94,8 @@ def _train(job: Job, watch: Watch) -> Outcome:
     catalog = installed()
     architecture = catalog.complete_architecture(job.architecture)
     model = build(architecture, catalog, task.signature, job.seed)
-    size = int(architecture.training["batch"])
-    cost = measure(model, task, size)
+    training: dict[str, Any] = dict(architecture.training.options)
+    cost = measure(model, task, training["batch"])
     watch.constant = cost.figures | cost.timings
     confirming = job.protocol == "confirm"
     finished = fit(
@@ -116,7 +117,7 @@ def _train(job: Job, watch: Watch) -> Outcome:
     judged.pop("train_loss", None)
     for name, value in judged.items():
         if not np.isfinite(value):
-            raise Diverged(int(architecture.training["steps"]), f"{name} is {value}", np.nan)
+            raise Diverged(training["steps"], f"{name} is {value}", np.nan)
     if job.keep is not None:
         keep_weights(model, Path(job.keep))
     return Outcome(State.COMPLETE, plain(judged | cost.figures), timings=timings, weights=job.keep)

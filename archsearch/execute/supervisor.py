@@ -19,59 +19,21 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
 
 from archsearch.execute import process
 from archsearch.execute.channel import Channel
-from archsearch.execute.death import outcome_of_death
 from archsearch.execute.failure import described, one_line
+from archsearch.execute.forked import Forked
 from archsearch.execute.job import Job
-from archsearch.execute.plain import outcome_from_plain, outcome_to_plain
+from archsearch.execute.plain import outcome_to_plain
 from archsearch.execute.worker import become_worker
-from archsearch.spec.trial import Outcome, State
+from archsearch.spec.trial import Outcome
 
-LOG_BYTES = 1 << 16
 MEMORY_LOOK_SECONDS = 0.5
 GENERATIONS = 8
-
-
-@dataclass
-class Assignment:
-    """A job in a worker's hands; ``verdict`` is why the worker was killed under it."""
-
-    id: int
-    timeout: float | None
-    memory: int | None
-    began: float
-    cpu_before: float
-    peak: int = 0
-    verdict: State | None = None
-
-    @property
-    def seconds_left(self) -> float:
-        if self.timeout is None:
-            return math.inf
-        return self.began + self.timeout - time.monotonic()
-
-
-@dataclass
-class Worker:
-    """A forked worker, the end of what it printed and what it works on."""
-
-    pid: int
-    channel: Channel
-    log: int
-    idle_memory: int
-    said: bytearray = field(default_factory=bytearray)
-    assignment: Assignment | None = None
-    doomed: bool = False
-
-    def kill(self) -> None:
-        self.doomed = True
-        process.kill_group(self.pid)
 
 
 class Supervisor:
@@ -79,8 +41,9 @@ class Supervisor:
 
     def __init__(self, control: Channel, run: Callable[[Job], Outcome], most: int) -> None:
         self.control, self.run, self.most = control, run, most
-        self.workers: dict[int, Worker] = {}
+        self.workers: dict[int, Forked] = {}
         self.waiting: deque[dict[str, Any]] = deque()
+        self.memory_looked = 0.0
         self.selector = selectors.DefaultSelector()
         self.deaths, notify = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -122,25 +85,26 @@ class Supervisor:
         self.waiting.extend(self.control.receive())
 
     def hear_death(self) -> None:
-        os.read(self.deaths, LOG_BYTES)
+        os.read(self.deaths, 1 << 10)
+
+    def hear_worker(self, worker: Forked) -> None:
+        for answer in worker.answers():
+            self.control.send(answer)
+        if worker.channel.closed:
+            self.unwatch(worker.channel)
+
+    def hear_log(self, worker: Forked) -> None:
+        if not worker.read_log():
+            self.unwatch(worker.log)
 
     def dispatch(self) -> None:
         """Give waiting jobs to idle workers; fork more while there may be more."""
-        idle = [w for w in self.workers.values() if w.assignment is None and not w.doomed]
+        idle = [worker for worker in self.workers.values() if worker.idle]
         while self.waiting and (idle or len(self.workers) < self.most):
             worker = idle.pop() if idle else self.fork()
-            message = self.waiting.popleft()
-            worker.said.clear()
-            worker.assignment = Assignment(
-                id=message["id"],
-                timeout=message["job"]["timeout"],
-                memory=message["job"]["memory"],
-                began=time.monotonic(),
-                cpu_before=process.cpu_seconds(worker.pid),
-            )
-            worker.channel.send(message)
+            worker.assign(self.waiting.popleft())
 
-    def fork(self) -> Worker:
+    def fork(self) -> Forked:
         ours, theirs = Channel.pair()
         log, their_log = os.pipe()
         parent = os.getpid()
@@ -155,53 +119,18 @@ class Supervisor:
         theirs.close()
         os.close(their_log)
         os.set_blocking(log, False)
-        worker = Worker(pid, ours, log, process.private_memory(pid))
-        self.workers[pid] = worker
+        worker = self.workers[pid] = Forked(pid, ours, log, process.private_memory(pid))
         self.selector.register(ours, selectors.EVENT_READ, lambda: self.hear_worker(worker))
-        self.selector.register(log, selectors.EVENT_READ, lambda: self.read_log(worker))
+        self.selector.register(log, selectors.EVENT_READ, lambda: self.hear_log(worker))
         return worker
-
-    def hear_worker(self, worker: Worker) -> None:
-        for message in worker.channel.receive():
-            state = answered_state(message)
-            assignment = worker.assignment
-            if state is None or assignment is None or message["id"] != assignment.id:
-                worker.kill()
-                break
-            self.control.send(message)
-            worker.assignment = None
-            # what a crash or exhausted memory leaves behind must not reach the next job
-            if state in (State.CRASHED, State.OOM):
-                worker.kill()
-        if worker.channel.closed:
-            self.unwatch(worker.channel)
-            worker.kill()
-
-    def read_log(self, worker: Worker) -> None:
-        """Keep the end of what the worker printed; a flood is read a piece at a time."""
-        try:
-            chunk = os.read(worker.log, LOG_BYTES)
-        except BlockingIOError:
-            return
-        worker.said += chunk
-        del worker.said[:-LOG_BYTES]
-        if not chunk:
-            self.unwatch(worker.log)
 
     def hold_to_limits(self) -> None:
         for worker in self.workers.values():
-            assignment = worker.assignment
-            if assignment is None or worker.doomed:
-                continue
-            if assignment.memory is not None:
-                used = process.private_memory(worker.pid, children=True) - worker.idle_memory
-                assignment.peak = max(assignment.peak, used)
-                if used > assignment.memory:
-                    assignment.verdict = State.OOM
-            if assignment.seconds_left <= 0:
-                assignment.verdict = State.TIMEOUT
-            if assignment.verdict is not None:
-                worker.kill()
+            worker.look_at_clock()
+        if time.monotonic() - self.memory_looked >= MEMORY_LOOK_SECONDS:
+            self.memory_looked = time.monotonic()
+            for worker in self.workers.values():
+                worker.look_at_memory()
 
     def reap(self) -> None:
         """Bury the dead; what a worker left running dies with it."""
@@ -215,23 +144,15 @@ class Supervisor:
                 if worker is not None:
                     self.bury(worker, status, usage.ru_utime + usage.ru_stime)
 
-    def bury(self, worker: Worker, status: int, cpu_seconds: float) -> None:
+    def bury(self, worker: Forked, status: int, cpu_seconds: float) -> None:
+        """Tell what became of its job, and forget the worker."""
         if not worker.channel.closed:
             self.hear_worker(worker)
-        self.read_log(worker)
-        assignment = worker.assignment
-        if assignment is not None:
-            timed_out = assignment.verdict is State.TIMEOUT
-            outcome = outcome_of_death(
-                assignment.verdict,
-                status,
-                bytes(worker.said),
-                limit=assignment.timeout if timed_out else assignment.memory,
-                seconds=time.monotonic() - assignment.began,
-                cpu_seconds=cpu_seconds - assignment.cpu_before,
-                peak=assignment.peak,
-            )
-            self.control.send({"id": assignment.id, "outcome": outcome_to_plain(outcome)})
+        worker.read_log()
+        job = worker.assignment
+        if job is not None:
+            outcome = worker.obituary(job, status, cpu_seconds)
+            self.control.send({"id": job.id, "outcome": outcome_to_plain(outcome)})
         self.unwatch(worker.channel)
         self.unwatch(worker.log)
         worker.channel.close()
@@ -261,14 +182,6 @@ class Supervisor:
     def unwatch(self, source: Channel | int) -> None:
         with contextlib.suppress(KeyError, ValueError):
             self.selector.unregister(source)
-
-
-def answered_state(message: Any) -> State | None:
-    """The state that a worker's message reports, None when it is no answer to a job."""
-    try:
-        return outcome_from_plain(message["outcome"]).state if message["id"] >= 0 else None
-    except (KeyError, TypeError, ValueError):
-        return None
 
 
 def main() -> None:

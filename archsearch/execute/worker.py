@@ -38,7 +38,8 @@ def become_worker(
     os.dup2(nothing, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    sys.stdout.reconfigure(line_buffering=True)
+    # so that what was printed before a crash is known
+    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
     faulthandler.enable(2)
     try:
         serve(run, channel)

@@ -6,20 +6,35 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from archsearch.errors import SpaceError
 from archsearch.spec.architecture import Layer, Stage, Value
 from archsearch.spec.catalog import LayerType
-from archsearch.spec.tree import Choose, Decision, Node, join, product, spell, total
+from archsearch.spec.tree import Choose, Decision, Fixed, Node, join, product, spell, total
 
 
 @dataclass(frozen=True)
 class OpenLayer(Node):
     """A layer with a part for each declared option, in the declared order.
 
-    An option whose ``when`` does not hold is not decided and not in the layer.
+    An option that is not given has its default; one whose ``when`` does not hold is not decided
+    and not in the layer. Raises SpaceError for an option that is not declared.
     """
 
     declared: LayerType
-    options: tuple[tuple[str, Node], ...]
+    options: tuple[tuple[str, Node], ...] = ()
+
+    def __post_init__(self) -> None:
+        given = dict(self.options)
+        for key in given:
+            if key not in self.declared.options:
+                raise SpaceError(
+                    f"{self.declared.kind} '{self.declared.name}' has no option '{key}'"
+                )
+        parts = tuple(
+            (key, given.get(key) or Fixed(option.normal(option.default)))
+            for key, option in self.declared.options.items()
+        )
+        object.__setattr__(self, "options", parts)
 
     def walk(self, path: str, choose: Choose) -> Layer:
         chosen: dict[str, Value] = {}

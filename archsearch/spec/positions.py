@@ -63,8 +63,9 @@ def fault(place: Place, key: str, expected: str, got: str, hint: str = "") -> Lo
     key = _shorten_front(escape(key) or "document", 70)
     hint = _shorten(escape(hint), 60)
     room = LONGEST - len(f"{file}:{place.line}:{place.column}: error: {key}: expected , got {hint}")
-    got = _shorten(escape(got), max(room - 60, 24))
-    expected = _shorten(escape(expected), room - len(got))
+    expected = escape(expected)
+    got = _shorten(escape(got), max(room - min(len(expected), 60), 24))
+    expected = _shorten(expected, room - len(got))
     return LocatedError(
         file, place.line, place.column, f"{key}: expected {expected}, got {got}{hint}"
     )

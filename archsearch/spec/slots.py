@@ -21,7 +21,6 @@ from archsearch.spec.positions import (
     describe,
     fault,
     quote,
-    relocated,
 )
 from archsearch.spec.ranges import OptionValue
 from archsearch.spec.scalars import resolve
@@ -138,11 +137,11 @@ class LayerSlot(Form):
         parts: dict[str, Node] = {}
         for name, (_, value) in given.items():
             parts[name] = self.part(declared.options[name], value, join(key, name), reading)
-        for name, option in declared.options.items():
-            if name not in parts:
-                parts[name] = _searchable(option) if searched else _default(option)
-        self._note_divisor(node, key, given, parts, reading)
-        return OpenLayer(declared, tuple((name, parts[name]) for name in declared.options))
+        if searched:
+            parts = {name: _searchable(o) for name, o in declared.options.items()} | parts
+        layer = OpenLayer(declared, tuple(parts.items()))
+        self._note_divisor(node, key, given, dict(layer.options), reading)
+        return layer
 
     def part(self, option: Option, node: Located, key: str, reading: Reading) -> Node:
         value = OptionValue(option, self.open_)
@@ -172,9 +171,8 @@ class LayerSlot(Form):
             if refusal is None and str(error).startswith("expected "):
                 hint = suggestion(name, names)
                 raise fault(written.place, key, self._one_of(names), quote(name), hint) from None
-            raise relocated(
-                written.place, key, f"expected a layer that can be used, got a fault: {error}"
-            ) from None
+            usable = f"a usable {self.kind}"
+            raise fault(written.place, key, usable, f"a fault: {error}") from None
 
     def _one_of(self, names: tuple[str, ...]) -> str:
         return f"{NOUNS[self.kind]} ({', '.join(sorted(names))})"
@@ -226,15 +224,11 @@ def _searchable(option: Option) -> Node:
     """What ``options: search`` makes of an option that is not given."""
     match option.search:
         case None:
-            return _default(option)
+            return Fixed(option.normal(option.default))
         case IntRange() | FloatRange():
             return Range(option.search)
         case values:
             return pick(Fixed(option.normal(value)) for value in values)
-
-
-def _default(option: Option) -> Fixed:
-    return Fixed(option.normal(option.default))
 
 
 def _unknown_option(name: Scalar, key: str, declared: LayerType) -> LocatedError:

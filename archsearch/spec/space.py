@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from archsearch.errors import SpaceError
@@ -12,7 +13,7 @@ from archsearch.spec.architecture import Architecture
 from archsearch.spec.catalog import Catalog
 from archsearch.spec.domains import Choice, Domain, FloatRange, IntRange
 from archsearch.spec.membership import holds
-from archsearch.spec.tree import Choose, Record
+from archsearch.spec.tree import Choose, Decision, Record
 from archsearch.spec.trial import Point
 
 
@@ -106,11 +107,11 @@ class Space:
 
     def domains(self) -> dict[str, Domain]:
         """Every decision, active or not, with its domain, in walk order."""
-        return {path: domain for path, domain, _ in self.root.decisions("", "")}
+        return {path: domain for path, domain, _ in self._decisions}
 
     def conditions(self) -> dict[str, str]:
         """For every decision that is not always active, when it is, in words."""
-        return {path: words for path, _, words in self.root.decisions("", "") if words}
+        return {path: words for path, _, words in self._decisions if words}
 
     def readable(self, point: Point) -> dict[str, str]:
         """The point with the labels of the branches and short numbers."""
@@ -121,6 +122,10 @@ class Space:
         """The space as JSON data: equal data, equal spaces."""
         plain: dict[str, Any] = self.root.to_plain()
         return plain
+
+    @cached_property
+    def _decisions(self) -> tuple[Decision, ...]:
+        return tuple(self.root.decisions("", ""))
 
     def _walk(self, choose: Choose) -> tuple[Architecture, Point]:
         decided: list[tuple[str, int | float]] = []
@@ -157,4 +162,6 @@ def _nth(domain: Domain, index: int) -> int | float:
 
 
 def _word(domain: Domain, value: int | float) -> str:
-    return domain.labels[int(value)] if isinstance(domain, Choice) else f"{value:.6g}"
+    if isinstance(domain, Choice):
+        return domain.labels[int(value)]
+    return str(value) if isinstance(domain, IntRange) else f"{value:.6g}"

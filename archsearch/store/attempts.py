@@ -8,9 +8,9 @@ is the number of its current attempt; what an earlier attempt reports is refused
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
 
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from archsearch.errors import StateError
 from archsearch.spec.trial import Metrics, Outcome, State, Trial
@@ -45,6 +45,17 @@ _END = (
 )
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Where a stored trial stands, and under which driver its current attempt began."""
+
+    id: int
+    state: str
+    epoch: int
+    seal: str
+    driver_epoch: int
+
+
 def start(turn: Turn, began: Trial, job_key: str) -> int:
     """Write a trial and its first attempt; returns the epoch, 1."""
     row = trial_row(turn.hold.study, began, job_key)
@@ -71,13 +82,13 @@ def restart(turn: Turn, lost: Trial, epoch: int, reason: str, timings: Metrics) 
     if row.state != State.RUNNING:
         return None
     if row.epoch == epoch + 1 and _is_ours(turn, row):
-        return int(row.epoch)
+        return row.epoch
     _end(turn, row, reason, timings)
     if row.epoch >= MOST:
         message = f"lost {row.epoch} times, last: {reason}"
         _write_result(turn, row, Outcome(State.CRASHED, message=message, lost=True))
         return None
-    following = int(row.epoch) + 1
+    following = row.epoch + 1
     turn.connection.execute(_SET_EPOCH, {"of_trial": row.id, "new_epoch": following})
     _try(turn, row.id, following)
     return following
@@ -102,25 +113,25 @@ def finish(turn: Turn, done: Trial, epoch: int, outcome: Outcome) -> bool:
 
 
 def current_epoch(turn: Turn, of: Trial) -> int:
-    return int(_get(turn, of).epoch)
+    return _get(turn, of).epoch
 
 
-def _find(turn: Turn, of: Trial) -> Row[Any] | None:
+def _find(turn: Turn, of: Trial) -> Standing | None:
     place = {"of_study": turn.hold.study, "of_phase": of.phase, "of_index": of.index}
-    found: Row[Any] | None = turn.connection.execute(_FIND, place).one_or_none()
-    return found
+    row = turn.connection.execute(_FIND, place).one_or_none()
+    return None if row is None else Standing(*row)
 
 
-def _get(turn: Turn, of: Trial) -> Row[Any]:
+def _get(turn: Turn, of: Trial) -> Standing:
     found = _find(turn, of)
     if found is None:
         raise StateError(f"{of.phase} trial {of.index} of study {turn.hold.study} was not started")
     return found
 
 
-def _is_ours(turn: Turn, row: Row[Any]) -> bool:
+def _is_ours(turn: Turn, row: Standing) -> bool:
     """Whether the current attempt was begun under this hold."""
-    return bool(row.driver_epoch == turn.hold.epoch)
+    return row.driver_epoch == turn.hold.epoch
 
 
 def _try(turn: Turn, number: int, epoch: int) -> None:
@@ -136,16 +147,16 @@ def _try(turn: Turn, number: int, epoch: int) -> None:
     turn.connection.execute(_TRY, row)
 
 
-def _end(turn: Turn, row: Row[Any], reason: str, timings: Metrics) -> None:
+def _end(turn: Turn, row: Standing, reason: str, timings: Metrics) -> None:
     place = {"of_trial": row.id, "of_epoch": row.epoch}
     spent = {"cpu": _spent(timings, "cpu_seconds"), "gpu": _spent(timings, "gpu_seconds")}
     turn.connection.execute(_END, {**place, **spent, "moment": turn.moment, "because": reason})
 
 
-def _write_result(turn: Turn, row: Row[Any], outcome: Outcome) -> None:
+def _write_result(turn: Turn, row: Standing, outcome: Outcome) -> None:
     state = {"of_trial": row.id, "new_state": str(outcome.state)}
     turn.connection.execute(_SET_STATE, state)
-    turn.connection.execute(_RESULT, {"trial": row.id, **result_row(int(row.epoch), outcome)})
+    turn.connection.execute(_RESULT, {"trial": row.id, **result_row(row.epoch, outcome)})
 
 
 def _spent(timings: Metrics, name: str) -> float:

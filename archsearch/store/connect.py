@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from archsearch.errors import InputError
@@ -51,6 +51,8 @@ def open_engine(url: URL, *, read_only: bool) -> Engine:
         arguments |= {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4}
     try:
         engine = create_engine(url, isolation_level="READ COMMITTED", connect_args=arguments)
+    except NoSuchModuleError:
+        raise InputError(f"{_EXPECTED}, got one with a driver that is not known") from None
     except ImportError as error:
         raise InputError(
             f"{url.get_backend_name()} needs the package '{error.name}'; install it"

@@ -66,6 +66,9 @@ class Database:
             except DBAPIError as error:
                 if not is_passing(error) or time.monotonic() + pause > deadline:
                     raise readable(error, self.place) from None
+            except UnicodeDecodeError:
+                # the driver chokes on the name of a damaged table in SQLite's own message
+                raise StateError(f"{self.place} is damaged; restore it from a copy") from None
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, select
+from sqlalchemy import ColumnElement, RowMapping, func, select
 from sqlalchemy.engine import Connection
 
 from archsearch.spec.trial import Outcome, State, Trial
 from archsearch.store import tables
 from archsearch.store.owner import label
 from archsearch.store.records import Attempt, Cost, StudyRecord
-from archsearch.store.rows import decode, outcome_from, trial_from
+from archsearch.store.rows import outcome_from, study_from, trial_from
 
 _ANSWERS = (State.COMPLETE, State.STOPPED, State.DIVERGED, State.INVALID)
 
@@ -20,44 +19,26 @@ _ANSWERS = (State.COMPLETE, State.STOPPED, State.DIVERGED, State.INVALID)
 def studies(connection: Connection, *where: ColumnElement[bool]) -> list[StudyRecord]:
     """The studies that fit, the oldest first."""
     statement = select(tables.study).where(*where).order_by(tables.study.c.id)
-    return [study_from(row) for row in connection.execute(statement)]
-
-
-def study_from(row: Row[Any]) -> StudyRecord:
-    return StudyRecord(
-        id=row.id,
-        name=row.name,
-        fingerprint=decode(row.fingerprint),
-        text=row.space,
-        settings=decode(row.settings),
-        created=row.created,
-        ended=row.ended,
-        driver=None if row.driver is None else label(row.driver),
-        lease_until=row.lease_until,
-        active_seconds=row.active_seconds,
-    )
+    return [study_from(_named(row)) for row in connection.execute(statement).mappings()]
 
 
 def trials(
     connection: Connection, *where: ColumnElement[bool], most: int | None = None
 ) -> list[Trial]:
-    """The trials that fit, with their outcomes, by phase in the order they were started."""
+    """The trials that fit, with their outcomes, by phase and index; or the ``most`` oldest."""
     trial, result = tables.trial, tables.result
     statement = (
         select(trial, *(column.label(f"result_{column.name}") for column in result.c))
         .join(result, result.c.trial == trial.c.id, isouter=True)
         .where(*where)
-        .order_by(trial.c.id if most else trial.c.idx, trial.c.id)
+        .order_by(*((trial.c.id,) if most else (trial.c.phase, trial.c.idx)))
         .limit(most)
     )
     found = []
     for mapping in connection.execute(statement).mappings():
-        row: Mapping[str, Any] = {str(name): value for name, value in mapping.items()}
-        outcome = Outcome(State.RUNNING)
-        if row["state"] != State.RUNNING:
-            columns = {column.name: row[f"result_{column.name}"] for column in result.c}
-            outcome = outcome_from(row, State(row["state"]), columns)
-        found.append(trial_from(row, outcome))
+        row = _named(mapping)
+        columns = {column.name: row[f"result_{column.name}"] for column in result.c}
+        found.append(trial_from(row, outcome_from(row, columns)))
     return found
 
 
@@ -102,3 +83,7 @@ def attempts(connection: Connection, study: int) -> list[Attempt]:
         )
         for row in connection.execute(statement)
     ]
+
+
+def _named(row: RowMapping) -> dict[str, Any]:
+    return {str(name): value for name, value in row.items()}

@@ -6,14 +6,20 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from archsearch.errors import StateError
 from archsearch.spec.architecture import architecture_from_plain, to_plain
 from archsearch.spec.trial import Curve, Metrics, Outcome, State, Trial
+from archsearch.store.owner import label
+from archsearch.store.records import StudyRecord
 
 _MARK = "$float"
 _NOT_FINITE = ("nan", "inf", "-inf")
+_DAMAGED = "is not as it was written; the database is damaged or was edited: restore it from a copy"
+_STUDY = ("name", "fingerprint", "space", "settings")
+_TRIAL = ("study", "phase", "idx", "role", "point", "architecture", "digest", "seed", "job_key")
+_RESULT = ("epoch", "metrics", "curve", "timings", "message", "weights", "lost")
 
 
 def encode(plain: Any) -> str:
@@ -27,6 +33,37 @@ def encode(plain: Any) -> str:
 def decode(text: str) -> Any:
     """The inverse of :func:`encode`; tuples come back as lists."""
     return json.loads(text, object_hook=_unmarked if _MARK in text else None)
+
+
+def study_row(
+    name: str, fingerprint: Mapping[str, Any], text: str, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The columns of a study that never change once it is written."""
+    row = {
+        "name": name,
+        "fingerprint": encode(dict(fingerprint)),
+        "space": text,
+        "settings": encode(dict(settings)),
+    }
+    return {**row, "seal": _seal(row)}
+
+
+def study_from(row: Mapping[str, Any]) -> StudyRecord:
+    """The study of a row; raises StateError if the row is not as it was written."""
+    if _seal({name: row[name] for name in _STUDY}) != row["seal"]:
+        raise StateError(f"study {row['id']} {_DAMAGED}")
+    return StudyRecord(
+        id=row["id"],
+        name=row["name"],
+        fingerprint=decode(row["fingerprint"]),
+        text=row["space"],
+        settings=decode(row["settings"]),
+        created=row["created"],
+        ended=row["ended"],
+        driver=None if row["driver"] is None else label(row["driver"]),
+        lease_until=row["lease_until"],
+        active_seconds=row["active_seconds"],
+    )
 
 
 def trial_row(study: int, trial: Trial, job_key: str) -> dict[str, Any]:
@@ -66,15 +103,12 @@ def result_row(epoch: int, outcome: Outcome) -> dict[str, Any]:
 
 def trial_from(row: Mapping[str, Any], outcome: Outcome) -> Trial:
     """The trial of a row; raises StateError if the row is not as it was written."""
-    names = (
-        "study", "phase", "idx", "role", "point", "architecture", "digest", "seed", "job_key"
-    )  # fmt: skip
-    if _seal({name: row[name] for name in names}) != row["seal"]:
+    if _seal({name: row[name] for name in _TRIAL}) != row["seal"]:
         raise StateError(_damaged(row))
     return Trial(
         index=row["idx"],
         phase=row["phase"],
-        point=tuple((path, value) for path, value in decode(row["point"])),
+        point=_pairs(decode(row["point"])),
         architecture=architecture_from_plain(decode(row["architecture"])),
         digest=row["digest"],
         seed=row["seed"],
@@ -83,14 +117,15 @@ def trial_from(row: Mapping[str, Any], outcome: Outcome) -> Trial:
     )
 
 
-def outcome_from(place: Mapping[str, Any], state: State, row: Mapping[str, Any]) -> Outcome:
-    """The outcome of a result row of the trial at ``place``; raises StateError if damaged."""
-    names = ("epoch", "metrics", "curve", "timings", "message", "weights", "lost")
-    if _seal({**{name: row[name] for name in names}, "state": str(state)}) != row["seal"]:
+def outcome_from(place: Mapping[str, Any], row: Mapping[str, Any]) -> Outcome:
+    """The outcome of the trial at ``place`` with that result row; raises StateError if damaged."""
+    if place["state"] == State.RUNNING:
+        return Outcome(State.RUNNING)
+    if _seal({**{name: row[name] for name in _RESULT}, "state": place["state"]}) != row["seal"]:
         raise StateError(_damaged(place))
     curve: Curve = tuple((step, _pairs(metrics)) for step, metrics in decode(row["curve"]))
     return Outcome(
-        state=state,
+        state=State(place["state"]),
         metrics=_pairs(decode(row["metrics"])),
         curve=curve,
         message=row["message"],
@@ -101,18 +136,16 @@ def outcome_from(place: Mapping[str, Any], state: State, row: Mapping[str, Any])
 
 
 def _pairs(plain: list[list[Any]]) -> Metrics:
-    return tuple((name, value) for name, value in plain)
+    return cast("Metrics", tuple(map(tuple, plain)))
 
 
 def _damaged(row: Mapping[str, Any]) -> str:
-    return (
-        f"{row['phase']} trial {row['idx']} of study {row['study']} is not as it was written; "
-        "the database is damaged or was edited: restore it from a copy"
-    )
+    return f"{row['phase']} trial {row['idx']} of study {row['study']} {_DAMAGED}"
 
 
 def _seal(row: Mapping[str, Any]) -> str:
-    text = json.dumps([row[name] for name in sorted(row)])
+    # a damaged row of SQLite may hold bytes where text was written
+    text = json.dumps([row[name] for name in sorted(row)], default=repr)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

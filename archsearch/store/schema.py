@@ -39,7 +39,7 @@ def check(connection: Connection, place: str) -> bool:
 
 def check_pages(connection: Connection, place: str) -> None:
     """Raise StateError if an SQLite file is cut short or its pages do not fit together."""
-    found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
     if found != "ok":
         raise StateError(f"{place} is damaged; restore it from a copy")
 

@@ -17,7 +17,7 @@ from archsearch.store.connect import now
 from archsearch.store.database import Database
 from archsearch.store.owner import this_process
 from archsearch.store.records import Attempt, Cost, StudyRecord
-from archsearch.store.rows import encode
+from archsearch.store.rows import study_row
 
 T = TypeVar("T")
 
@@ -83,30 +83,18 @@ class Store:
         """
         if not name.isprintable() or not 1 <= len(name) <= 200:
             raise InputError("a study's name has 1 to 200 printable characters; choose another")
+        row = study_row(name, fingerprint, text, settings)
         table = tables.study
-        row = {
-            "space": text,
-            "fingerprint": encode(dict(fingerprint)),
-            "settings": encode(dict(settings)),
-        }
+        named = table.c.name == name
 
         def created(connection: Connection) -> StudyRecord:
-            mine = select(table).where(table.c.name == name)
-            found = connection.execute(mine).one_or_none()
-            if found is None:
-                connection.execute(
-                    insert(table).values(
-                        name=name,
-                        created=now(connection),
-                        driver_epoch=0,
-                        active_seconds=0.0,
-                        **row,
-                    )
-                )
-                found = connection.execute(mine).one()
-            if any(getattr(found, column) != value for column, value in row.items()):
+            seal = connection.scalar(select(table.c.seal).where(named))
+            if seal is None:
+                fresh = {"created": now(connection), "driver_epoch": 0, "active_seconds": 0.0}
+                connection.execute(insert(table).values(**row, **fresh))
+            elif seal != row["seal"]:
                 raise StateError(f"study '{name}' exists and is another one; choose another name")
-            return queries.study_from(found)
+            return queries.studies(connection, named)[0]
 
         return self._database.write(created)
 

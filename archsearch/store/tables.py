@@ -39,7 +39,9 @@ class Words(TypeDecorator[str]):
 
     def process_result_value(self, value: str | None, dialect: Any) -> str | None:
         del dialect
-        return None if value is None else re.sub(r"\\(u[0-9a-f]{4}|\\)", _restored, value)
+        if not isinstance(value, str):
+            return value
+        return re.sub(r"\\(u[0-9a-f]{4}|\\)", _restored, value)
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -62,6 +64,7 @@ study = Table(
     Column("fingerprint", LONG, nullable=False),
     Column("space", Words, nullable=False),
     Column("settings", LONG, nullable=False),
+    Column("seal", NAME, nullable=False),
     Column("created", Double, nullable=False),
     Column("driver", NAME),
     Column("driver_epoch", Integer, nullable=False),

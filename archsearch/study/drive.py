@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from archsearch.execute.backend import Backend
 from archsearch.execute.job import Job
-from archsearch.spec.trial import Outcome, State, Trial
+from archsearch.spec.trial import Outcome, Trial
 from archsearch.store.records import Cost
 from archsearch.store.store import Store
 
@@ -111,7 +111,9 @@ class Driver:
         epochs[trial.index] = self.store.start(self.study, trial, job.key)
         known = self.store.answer(job.key)
         if known is not None:
-            self._commit(phase, trial, replace(known, timings=()), trials, epochs)
+            costs = ("seconds", "cpu_seconds", "gpu_seconds")
+            measured = tuple(pair for pair in known.timings if pair[0] not in costs)
+            self._commit(phase, trial, replace(known, timings=measured), trials, epochs)
             return
         self._tell(phase, trials, epochs, trial)
         self.backend.submit(job)

@@ -22,7 +22,9 @@ class Candidate:
     seed: int
 
 
-def chosen_finalists(plan: Plan, confirm: ConfirmSettings, searched: Sequence[Trial]) -> list[Trial]:
+def chosen_finalists(
+    plan: Plan, confirm: ConfirmSettings, searched: Sequence[Trial]
+) -> list[Trial]:
     search = plan.search
     return finalists(searched, search.objectives, search.constraints, confirm.finalists)
 

@@ -88,9 +88,7 @@ def refuse_difference(name: str, stored: Mapping[str, Any], asked: Mapping[str, 
         )
 
 
-def differences(
-    stored: Any, asked: Any, path: str = ""
-) -> Iterator[tuple[str, object, object]]:
+def differences(stored: Any, asked: Any, path: str = "") -> Iterator[tuple[str, object, object]]:
     """Every place in which two plain values differ, in the order of the stored one."""
     if isinstance(stored, Mapping) and isinstance(asked, Mapping):
         for key in [*stored, *(key for key in asked if key not in stored)]:

@@ -53,15 +53,15 @@ def fit(
     False, training ends there. With ``split=None`` only the training loss is reported. Raises
     :class:`Diverged` at the first number that is not finite. Batches depend on ``seed`` alone.
     """
-    options = dict(training.options)
-    steps, size = int(options["steps"]), int(options["batch"])
+    options: dict[str, Any] = dict(training.options)
+    steps, size = options["steps"], options["batch"]
     rng = np.random.Generator(np.random.PCG64(seed))
     device = device_of(model)
     signature = task.signature
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(decay_groups(model, options["weight_decay"]), fused=True)
     sparse = sparsify(model, sparsity, steps)
-    looks = set(look_steps(steps, int(options["evaluations"])))
+    looks = set(look_steps(steps, options["evaluations"]))
     seen: list[float] = []
     norm = math.nan
 

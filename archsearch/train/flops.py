@@ -33,7 +33,7 @@ def _recurrent_layer(*shapes: Any, **_: Any) -> int:
 def _triangular_solve(*shapes: Any, **_: Any) -> int:
     """Substitution: a matrix (.., n, n), right-hand sides (.., n, columns)."""
     *batch, size, columns = shapes[1]
-    return math.prod(batch) * size * size * columns
+    return int(math.prod(batch) * size * size * columns)
 
 
 _FORMULAS = {

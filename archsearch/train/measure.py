@@ -106,11 +106,10 @@ def peak_memory(model: nn.Module, task: Task, size: int) -> float:
 def example(signature: Signature, device: torch.device) -> Tensor:
     """One made-up sequence of full length: (1, length, channels), or (1, length) of tokens."""
     generator = torch.Generator().manual_seed(0)
+    length, channels = signature.length, signature.channels
     if signature.inputs == "tokens":
-        shape = (1, signature.length)
-        return torch.randint(signature.channels, shape, generator=generator).to(device)
-    shape = (1, signature.length, signature.channels)
-    return torch.randn(shape, generator=generator).to(device)
+        return torch.randint(channels, (1, length), generator=generator).to(device)
+    return torch.randn((1, length, channels), generator=generator).to(device)
 
 
 def numbers(tensor: Tensor) -> int:

@@ -29,7 +29,7 @@ def test_reports_plain_lines_when_not_a_terminal(finished: tuple[Path, Command])
 
 
 def test_running_again_repeats_nothing(fresh: tuple[Path, Command]) -> None:
-    folder, command = fresh
+    _, command = fresh
     first = json.loads(command("run", "starts.yaml", "--json").stdout)
     began = time.monotonic()
     again = command("run", "starts.yaml", "--json")
@@ -87,22 +87,20 @@ def test_bad_input_is_one_line(
 def test_stopping_politely_is_resumable(fresh: tuple[Path, Command]) -> None:
     folder, command = fresh
     slow = ["--set", "space.training.steps=400", "--set", "execution.backend=local"]
-    driver = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "archsearch", "run", "starts.yaml", *slow],
         cwd=folder,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
-    )
-    assert driver.stderr is not None
-    for line in driver.stderr:
-        if line.startswith("["):
-            break
-    second = command("run", "starts.yaml", *slow, code=4)
-    assert str(driver.pid) in second.stderr
-    os.kill(driver.pid, signal.SIGTERM)
-    assert driver.wait(timeout=20) == 75
-    assert "continues" in driver.stderr.read()
+    ) as driver:
+        assert driver.stderr is not None
+        next(line for line in driver.stderr if line.startswith("["))
+        second = command("run", "starts.yaml", *slow, code=4)
+        assert str(driver.pid) in second.stderr
+        os.kill(driver.pid, signal.SIGTERM)
+        assert driver.wait(timeout=20) == 75
+        assert "continues" in driver.stderr.read()
     command("run", "starts.yaml", *slow)
 
 

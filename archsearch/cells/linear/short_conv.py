@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from archsearch.kernels.depthwise import depthwise
+
 
 class ShortConv(nn.Module):
     """y_t = sum_j w_j x_{t-j} per channel; the state is the last taps - 1 inputs.
@@ -26,10 +28,7 @@ class ShortConv(nn.Module):
             return x, recent
         length = x.shape[1]
         x = torch.cat([recent, x], 1)
-        y = x[:, :length] * self.weight[0]
-        for tap in range(1, self.taps):
-            y = torch.addcmul(y, x[:, tap : tap + length], self.weight[tap])
-        return y, x[:, length:]
+        return depthwise(x, self.weight), x[:, length:]
 
     def step(self, x: Tensor, recent: Tensor) -> tuple[Tensor, Tensor]:
         """The output (B, channels) of one position."""

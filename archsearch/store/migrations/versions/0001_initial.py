@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("fingerprint", LONG, nullable=False),
         sa.Column("space", LONG, nullable=False),
         sa.Column("settings", LONG, nullable=False),
+        sa.Column("seal", NAME, nullable=False),
         sa.Column("created", sa.Double, nullable=False),
         sa.Column("driver", NAME),
         sa.Column("driver_epoch", sa.Integer, nullable=False),

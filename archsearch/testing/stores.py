@@ -1,0 +1,295 @@
+"""The promise of a store as tests: subclass :class:`StoreContract` and give it a database."""
+
+from __future__ import annotations
+
+import math
+import random
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from archsearch.errors import InputError, LockedError, StateError
+from archsearch.spec.trial import Outcome, State, Trial
+from archsearch.store.store import Store, open_store
+from archsearch.testing.toy import example_space, random_history
+
+FLOATS = (0.0, -0.0, 5e-324, -2.5e-310, 0.1, 1 / 3, 1.7976931348623157e308, 2.0**53 + 2)
+NOT_FINITE = (math.nan, math.inf, -math.inf)
+HOSTILE = (
+    "'; DROP TABLE trial; --",
+    '" OR ""="',
+    "%s %(name)s {0} :name ?",
+    "NUL \0 inside",
+    "line\r\nbreak\ttab",
+    "back\\slash \\u0000 \\\\ end\\",
+    "\ud800 half a surrogate",
+    "\U0001f600 \u202eright to left",
+    "\x1b[31mred",
+    "",
+)
+HERE, ELSEWHERE = "1@here.invalid", "2@elsewhere.invalid"
+
+
+def trials(count: int, phase: str = "search") -> list[Trial]:
+    """Trials that are about to start."""
+    return [
+        replace(trial, phase=phase, outcome=Outcome(State.RUNNING))
+        for trial in random_history(example_space(), count)
+    ]
+
+
+def outcome(*values: float, state: State = State.COMPLETE, message: str = "") -> Outcome:
+    metrics = tuple((f"metric {place}", value) for place, value in enumerate(values))
+    timings = (("seconds", 1.5), ("cpu_seconds", 2.0), ("gpu_seconds", 0.25))
+    curve = tuple((step, metrics) for step in (10, 20))
+    return Outcome(state, metrics, curve, message, timings, "weights/a.safetensors")
+
+
+def bits(value: float) -> bytes:
+    return struct.pack("<d", value)
+
+
+class StoreContract:
+    """Owed by every database: what is written stays as it was written, by one driver at a time.
+
+    A subclass gives the fixture ``url``, a database that is empty or has other tests' studies.
+    """
+
+    @pytest.fixture
+    def url(self) -> str:
+        pytest.fail("a subclass of StoreContract gives a fixture 'url'")
+
+    @pytest.fixture
+    def store(self, url: str) -> Iterator[Store]:
+        with open_store(url) as opened:
+            yield opened
+
+    @pytest.fixture
+    def name(self, request: pytest.FixtureRequest) -> str:
+        """A study's name that no other test uses."""
+        return f"{request.node.nodeid[-150:]} {id(request)}"
+
+    @pytest.fixture
+    def study(self, store: Store, name: str) -> int:
+        """A study that this process drives."""
+        record = store.create_study(name, {"seed": 0}, "space: {}", {})
+        store.acquire(record.id, HERE)
+        return record.id
+
+    # studies
+
+    def test_studies_are_found_as_they_were_created(self, store: Store, name: str) -> None:
+        fingerprint = {"lr": [1e-4, 0.1], "steps": None, "deep": {"nan": math.nan, "on": True}}
+        settings = {"constraints": [["params", "<=", math.inf]]}
+        made = store.create_study(name, fingerprint, "space: {}\n", settings)
+        found = store.find_study(name)
+        assert found is not None
+        assert found.text == "space: {}\n"
+        assert found.settings == settings
+        assert repr(found.fingerprint) == repr(fingerprint)
+        assert (found.id, found.driver, found.ended) == (made.id, None, None)
+        assert made.id in [record.id for record in store.studies()]
+
+    def test_a_study_that_is_not_there(self, store: Store, name: str) -> None:
+        assert store.find_study(name) is None
+        with pytest.raises(StateError, match="there is no study"):
+            store.acquire(2**31 - 1, HERE)
+
+    def test_creating_the_same_study_again(self, store: Store, name: str) -> None:
+        first = store.create_study(name, {"seed": 0}, "text", {})
+        assert store.create_study(name, {"seed": 0}, "text", {}).id == first.id
+        with pytest.raises(StateError, match="is another one"):
+            store.create_study(name, {"seed": 1}, "text", {})
+
+    def test_names_are_compared_byte_by_byte(self, store: Store, name: str) -> None:
+        made = [store.create_study(name + end, {}, "", {}).id for end in ("a", "A", "\u00e4")]
+        assert len(set(made)) == 3
+
+    @pytest.mark.parametrize("wrong", ["", "x" * 201, "two\nlines", "\0", "\ud800"])
+    def test_names_that_cannot_be(self, store: Store, wrong: str) -> None:
+        with pytest.raises(InputError, match="printable"):
+            store.create_study(wrong, {}, "", {})
+
+    # trials
+
+    def test_a_trial_comes_back_as_it_was(self, store: Store, study: int) -> None:
+        (trial,) = trials(1)
+        epoch = store.start(study, trial, "key")
+        assert store.history(study) == [trial]
+        assert store.unfinished(study) == [trial]
+        assert store.finish(study, trial, epoch, outcome(0.5, 7.0))
+        assert store.history(study) == [replace(trial, outcome=outcome(0.5, 7.0))]
+        assert store.unfinished(study) == []
+
+    def test_history_is_ordered_and_by_phase(self, store: Store, study: int) -> None:
+        searched, confirmed = trials(12), trials(3, "confirm")
+        shuffled = [searched[place] for place in (3, 0, 11, 5, 1, 2, 10, 4, 9, 6, 8, 7)]
+        store.advance(study, started=[(trial, "") for trial in [*shuffled, *confirmed]])
+        assert store.history(study) == searched
+        assert store.history(study, "confirm") == confirmed
+        assert store.history(study, "tune") == []
+        assert len(store.unfinished(study)) == 15
+
+    def test_a_finished_trial_cannot_change(self, store: Store, study: int) -> None:
+        (trial,) = trials(1)
+        epoch = store.start(study, trial, "key")
+        assert store.finish(study, trial, epoch, outcome(1.0))
+        assert not store.finish(study, trial, epoch, outcome(2.0))
+        assert not store.finish(study, trial, epoch, outcome(1.0, state=State.STOPPED))
+        assert store.restart(study, trial) is None
+        with pytest.raises(StateError, match="was started before"):
+            store.start(study, replace(trial, seed=trial.seed + 1), "key")
+        assert store.history(study)[0].outcome == outcome(1.0)
+
+    def test_writing_the_same_again_changes_nothing(self, store: Store, study: int) -> None:
+        (trial,) = trials(1)
+        assert store.start(study, trial, "key") == store.start(study, trial, "key") == 1
+        assert store.finish(study, trial, 1, outcome(math.nan))
+        before = store.attempts(study), store.ledger(study)
+        assert store.finish(study, trial, 1, outcome(math.nan))
+        assert (store.attempts(study), store.ledger(study)) == before
+
+    def test_a_running_outcome_is_no_end(self, store: Store, study: int) -> None:
+        (trial,) = trials(1)
+        store.start(study, trial, "key")
+        with pytest.raises(ValueError, match="as running"):
+            store.finish(study, trial, 1, Outcome(State.RUNNING))
+        with pytest.raises(StateError, match="was not started"):
+            store.finish(study, replace(trial, index=99), 1, outcome(1.0))
+
+    def test_all_of_a_batch_is_written_or_nothing(self, store: Store, study: int) -> None:
+        first, second = trials(2)
+        store.start(study, first, "key")
+        with pytest.raises(StateError, match="was started before"):
+            store.advance(
+                study,
+                finished=[(first, 1, outcome(1.0))],
+                started=[(second, "key"), (replace(first, seed=-5), "key")],
+            )
+        assert store.history(study) == [first]
+        done = store.advance(study, [(first, 1, outcome(1.0))], [(second, "key")])
+        assert done == ([True], [1])
+
+    def test_a_lost_attempt_is_tried_again_and_fenced(self, store: Store, study: int) -> None:
+        (trial,) = trials(1)
+        store.start(study, trial, "key")
+        assert store.restart(study, trial, "worker died", (("cpu_seconds", 3.0),)) == 2
+        assert not store.finish(study, trial, 1, outcome(1.0))
+        assert store.history(study) == [trial]
+        assert store.finish(study, trial, 2, outcome(2.0))
+        assert store.history(study)[0].outcome == outcome(2.0)
+        first, second = store.attempts(study)
+        assert (first.epoch, first.reason, first.owner) == (1, "worker died", HERE)
+        assert (second.epoch, second.reason) == (2, "complete")
+        assert first.ended is not None
+        assert first.started <= first.ended <= second.started
+        assert store.ledger(study).cpu_seconds == 5.0
+        assert store.ledger(study).gpu_seconds == 0.25
+
+    def test_the_third_loss_is_the_last(self, store: Store, study: int) -> None:
+        (trial,) = trials(1)
+        store.start(study, trial, "key")
+        assert [store.restart(study, trial, "gone") for _ in range(3)] == [2, 3, None]
+        (crashed,) = store.history(study)
+        assert crashed.state is State.CRASHED
+        assert crashed.outcome.message == "lost 3 times, last: gone"
+        assert store.restart(study, trial) is None
+        assert len(store.attempts(study)) == 3
+
+    def test_the_same_computation_is_answered_from_any_study(
+        self, store: Store, study: int, name: str
+    ) -> None:
+        states = [State.CRASHED, State.TIMEOUT, State.OOM, State.COMPLETE, State.COMPLETE]
+        for number, (trial, state) in enumerate(zip(trials(5), states, strict=True)):
+            assert store.answer(f"same {name}") is None or number == 4
+            store.start(study, trial, f"same {name}")
+            store.finish(study, trial, 1, outcome(float(number), state=state))
+        assert store.answer(f"same {name}") == outcome(3.0)
+        assert store.answer(f"other {name}") is None
+
+    @pytest.mark.parametrize("state", [State.STOPPED, State.DIVERGED, State.INVALID])
+    def test_what_any_machine_repeats_is_an_answer(
+        self, store: Store, study: int, name: str, state: State
+    ) -> None:
+        (trial,) = trials(1)
+        store.start(study, trial, name)
+        assert store.answer(name) is None
+        store.finish(study, trial, 1, outcome(1.0, state=state))
+        assert store.answer(name) == outcome(1.0, state=state)
+
+    # values
+
+    @pytest.mark.parametrize("value", [*FLOATS, *NOT_FINITE])
+    def test_floats_come_back_bit_for_bit(self, store: Store, study: int, value: float) -> None:
+        (trial,) = trials(1)
+        pointed = replace(trial, point=(("a", value), ("b", 3), ("c", 3.0)))
+        store.start(study, pointed, "key")
+        store.finish(study, pointed, 1, outcome(value, -value))
+        (back,) = store.history(study)
+        assert [type(decided) for _, decided in back.point] == [float, int, float]
+        assert bits(float(back.point[0][1])) == bits(value)
+        for metrics in (back.outcome.metrics, back.outcome.curve[1][1]):
+            if math.isnan(value):
+                assert math.isnan(metrics[0][1])
+            else:
+                assert [bits(number) for _, number in metrics] == [bits(value), bits(-value)]
+
+    def test_any_metrics_come_back(self, store: Store, study: int) -> None:
+        rng = random.Random(0)
+        drawn = [struct.unpack("<d", rng.randbytes(8))[0] for _ in range(500)]
+        metrics = tuple((str(place), value) for place, value in enumerate(drawn) if value == value)
+        (trial,) = trials(1)
+        store.start(study, trial, "key")
+        store.finish(study, trial, 1, Outcome(State.COMPLETE, metrics))
+        assert store.history(study)[0].outcome.metrics == metrics
+
+    @pytest.mark.parametrize("words", HOSTILE, ids=ascii)
+    def test_hostile_texts_come_back(self, store: Store, name: str, words: str) -> None:
+        record = store.create_study(name, {words: words}, words, {"x": [words]})
+        store.acquire(record.id, HERE)
+        (trial,) = trials(1)
+        named = replace(trial, role=words, point=((words, 1),))
+        store.start(record.id, named, "key")
+        result = Outcome(State.COMPLETE, ((words, 1.0),), (), words, (), words)
+        store.finish(record.id, named, 1, result)
+        store.ended(record.id, words)
+        found = store.find_study(name)
+        assert found is not None
+        assert (found.fingerprint, found.text, found.ended) == ({words: words}, words, words)
+        assert found.settings == {"x": [words]}
+        assert store.history(record.id) == [replace(named, outcome=result)]
+
+    # drivers
+
+    def test_a_second_driver_is_told_who_holds_the_study(
+        self, store: Store, url: str, study: int
+    ) -> None:
+        with pytest.raises(LockedError, match=r"driven by 1@here\.invalid"):
+            store.acquire(study, ELSEWHERE)
+        store.release(study)
+        assert store.acquire(study, ELSEWHERE) == 2
+
+    def test_a_lease_that_ran_out_is_taken_over(self, store: Store, study: int) -> None:
+        store.acquire(study, HERE, ttl=0.0)
+        assert store.acquire(study, ELSEWHERE) == 3
+
+    def test_nothing_is_written_without_holding_the_study(self, store: Store, name: str) -> None:
+        record = store.create_study(name, {}, "", {})
+        with pytest.raises(StateError, match="acquire it first"):
+            store.start(record.id, trials(1)[0], "key")
+        store.release(record.id)
+
+    def test_the_end_is_noted_until_the_study_goes_on(self, store: Store, study: int) -> None:
+        store.ended(study, "all trials are done")
+        noted = {record.id: record.ended for record in store.studies()}
+        assert noted[study] == "all trials are done"
+        store.acquire(study, HERE)
+        assert {record.id: record.ended for record in store.studies()}[study] is None
+
+    def test_time_with_a_driver_adds_up(self, store: Store, study: int) -> None:
+        before = store.active_seconds(study)
+        store.renew(study)
+        store.renew(study)
+        assert 0.0 < store.active_seconds(study) - before < 60.0

@@ -1,0 +1,32 @@
+"""The per-channel convolution against torch's grouped one, in values and gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import conv1d
+
+from archsearch.kernels.depthwise import depthwise
+
+
+@pytest.mark.parametrize(
+    ("rows", "length", "channels", "taps"),
+    [(1, 1, 1, 1), (1, 1, 3, 4), (3, 17, 5, 4), (2, 9, 6, 2)],
+)
+def test_equals_the_grouped_convolution(rows, length, channels, taps):
+    torch.manual_seed(0)
+    x = torch.randn(rows, channels, length + taps - 1, dtype=torch.float64).mT.requires_grad_()
+    weight = torch.randn(taps, channels, dtype=torch.float64, requires_grad=True)
+    got = depthwise(x, weight)
+    want = conv1d(x.mT, weight.t()[:, None], groups=channels).mT
+    torch.testing.assert_close(got, want)
+    upstream = torch.randn_like(want)
+    expected = torch.autograd.grad(want, (x, weight), upstream)
+    for fast, slow in zip(torch.autograd.grad(got, (x, weight), upstream), expected, strict=True):
+        torch.testing.assert_close(fast, slow)
+
+
+def test_gradcheck():
+    x = torch.randn(2, 8, 3, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(depthwise, (x, weight))
