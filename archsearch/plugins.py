@@ -17,11 +17,10 @@ from archsearch.sparsity.declared import SPARSITY
 from archsearch.spec.catalog import Catalog, CellType, LayerType
 from archsearch.tasks.declared import TASKS
 from archsearch.train.declared import TRAINING
+from archsearch.visitor import Origin, declaration_of, reason
 
 OURS = "archsearch"
 GROUPS: Mapping[str, str] = {"archsearch.cells": "cell"}
-RESERVED = ("name", "options", "choice", "int", "float", "label")
-
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
@@ -86,7 +85,7 @@ def implementation(declared: LayerType) -> Any:
     try:
         found = declared.implementation()
     except (Exception, SystemExit) as error:
-        raise SpaceError(f"{what} cannot be imported: {_reason(error)}") from error
+        raise SpaceError(f"{what} cannot be imported: {reason(error)}") from error
     if not callable(found):
         raise SpaceError(f"{what}: {declared.target} is a {type(found).__name__}, not a class")
     return found
@@ -112,26 +111,18 @@ def _loader(kind: str, entry: EntryPoint, name: str) -> Callable[[], LayerType]:
     what = f"{kind} '{entry.name}' from {source}"
 
     def load() -> LayerType:
+        number = entry.dist.version if entry.dist is not None else ""
+        place = str(entry.dist.locate_file("")) if entry.dist is not None else ""
         try:
-            declared = entry.load()
-        except (Exception, SystemExit) as error:
-            raise SpaceError(f"{what} cannot be loaded: {_reason(error)}") from error
+            declared = declaration_of(Origin(entry.value, source, number, place))
+        except SpaceError as error:
+            raise SpaceError(f"{what} {error}") from error
         expected = CellType if kind == "cell" else LayerType
         if not isinstance(declared, expected):
-            raise SpaceError(
-                f"{what}: {entry.value} is a {type(declared).__name__}, not a {expected.__name__}"
-            )
+            given = type(declared).__name__
+            raise SpaceError(f"{what}: {entry.value} is a {given}, not a {expected.__name__}")
         if (declared.kind, declared.name) != (kind, entry.name):
             raise SpaceError(f"{what} is declared as {declared.kind} '{declared.name}'")
-        for key in declared.options:
-            if key in RESERVED:
-                raise SpaceError(f"{what}: an option may not be called '{key}'")
         return replace(declared, name=name, distribution=source)
 
     return load
-
-
-def _reason(error: BaseException) -> str:
-    """The kind of error and the first line of what it says."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -3,219 +3,185 @@
     python benchmarks/overhead.py            # all rows, about ten minutes
     python benchmarks/overhead.py --no-ray
 
-Trials do nothing, so every second is overhead. Eight conditional decisions, TPE, lag 8.
-Writes benchmarks/results/overhead.json.
+Trials do nothing but report ten steps, so every millisecond is overhead. Nine decisions, two of
+them conditional; lag 8. Rows are measured in turns, several times, and each trial counts with its
+median over the turns. Writes benchmarks/results/overhead.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import platform
+import sqlite3
 import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from archsearch.execute.backend import Backend
-from archsearch.execute.job import Job
-from archsearch.plugins import load_catalog
-from archsearch.spec.architecture import Layer
-from archsearch.spec.settings import Budget, Objective, SearchSettings, TaskSpec
-from archsearch.spec.spacefile import read_space
-from archsearch.spec.trial import Outcome, State
-from archsearch.store.store import open_store
-from archsearch.study.drive import Progress
-from archsearch.study.plan import Plan
-from archsearch.study.study import run_study
+from overhead_runs import archsearch, bare_commit, plain_optuna, ray_tune
 
 RESULTS = Path(__file__).parent / "results" / "overhead.json"
-SPACE = """
-archsearch: 1
-task: {name: parity}
-space:
-  width: {choice: [16, 32, 64]}
-  stages:
-    - repeat: {int: [1, 4]}
-      blocks:
-        - cell: {choice: [gru, {name: lru, state: {choice: [16, 32, 64]}}, lstm]}
-          gate: {choice: [none, additive, highway]}
-          channel: {choice: [none, {name: glu, expand: {choice: [1, 2, 4]}}]}
-  training: {lr: {float: [1.0e-4, 1.0e-2], log: true}, weight_decay: {float: [0.0, 0.1]}}
-search: {trials: 10}
-confirm: none
-"""
 
 
-class TrivialBackend(Backend):
-    """Answers every job at once with a value that depends on its architecture alone."""
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what is measured, and how many times over."""
 
-    workers = 1
-
-    def __init__(self) -> None:
-        self._done: list[tuple[Job, Outcome]] = []
-
-    def submit(self, job: Job) -> None:
-        value = int(job.architecture.digest[:8], 16) / 16**8
-        metrics = (("accuracy", value), ("params", float(job.architecture.width)))
-        curve = tuple((step, (("accuracy", value * step / 10),)) for step in range(1, 11))
-        self._done.append((job, Outcome(State.COMPLETE, metrics, curve)))
-
-    def collect(self, timeout: float | None = None) -> list[tuple[Job, Outcome]]:
-        done, self._done = self._done, []
-        return done
-
-    def close(self) -> None:
-        self._done = []
+    name: str
+    run: Callable[[], list[float]]
+    turns: int
 
 
-def study_milliseconds(url: str, trials: int, sampler: str, stopping: str = "none") -> list[float]:
-    """Milliseconds of each trial of a study whose trials do nothing."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "space.yaml"
-        path.write_text(SPACE)
-        catalog = load_catalog()
-        file = read_space(str(path), catalog)
-    search = SearchSettings(
-        sampler=catalog.complete("sampler", Layer(sampler)),
-        budget=Budget(trials=trials),
-        objectives=(Objective("accuracy", "max"),),
-        stopping=catalog.complete("stopping", Layer(stopping)),
-    )
-    task = TaskSpec("parity", catalog.complete("task", Layer("parity")))
-    plan = Plan("overhead", task, "none", {}, file.space, catalog, search)
-    ends: list[float] = []
-
-    def watch(progress: Progress) -> None:
-        if progress.trial is not None and progress.trial.state.final:
-            ends.append(time.perf_counter())
-
-    began = time.perf_counter()
-    with open_store(url) as store:
-        run_study(plan, store, TrivialBackend(), watch)
-    return [1000 * (end - start) for start, end in zip([began, *ends], ends, strict=False)]
-
-
-def optuna_milliseconds(url: str | None, trials: int) -> list[float]:
-    """The same decisions with plain Optuna's own loop, TPE as it comes."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    ends = []
-
-    def objective(trial: Any) -> float:
-        trial.suggest_categorical("width", [16, 32, 64])
-        trial.suggest_int("repeat", 1, 4)
-        cell = trial.suggest_categorical("cell", ["gru", "lru", "lstm"])
-        if cell == "lru":
-            trial.suggest_categorical("state", [16, 32, 64])
-        trial.suggest_categorical("gate", ["none", "additive", "highway"])
-        if trial.suggest_categorical("channel", ["none", "glu"]) == "glu":
-            trial.suggest_categorical("expand", [1, 2, 4])
-        trial.suggest_float("weight_decay", 0, 0.1)
-        value = trial.suggest_float("lr", 1e-4, 1e-2, log=True)
-        for step in range(1, 11):
-            trial.report(value * step / 10, step)
-        ends.append(time.perf_counter())
-        return value
-
-    study = optuna.create_study(storage=url, sampler=optuna.samplers.TPESampler(seed=0))
-    began = time.perf_counter()
-    study.optimize(objective, n_trials=trials)
-    return [1000 * (end - start) for start, end in zip([began, *ends], ends, strict=False)]
-
-
-RAY_SCRIPT = """
-import json, sys, time, logging
-import ray
-from ray import tune
-trials, reuse = int(sys.argv[1]), sys.argv[2] == "reuse"
-ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-class Trivial(tune.Trainable):
-    def setup(self, config): self.config = config
-    def step(self): return {"value": self.config["lr"], "done": True}
-    def reset_config(self, config):
-        self.config = config
-        return True
-    def save_checkpoint(self, folder): return {}
-    def load_checkpoint(self, saved): pass
-space = {"lr": tune.loguniform(1e-4, 1e-2), "width": tune.choice([16, 32, 64])}
-settings = tune.TuneConfig(num_samples=trials, metric="value", mode="max", reuse_actors=reuse)
-began = time.perf_counter()
-tune.Tuner(Trivial, param_space=space, tune_config=settings,
-           run_config=tune.RunConfig(verbose=0)).fit()
-print(json.dumps(1000 * (time.perf_counter() - began) / trials))
-"""
-
-
-def ray_milliseconds(trials: int, reuse: bool) -> float | None:
-    """Milliseconds per trial of Ray Tune with random search (its cheapest searcher)."""
-    command = [sys.executable, "-c", RAY_SCRIPT, str(trials), "reuse" if reuse else "default"]
-    quiet = os.environ | {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=quiet, check=False)
-    if done.returncode:
-        print(done.stderr[-2000:], file=sys.stderr)
-        return None
-    return float(json.loads(done.stdout.strip().splitlines()[-1]))
-
-
-@contextmanager
-def database() -> Iterator[str]:
-    """A SQLite file that is gone afterwards."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield f"sqlite:///{folder}/trials.db"
+def rows(turns: int, long: int, with_ray: bool) -> list[Row]:
+    found = [
+        Row("archsearch random, memory", partial(archsearch, 1000, "random"), turns),
+        Row("archsearch tpe, memory", partial(archsearch, long), turns),
+        Row("archsearch tpe + halving, memory", partial(archsearch, long, "tpe", "halving"), turns),
+        Row("archsearch tpe, SQLite file", partial(archsearch, 1000, file=True), turns),
+        Row("archsearch tpe, memory, 1 local worker", partial(archsearch, 1000, local=1), turns),
+        Row("archsearch tpe, memory, 2 local workers", partial(archsearch, 1000, local=2), turns),
+        Row(
+            "archsearch tpe, SQLite file, 2 local workers",
+            partial(archsearch, 1000, file=True, local=2),
+            turns,
+        ),
+        Row("optuna tpe, memory", partial(plain_optuna, long), 1),
+        Row("optuna tpe, SQLite file", partial(plain_optuna, 300, file=True), turns),
+    ]
+    if with_ray:
+        found.append(Row("ray tune random, default", partial(ray_tune, 40, "default"), 1))
+        found.append(
+            Row("ray tune random, reuse_actors", partial(ray_tune, 400, "reuse_actors"), 1)
+        )
+    return found
 
 
 def around(costs: list[float], index: int, width: int = 100) -> float:
     """The median cost of the trials around one index."""
     low = max(0, min(index - width // 2, len(costs) - width))
-    return statistics.median(costs[low : low + width])
+    return round(statistics.median(costs[low : low + width]), 2)
 
 
-def row(name: str, run: Callable[[], list[float]]) -> dict[str, Any]:
-    """One measured line of the table."""
-    costs = run()
-    at = {str(i): round(around(costs, i), 2) for i in (100, 1000, 5000) if i <= len(costs)}
-    line = {"what": name, "trials": len(costs), "ms_median": round(statistics.median(costs), 2),
-            "ms_mean": round(statistics.fmean(costs), 2), "ms_at": at}  # fmt: skip
-    print(f"{name:44} {line['trials']:6} trials  mean {line['ms_mean']:8.2f} ms  at {at}")
-    return line
+def line(row: Row, measured: list[list[float]]) -> dict[str, Any]:
+    """The figures of one row; each trial counts with its median over the turns."""
+    costs = [statistics.median(turns) for turns in zip(*measured, strict=True)]
+    if not costs:
+        return {"what": row.name, "trials": 0}
+    each = len(set(costs)) > 1
+    return {
+        "what": row.name,
+        "trials": len(costs),
+        "turns": len(measured),
+        "ms_mean": round(statistics.fmean(costs), 2),
+        "ms_mean_of_first_1000": round(statistics.fmean(costs[:1000]), 2),
+        "ms_mean_of_each_turn": [round(statistics.fmean(turn), 2) for turn in measured],
+        "ms_median": round(statistics.median(costs), 2) if each else None,
+        "ms_at": {str(i): around(costs, i) for i in (100, 1000, 5000) if each and i <= len(costs)},
+    }
+
+
+def claims(lines: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is promised of the driver, and what was measured."""
+
+    def claim(words: str, measured: float, most: float) -> dict[str, Any]:
+        return {
+            "claim": words, "measured": round(measured, 3), "at_most": most,
+            "holds": measured <= most,
+        }  # fmt: skip
+
+    ours, halving = lines["archsearch tpe, memory"], lines["archsearch tpe + halving, memory"]
+    filed = lines["archsearch tpe, SQLite file"]
+    found = [
+        claim("ms per trial in memory, 1000 trials", ours["ms_mean_of_first_1000"], 10),
+        claim("ms per trial on SQLite, 1000 trials", filed["ms_mean_of_first_1000"], 25),
+    ]
+    if "5000" in ours["ms_at"]:
+        for name, row in (("tpe", ours), ("tpe + halving", halving)):
+            ratio = row["ms_at"]["5000"] / row["ms_at"]["100"]
+            found.append(claim(f"{name}: cost at trial 5000 / at trial 100", ratio, 1.5))
+    return found
+
+
+def ratios(lines: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """The cost of a trial in the first thousand, as a share of what it costs elsewhere."""
+    pairs = (
+        ("archsearch tpe, memory", "optuna tpe, memory"),
+        ("archsearch tpe, SQLite file", "optuna tpe, SQLite file"),
+        ("archsearch random, memory", "ray tune random, default"),
+        ("archsearch random, memory", "ray tune random, reuse_actors"),
+        ("archsearch tpe, SQLite file", "ray tune random, reuse_actors"),
+    )
+    found = {}
+    for ours, theirs in pairs:
+        other = lines.get(theirs, {}).get("ms_mean_of_first_1000")
+        if other:
+            name = f"{ours} / {theirs}"
+            found[name] = round(lines[ours]["ms_mean_of_first_1000"] / other, 4)
+    last = [lines[f"{who} tpe, memory"]["ms_at"].get("5000") for who in ("archsearch", "optuna")]
+    if all(last):
+        found["archsearch tpe, memory / optuna tpe, memory, at 5000"] = round(last[0] / last[1], 4)
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    info = Path("/proc/cpuinfo")
+    models = [row for row in info.read_text().splitlines() if row.startswith("model name")]
+    packages = ("archsearch", "optuna", "sqlalchemy", "numpy", "ray")
+    return {
+        "cpu": models[0].partition(":")[2].strip() if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "load_before": [round(load, 2) for load in os.getloadavg()],
+        "bare_durable_commit_ms": bare_commit(),
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "versions": {name: version(name) for name in packages},
+        "date": datetime.date.today().isoformat(),
+    }
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--no-ray", action="store_true")
+    options.add_argument("--turns", type=int, default=3)
     options.add_argument("--long", type=int, default=5050, help="trials of the flatness rows")
     chosen = options.parse_args()
-    lines = [
-        row("archsearch random, memory", lambda: study_milliseconds("sqlite://", 1000, "random")),
-        row("archsearch tpe, memory", lambda: study_milliseconds("sqlite://", chosen.long, "tpe")),
-        row(
-            "archsearch tpe + halving, memory",
-            lambda: study_milliseconds("sqlite://", chosen.long, "tpe", "halving"),
-        ),
-        row("optuna tpe, memory", lambda: optuna_milliseconds(None, 1000)),
-    ]
-    with database() as url:
-        lines.append(
-            row("archsearch tpe, SQLite file", lambda: study_milliseconds(url, 1000, "tpe"))
-        )
-    with database() as url:
-        lines.append(row("optuna tpe, SQLite file", lambda: optuna_milliseconds(url, 300)))
-    if not chosen.no_ray:
-        for name, trials, reuse in (("default", 40, False), ("reuse_actors", 400, True)):
-            cost = ray_milliseconds(trials, reuse)
-            lines.append({"what": f"ray tune, {name}", "trials": trials, "ms_mean": cost})
-            print(f"{lines[-1]['what']:44} {trials:6} trials  mean {cost} ms")
-    machine = {"python": platform.python_version(), "cores": os.cpu_count()}
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"machine": machine, "rows": lines}, indent=2) + "\n")
+    facts = machine()
+    asked = rows(chosen.turns, chosen.long, not chosen.no_ray)
+    measured: dict[str, list[list[float]]] = {row.name: [] for row in asked}
+    for turn in range(chosen.turns):
+        for row in asked:
+            if turn < row.turns:
+                measured[row.name].append(row.run())
+    facts["bare_durable_commit_ms_after"] = bare_commit()
+    lines = [line(row, measured[row.name]) for row in asked]
+    show(lines)
+    named = {told["what"]: told for told in lines}
+    promised, shares = claims(named), ratios(named)
+    for each in promised:
+        verdict = "holds" if each["holds"] else "FAILS"
+        print(f"{each['claim']:70}{each['measured']:8.3f}  at most {each['at_most']}: {verdict}")
+    for name, share in shares.items():
+        print(f"{name:70}{share:8.3f}")
+    results = {"machine": facts, "rows": lines, "claims": promised, "ratios": shares}
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def show(lines: list[dict[str, Any]]) -> None:
+    heads = ("trials", "mean", "median", "at 100", "at 1000", "at 5000")
+    print(f"{'milliseconds per trial':46}" + "".join(f"{head:>9}" for head in heads))
+    for told in lines:
+        at = [told.get("ms_at", {}).get(index) for index in ("100", "1000", "5000")]
+        cells = [told["trials"], told.get("ms_mean"), told.get("ms_median"), *at]
+        shown = ("" if cell is None else cell for cell in cells)
+        print(f"{told['what']:46}" + "".join(f"{cell:>9}" for cell in shown))
 
 
 if __name__ == "__main__":

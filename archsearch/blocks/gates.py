@@ -31,7 +31,7 @@ class Replace(Gate):
     """No stream: f(x) alone."""
 
     # a gate is always given the stream
-    def forward(self, x: Tensor, fx: Tensor) -> Tensor:  # noqa: ARG002
+    def forward(self, x: Tensor, fx: Tensor) -> Tensor:
         return fx
 
 

@@ -25,7 +25,7 @@ class Last(nn.Module):
         return h[rows, lengths - 1]
 
     # the other pools take their shape from it
-    def start(self, like: Tensor) -> State:  # noqa: ARG002
+    def start(self, like: Tensor) -> State:
         return ()
 
     def step(self, h_t: Tensor, state: State) -> tuple[Tensor, State]:

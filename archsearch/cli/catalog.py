@@ -8,8 +8,10 @@ import click
 from rich.table import Table
 
 from archsearch.cli.options import console, json_option, print_json
+from archsearch.errors import SpaceError
 from archsearch.plugins import load_catalog
 from archsearch.spec.catalog import Catalog, CellType, LayerType, Option
+from archsearch.spec.positions import escape
 
 PLACES = ("cell", "gate", "channel", "norm", "embed", "head", "halting", "sparsity", "training")
 
@@ -46,13 +48,24 @@ def tasks(name: str | None, as_json: bool) -> None:
 
 
 def _listing(catalog: Catalog, kind: str, name: str | None, as_json: bool) -> None:
-    chosen = [catalog.find(kind, name)] if name else list(catalog.declarations(kind))
+    chosen = [catalog.find(kind, name)] if name else _usable(catalog, kind)
     if as_json:
         print_json([_plain(entry) for entry in chosen])
     elif name:
         _show_one(chosen[0])
     else:
         console().print(_table(kind, chosen))
+
+
+def _usable(catalog: Catalog, kind: str) -> list[LayerType]:
+    """All of a kind; a plugin that cannot be read costs a note and not the list."""
+    found = []
+    for name in catalog.names(kind):
+        try:
+            found.append(catalog.find(kind, name))
+        except SpaceError as error:
+            click.echo(f"note: {escape(str(error))}", err=True)
+    return found
 
 
 def _table(kind: str, entries: list[LayerType]) -> Table:
@@ -67,8 +80,10 @@ def _table(kind: str, entries: list[LayerType]) -> Table:
     for entry in entries:
         facts = []
         if kind == "cell":
-            cell = isinstance(entry, CellType)
-            facts = [entry.cost if cell else "", "yes" if cell and entry.has_step else "no"]
+            cost, step = ("", False)
+            if isinstance(entry, CellType):
+                cost, step = entry.cost, entry.has_step
+            facts = [cost, "yes" if step else "no"]
         options = ", ".join(entry.options)
         table.add_row(entry.name, *facts, entry.doc, options, entry.distribution)
     return table

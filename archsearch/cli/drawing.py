@@ -2,55 +2,91 @@
 
 from __future__ import annotations
 
-from archsearch.spec.architecture import Architecture, Block, Layer, Stage
+import textwrap
+from functools import cache
+
+from archsearch.errors import InputError
+from archsearch.plugins import built_in
+from archsearch.spec.architecture import Architecture, Block, Layer, Stage, Value
+from archsearch.spec.catalog import Catalog
+
+WIDTH = 76
+# what a reader looks for, default or not
+ALWAYS = ("lr", "steps", "batch", "density")
 
 
-def draw(architecture: Architecture) -> str:
-    """A few lines, top to bottom in the order in which data flows."""
-    lines = [f"{spell(architecture.embed)} -> width {architecture.width}"]
+def draw(architecture: Architecture, width: int = WIDTH) -> str:
+    """A few lines, top to bottom in the order in which data flows; options at their default are
+    left out. Lines longer than ``width`` go on, indented, in the next one.
+    """
+    lines = [f"{spell('embed', architecture.embed)} → width {architecture.width}"]
     for stage in architecture.stages:
         lines += _stage(stage)
-    lines.append(f"{architecture.norm.name} -> head {spell(architecture.head)}")
-    training = architecture.training
-    lines.append(f"trained by {spell(training)}")
+    lines.append(f"{spell('norm', architecture.norm)} → {spell('head', architecture.head)} head")
+    lines.append(f"trained by {spell('training', architecture.training)}")
     if architecture.sparsity.name != "none":
-        lines.append(f"sparsity {spell(architecture.sparsity)}")
-    return "\n".join(lines)
+        lines.append(f"pruned by {spell('sparsity', architecture.sparsity)}")
+    return "\n".join(part for line in lines for part in _wrapped(line, width))
 
 
-def spell(layer: Layer) -> str:
-    """``attention(heads=4, pattern=full)``, numbers shortened."""
-    if not layer.options:
-        return layer.name
+def spell(kind: str, layer: Layer) -> str:
+    """``attention(heads=8)``: the options that differ from the declared default, shortened.
+
+    Of a layer that is not built in all are shown, so that drawing imports nobody's code.
+    """
+    defaults = _defaults(kind, layer.name)
     options = ", ".join(
-        f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={_plain(value)}"
+        f"{key}={_plain(value)}"
         for key, value in layer.options
+        if key in ALWAYS or key not in defaults or defaults[key] != value
     )
-    return f"{layer.name}({options})"
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)
+    return f"{layer.name}({options})" if options else layer.name
 
 
 def _stage(stage: Stage) -> list[str]:
-    head = []
+    words = []
     if stage.repeat > 1:
-        head.append(f"{stage.repeat} copies")
+        words.append(f"{stage.repeat} copies")
     if stage.loops > 1:
-        halting = "" if stage.halting.name == "none" else f", halting {spell(stage.halting)}"
-        head.append(f"looped {stage.loops} times{halting}")
-    title = f"  [{'; '.join(head)}]" if head else ""
-    lines = [f"┌{title}"] if title else ["┌"]
+        words.append(f"looped {stage.loops} times")
+        if stage.halting.name != "none":
+            words.append(f"halting by {spell('halting', stage.halting)}")
+        if stage.tie.name != "shared":
+            words.append(f"tied by {spell('tie', stage.tie)}")
+    lines = [f"┌ {', '.join(words)}".rstrip()]
     for block in stage.blocks:
         lines += _block(block)
     return [*lines, "└"]
 
 
 def _block(block: Block) -> list[str]:
-    lines = [f"│ {block.norm.name} -> {spell(block.cell)} -> gate {spell(block.gate)}"]
+    before, after = spell("norm", block.norm), spell("gate", block.gate)
+    lines = [f"│ {before} → {spell('cell', block.cell)} → {after} gate"]
     if block.channel.name != "none":
-        lines.append(f"│ {block.norm.name} -> {spell(block.channel)} -> gate {spell(block.gate)}")
+        lines.append(f"│ {before} → {spell('channel', block.channel)} → {after} gate")
     return lines
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    indent = "│     " if line.startswith("│") else "    "
+    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False)
+
+
+def _plain(value: Value) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+@cache
+def _ours() -> Catalog:
+    return Catalog(built_in())
+
+
+@cache
+def _defaults(kind: str, name: str) -> dict[str, Value]:
+    try:
+        declared = _ours().find(kind, name)
+    except InputError:
+        return {}
+    return {key: option.normal(option.default) for key, option in declared.options.items()}

@@ -15,6 +15,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from archsearch.cli.drawing import draw
+from archsearch.cli.facts import data_lines
 from archsearch.cli.options import (
     console,
     json_option,
@@ -64,6 +65,7 @@ def explain(space: str, assignments: tuple[str, ...], samples: int, as_json: boo
         return
     out = console()
     out.print(f"[bold]{plan.name}[/bold] on {plan.task.label}: {facts['size']} points")
+    out.print("\n".join(data_lines(plan.facts["data"])), markup=False)
     table = Table(box=None, pad_edge=False)
     for column in ("decision", "values", "asked"):
         table.add_column(column)
@@ -126,7 +128,7 @@ def _seconds_per_trial(plan: Plan, drawn: list[Architecture]) -> float | None:
     seconds = []
     for architecture in drawn:
         model = build(architecture, plan.catalog, task.signature, seed=0)
-        steps = int(dict(architecture.training.options)["steps"])  # type: ignore[call-overload]
+        steps = int(str(architecture.training["steps"]))
         few = min(TIMED_STEPS, steps)
         training = _with(architecture.training, steps=few, evaluations=1)
         began = time.perf_counter()
@@ -136,7 +138,7 @@ def _seconds_per_trial(plan: Plan, drawn: list[Architecture]) -> float | None:
             training,
             architecture.sparsity,
             seed=0,
-            report=lambda step, metrics: True,  # noqa: ARG005
+            report=lambda step, metrics: True,
             split=None,
         )
         seconds.append((time.perf_counter() - began) / few * steps)

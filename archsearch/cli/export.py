@@ -12,6 +12,8 @@ from archsearch.cli.results import Result, read_result, run_folder
 from archsearch.errors import InputError
 from archsearch.plugins import load_catalog
 from archsearch.select.verdict import verdict
+from archsearch.serve.folder import check_place
+from archsearch.serve.manifest import MANIFEST, SOURCE, WEIGHTS
 from archsearch.spec.catalog import suggestion
 from archsearch.spec.signature import Signature
 from archsearch.spec.trial import Trial
@@ -43,6 +45,9 @@ def export(
     storage: str,
 ) -> None:
     """Write a confirmed model of STUDY into FOLDER: one JSON file, one safetensors file."""
+    files = (SOURCE if standalone else MANIFEST, WEIGHTS)
+    if folder.parent.is_dir() or folder.name in ("", ".."):
+        check_place(folder, files, force=force)
     with open_store(storage, read_only=True) as store:
         result = read_result(store, study)
     if standalone:
@@ -57,6 +62,7 @@ def export_standalone(
     result: Result, folder: Path, storage: str, candidate: str | None, force: bool
 ) -> str:
     """Write one competitor as plain PyTorch, checked against its bundle; returns its title."""
+    _chosen(result, candidate)
     from archsearch.serve.bundle import read_bundle
     from archsearch.serve.standalone import write_standalone
 
@@ -76,9 +82,9 @@ def export_result(
     Its first seed's weights are taken, not those that did best on test; where their file is gone
     they are trained again, which gives the same.
     """
+    trial = _chosen(result, candidate)
     from archsearch.serve.bundle import write_bundle
 
-    trial = _chosen(result, candidate)
     weights = _weights(result, trial, run_folder(storage, result.name))
     facts = {
         "study": result.name,

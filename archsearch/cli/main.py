@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import re
 import sys
+from typing import NoReturn
 
 import click
 
-from archsearch.errors import ArchsearchError
+from archsearch.errors import ArchsearchError, InputError, TryAgainError
+from archsearch.spec.positions import LONGEST, escape
+from archsearch.spec.words import suggestion
 
 # command -> module that defines it; a module is imported only when its command is used
 COMMANDS = {
@@ -22,22 +27,24 @@ COMMANDS = {
     "predict": "archsearch.cli.predict",
     "cells": "archsearch.cli.catalog",
     "tasks": "archsearch.cli.catalog",
+    "plugin": "archsearch.cli.plugin",
 }
 
 
 class LazyGroup(click.Group):
     """Lists its commands in the order of work and imports each on use."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(
         self,
-        ctx: click.Context,  # noqa: ARG002
+        ctx: click.Context,
         cmd_name: str,
     ) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            hint = suggestion(cmd_name, COMMANDS)
+            raise click.UsageError(f"no such command '{cmd_name}'{hint}", ctx)
         command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
         return command
 
@@ -62,18 +69,44 @@ def cli() -> None:
 def main() -> None:
     """The entry point: every expected failure is one line on stderr and a documented exit code."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="archsearch", standalone_mode=False)
     except ArchsearchError as error:
-        line = str(error) if error.located else f"error: {error}"
-        print(line, file=sys.stderr)
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
+        refuse(str(error) if error.located else f"error: {error}", error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
+    except click.ClickException as error:
+        refuse(f"error: {_usage(error)}", error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        print("stopped; the same command continues", file=sys.stderr)
-        sys.exit(75)
+        refuse("stopped; the same command continues", TryAgainError.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = (error.strerror or "cannot be used").lower()
+        kind = TryAgainError if full else InputError
+        refuse(f"error: {error.filename}: {reason}", kind.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def refuse(line: str, code: int) -> NoReturn:
+    """End with one line on stderr, in which nothing acts on a terminal, of bearable length."""
+    text = escape(line)
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST * 2 // 3]} ... {text[-LONGEST // 4 :]}"
+    print(text, file=sys.stderr)
+    sys.exit(code)
+
+
+def _usage(error: click.ClickException) -> str:
+    """What is wrong with the command line, and whom to ask."""
+    fault = " ".join(error.format_message().split()).rstrip(".")
+    fault = re.sub(r"\.? Did you mean ([^?]+)\?", r" (did you mean \1?)", fault)
+    fault = fault[0].lower() + fault[1:]
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return fault
+    return f"{fault}; see '{context.command_path} --help'"

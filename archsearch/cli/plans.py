@@ -10,14 +10,11 @@ from typing import Any
 from archsearch.errors import InputError
 from archsearch.plugins import versions
 from archsearch.spec.catalog import Catalog, suggestion
-from archsearch.spec.settings import Objective
+from archsearch.spec.settings import MEASURED, TIMED, Objective
 from archsearch.spec.spacefile import SpaceFile
 from archsearch.study.plan import Plan
 from archsearch.tasks.open import open_task
 from archsearch.tasks.task import Task
-
-MEASURED = ("params", "flops", "state")
-TIMED = ("latency_ms", "step_ms", "peak_memory_mb")
 
 
 def plans_of(file: SpaceFile, catalog: Catalog, name: str | None = None) -> list[Plan]:

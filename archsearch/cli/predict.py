@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from archsearch.cli.options import json_option, print_json
+from archsearch.errors import InputError
+from archsearch.serve.manifest import read_manifest
 
 EXAMPLE = """\b
 Examples:
@@ -26,14 +28,19 @@ def predict(bundle: Path, data: str, output: Path | None, as_json: bool) -> None
     Classes come with probabilities, forecasts with their times, text with the likelihood of each
     character. DATA needs no target column.
     """
+    if output is not None and not output.parent.is_dir():
+        raise InputError(f"{output}: its folder does not exist; make it first")
+    # the manifest and the data are read first: a fault in them is told before torch is loaded
+    manifest = read_manifest(bundle)
     import numpy as np
 
-    from archsearch.serve.bundle import read_bundle
-    from archsearch.serve.predictor import Predictor
     from archsearch.tasks.prepare import answers, read_for_prediction
 
+    prepared = read_for_prediction(data, manifest.preparation)
+    from archsearch.serve.bundle import read_bundle
+    from archsearch.serve.predictor import Predictor
+
     model = read_bundle(bundle)
-    prepared = read_for_prediction(data, model.preparation)
     predictor = Predictor(model)
     outputs = [predictor.predict(batch.inputs, batch.lengths) for batch in prepared.batches]
     if model.signature.targets == "class":

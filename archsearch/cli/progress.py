@@ -1,13 +1,15 @@
-"""What a person sees while a study runs: a live bar on a terminal, plain lines elsewhere."""
+"""What a person sees while a study runs: live bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,10 +25,15 @@ from archsearch.spec.trial import State, Trial
 from archsearch.study.drive import Progress as Report
 
 TITLES = {"search": "search", "tune": "tune baselines", "confirm": "confirm on test"}
+TITLE_WIDTH = max(map(len, TITLES.values()))
+ROOMY = 96
 
 
 class Watcher:
-    """Receives the driver's reports; shows trials done, running, the best so far and the ETA."""
+    """Receives the driver's reports; shows trials done, running, the best so far and the ETA.
+
+    ``clock`` gives seconds; ``out`` is a console other than the one on stderr.
+    """
 
     def __init__(
         self,
@@ -34,29 +41,36 @@ class Watcher:
         objectives: tuple[Objective, ...],
         constraints: tuple[Constraint, ...],
         quiet: bool = False,
+        *,
+        out: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.label, self.objectives, self.constraints = label, objectives, constraints
         self.quiet = quiet
         self.best: Trial | None = None
         self.trouble = 0
-        self._live = Console(stderr=True).is_terminal and not quiet
+        self._out = out or Console(stderr=True, highlight=False)
+        self._clock = clock
+        self._live = self._out.is_terminal and not quiet
+        self._roomy = self._out.width >= ROOMY
         self._phase = ""
         self._seen_at_start = 0
         self._phase_began = 0.0
         self._task: TaskID | None = None
         self._bar = Progress(
-            SpinnerColumn(),
+            SpinnerColumn(finished_text="[green]✓"),
             TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=24 if self._roomy else 12),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[eta]}"),
-            console=Console(stderr=True),
+            TextColumn("{task.fields[state]}"),
+            console=self._out,
+            get_time=clock,
         )
 
     def __enter__(self) -> Self:
         if self._live:
+            self._out.print(f"[bold]{self.label}[/bold]")
             self._bar.start()
         return self
 
@@ -67,7 +81,13 @@ class Watcher:
         trace: TracebackType | None,
     ) -> None:
         if self._live:
+            if error is None:
+                self._end()
             self._bar.stop()
+
+    def bars(self) -> RenderableType:
+        """The bars as they stand."""
+        return self._bar.get_renderable()
 
     def __call__(self, report: Report) -> None:
         if report.phase != self._phase:
@@ -75,22 +95,26 @@ class Watcher:
         if report.trial is not None and report.trial.state.final:
             self._note(report)
         if self._live and self._task is not None:
-            self._bar.update(
-                self._task,
-                completed=report.finished,
-                state=self._state(report),
-                eta=self._eta(report),
-            )
+            self._bar.update(self._task, completed=report.finished, state=self._state(report))
+
+    def _end(self) -> None:
+        """A phase may end before its last trial: the space, the time or the money is used up."""
+        for task in self._bar.tasks:
+            if not task.finished:
+                self._bar.update(task.id, total=task.completed)
 
     def _begin(self, report: Report) -> None:
         self._phase, self._seen_at_start = report.phase, report.finished
-        self._phase_began = time.monotonic()
-        title = " · ".join(filter(None, [self.label, TITLES.get(report.phase, report.phase)]))
+        self._phase_began = self._clock()
+        title = TITLES.get(report.phase, report.phase)
         if self._live:
-            self._task = self._bar.add_task(title, total=report.total, state="", eta="")
+            self._end()
+            padded = title.ljust(TITLE_WIDTH)
+            self._task = self._bar.add_task(padded, total=report.total, state="")
         elif not self.quiet:
-            count = f" of {report.total}" if report.total else ""
-            click.echo(f"{title}: {report.finished}{count} trials done before", err=True)
+            count = "trials" if report.total is None else f"{report.total} trials"
+            before = f", {report.finished} of them done before" if report.finished else ""
+            click.echo(f"{self.label} · {title}: {count}{before}", err=True)
 
     def _note(self, report: Report) -> None:
         trial = report.trial
@@ -117,12 +141,12 @@ class Watcher:
             for constraint in self.constraints
         ):
             return False
-        return self.best is None or self._loss(trial) < self._loss(self.best)
+        return self._loss(trial) < (math.inf if self.best is None else self._loss(self.best))
 
     def _loss(self, trial: Trial) -> float:
         first = self.objectives[0]
         value = trial.outcome.metric(first.metric)
-        return first.loss(value) if value is not None else float("inf")
+        return first.loss(value) if value is not None else math.inf
 
     def _values(self, trial: Trial) -> str:
         found = [(o.metric, trial.outcome.metric(o.metric)) for o in self.objectives]
@@ -130,17 +154,23 @@ class Watcher:
         return ", " + ", ".join(shown) if shown else ""
 
     def _state(self, report: Report) -> str:
-        parts = [f"{report.running} running"]
+        """The end of a bar's line, the most telling first: a narrow terminal cuts it off."""
+        parts = []
+        if self.best is not None and report.phase == "search":
+            metric = self.objectives[0].metric
+            parts.append(f"best {metric} {self.best.outcome.metric(metric):.4g}")
         if self.trouble:
             parts.append(f"[yellow]{self.trouble} failed[/yellow]")
-        if self.best is not None and report.phase == "search":
-            parts.append(f"best{self._values(self.best)[1:]}")
-        return ", ".join(parts)
+        if left := self._left(report):
+            parts.append(left)
+        if report.running and self._roomy:
+            parts.append(f"{report.running} running")
+        return " · ".join(parts)
 
-    def _eta(self, report: Report) -> str:
+    def _left(self, report: Report) -> str:
         done = report.finished - self._seen_at_start
-        if not report.total or done < 2:
+        if not report.total or done < 2 or report.finished >= report.total:
             return ""
-        pace = (time.monotonic() - self._phase_began) / done
+        pace = (self._clock() - self._phase_began) / done
         left = pace * (report.total - report.finished)
-        return f"about {left / 60:.0f} min left" if left > 90 else f"about {left:.0f} s left"
+        return f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left"

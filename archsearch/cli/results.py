@@ -61,6 +61,7 @@ class Result:
         return {
             "study": self.name,
             "ended": self.ended,
+            "data": self.facts["data"],
             "trials": len(self.searched),
             "objectives": {o.metric: o.direction for o in self.objectives},
             "best": [

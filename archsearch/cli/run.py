@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import click
 
 from archsearch.cli.drawing import draw
+from archsearch.cli.facts import data_lines
 from archsearch.cli.options import (
     console,
     json_option,
@@ -28,7 +30,7 @@ from archsearch.errors import TryAgainError
 from archsearch.execute.open import open_backend
 from archsearch.plugins import load_catalog
 from archsearch.search.open import open_sampler
-from archsearch.search.unseen import propose_unseen
+from archsearch.search.unseen import Unseen
 from archsearch.spec.spacefile import read_space
 from archsearch.store.store import Store, open_store
 from archsearch.study.plan import Plan
@@ -83,6 +85,8 @@ def run(
     overrides += [(f"search.{key}", str(value)) for key, value in given.items() if value]
     given = {"workers": workers, "backend": backend}
     overrides += [(f"execution.{key}", str(value)) for key, value in given.items() if value]
+    # in quotes, so that any name is read as a text, and held to the rule for names in files
+    overrides += [("name", json.dumps(name))] if name else []
     catalog = load_catalog()
     file = read_space(space, catalog, overrides)
     plans = plans_of(file, catalog, name)
@@ -111,6 +115,9 @@ def _run_plan(plan: Plan, store: Store, storage: str, new: bool, quiet: bool) ->
         plan = _renamed(plan, store)
     search = plan.search
     label = plan.name
+    if not quiet:
+        for line in data_lines(plan.facts["data"]):
+            click.echo(line, err=True)
     try:
         with (
             open_backend(plan.execution) as backend,
@@ -151,17 +158,18 @@ def _dry_run(plans: list[Plan], as_json: bool) -> None:
         sampler = open_sampler(
             search.sampler, plan.space, search.objectives, search.constraints, search.seed
         )
+        unseen = Unseen(sampler, plan.space, search.seed)
         seen: set[str] = set()
         first = []
         for index in range(min(3, search.lag, search.budget.trials or 3)):
-            found = propose_unseen(sampler, plan.space, search.seed, index, [], seen)
+            found = unseen.propose(index, [], seen)
             if found is not None:
                 seen.add(found[1].digest)
                 first.append(found[1])
         shown.append({"study": plan.name, "first": [a.digest for a in first]} | plan.settings())
         if not as_json:
             out = console()
-            out.print(f"{plan.name}: {plan.facts['data']}", markup=False)
+            out.print("\n".join([plan.name, *data_lines(plan.facts["data"])]), markup=False)
             for index, architecture in enumerate(first):
                 out.print(f"trial {index} · {architecture.digest}", markup=False)
                 out.print(draw(architecture), markup=False)

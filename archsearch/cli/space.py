@@ -14,8 +14,9 @@ from archsearch.cli.options import (
     space_argument,
 )
 from archsearch.plugins import load_catalog
+from archsearch.spec.positions import fault
 from archsearch.spec.schema import json_schema
-from archsearch.spec.spacefile import read_space
+from archsearch.spec.spacefile import SpaceFile, read_space
 
 VALIDATE_EXAMPLE = """\b
 Example:
@@ -30,14 +31,18 @@ Example:
 @click.command(epilog=VALIDATE_EXAMPLE)
 @space_argument
 @set_option
+@click.option("--check-plugins", is_flag=True, help="Also import, build and run the cells of "
+              "plugins that it names, each in a process of its own.")  # fmt: skip
 @json_option
-def validate(space: str, assignments: tuple[str, ...], as_json: bool) -> None:
+def validate(space: str, assignments: tuple[str, ...], check_plugins: bool, as_json: bool) -> None:
     """Check a space file: names, types, bounds and conditions; nothing runs, nothing is written.
 
     Prints one line. A fault is one line `file:line:col: error: key: expected ..., got ...` on
     stderr, and exit code 2.
     """
     file = read_space(space, load_catalog(), parse_assignments(assignments))
+    if check_plugins:
+        examine_plugins(file)
     size = file.space.size()
     facts = {
         "file": str(space),
@@ -54,6 +59,21 @@ def validate(space: str, assignments: tuple[str, ...], as_json: bool) -> None:
         f"{space}: valid; {len(file.tasks)} task{'s'[: len(file.tasks) != 1]}, "
         f"{facts['decisions']} decisions, {count} points"
     )
+
+
+def examine_plugins(file: SpaceFile) -> None:
+    """Raise LocatedError for the first cell of a plugin that is of no use."""
+    from archsearch.testing.plugins import examine
+
+    seen: set[str] = set()
+    for declared, place, key in file.visitors:
+        if declared.kind != "cell" or declared.name in seen:
+            continue
+        seen.add(declared.name)
+        for promise in examine(declared, whole=False):
+            if promise.broken is not None:
+                what = f"cell '{declared.name}' from {declared.distribution}"
+                raise fault(place, key, "a usable cell", f"a fault: {what} {promise.broken}")
 
 
 @click.command(epilog=SCHEMA_EXAMPLE)

@@ -28,7 +28,7 @@ class FixedDepth(nn.Module):
     """Every position passes through the stage ``loops`` times, free of charge."""
 
     # halting is always given the width
-    def __init__(self, tie: nn.Module, width: int, loops: int) -> None:  # noqa: ARG002
+    def __init__(self, tie: nn.Module, width: int, loops: int) -> None:
         super().__init__()
         self.tie, self.loops = tie, loops
 

@@ -28,6 +28,15 @@ class Backend(ABC):
     def collect(self, timeout: float | None = None) -> list[tuple[Job, Outcome]]:
         """Finished jobs; waits for the first at most ``timeout`` seconds, [] when none came."""
 
+    def stop(self, seconds: float) -> list[tuple[Job, Outcome]]:
+        """Close, but give what runs so many seconds to end or to write a checkpoint first.
+
+        Nothing new is begun. Returns the outcomes that came meanwhile; a job that was cut short is
+        among them with an outcome marked ``lost``, or not at all.
+        """
+        self.close()
+        return []
+
     @abstractmethod
     def close(self) -> None:
         """Stop all workers now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -113,6 +114,14 @@ class Forked:
         if self.assignment is not None and not self.doomed and self.assignment.seconds_left <= 0:
             self.assignment.verdict = State.TIMEOUT
             self.kill()
+
+    def ask_to_leave(self) -> None:
+        """Let a busy worker write a checkpoint before it dies of this; end an idle one."""
+        if self.idle:
+            self.kill()
+        elif not self.doomed:
+            # dead or alive, its number is its own until we have buried it
+            os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
         """End the worker and its process group; once, for later its number may be another's."""

@@ -29,7 +29,7 @@ class InlineBackend(Backend):
     def submit(self, job: Job) -> None:
         self._waiting.append(job)
 
-    def collect(self, timeout: float | None = None) -> list[tuple[Job, Outcome]]:  # noqa: ARG002
+    def collect(self, timeout: float | None = None) -> list[tuple[Job, Outcome]]:
         if not self._waiting:
             return []
         job = self._waiting.popleft()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from archsearch.spec.architecture import Architecture, to_plain
@@ -18,6 +19,9 @@ class Job:
     and validation and judges, once, on test. ``data`` is the fingerprint that the worker's copy of
     the data must have. ``keep`` names the file that receives the trained parameters.
     ``timeout`` is in seconds, ``memory`` in bytes.
+
+    ``checkpoints`` names the folder in which the training is put down every ``checkpoint_seconds``
+    and taken up again if it was lost; ``epoch`` is the number of the attempt.
     """
 
     trial: int
@@ -32,8 +36,11 @@ class Job:
     timeout: float | None = None
     memory: int | None = None
     keep: str | None = None
+    checkpoints: str | None = None
+    checkpoint_seconds: float = 30.0
+    epoch: int = 1
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Names the computation: jobs with equal keys have equal outcomes."""
         return fingerprint(

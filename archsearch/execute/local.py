@@ -19,6 +19,7 @@ from archsearch.errors import ArchsearchError
 from archsearch.execute.backend import Backend
 from archsearch.execute.channel import Channel
 from archsearch.execute.death import last_words
+from archsearch.execute.environment import worker_environment
 from archsearch.execute.failure import one_line
 from archsearch.execute.inline import RUN_JOB
 from archsearch.execute.job import Job
@@ -27,19 +28,6 @@ from archsearch.execute.process import cores
 from archsearch.spec.trial import Outcome, State
 
 PATIENCE = 10.0
-
-ENVIRONMENT = {
-    # small networks lose more to a second thread than they gain
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-    # large tensors from memory that is already mapped: up to four times as fast on the CPU
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
-    # sets of names come in the same order in every process
-    "PYTHONHASHSEED": "0",
-}
 
 
 class LocalBackend(Backend):
@@ -55,11 +43,14 @@ class LocalBackend(Backend):
         self.workers = workers or cores()
         self._run = run
         self._jobs: dict[int, Job] = {}
+        self._lost: list[tuple[Job, Outcome]] = []
         self._submitted = 0
         self._start()
 
     def submit(self, job: Job) -> None:
         if self._control.closed:
+            # what the dead supervisor had is told by the next collect
+            self._lost += self._abandoned() if self._jobs else []
             self._stop()
             self._start()
         self._submitted += 1
@@ -68,7 +59,7 @@ class LocalBackend(Backend):
 
     def collect(self, timeout: float | None = None) -> list[tuple[Job, Outcome]]:
         deadline = None if timeout is None else time.monotonic() + timeout
-        finished: list[tuple[Job, Outcome]] = []
+        finished, self._lost = self._lost, []
         while self._jobs and not finished:
             left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
             for message in self._control.receive(left):
@@ -84,8 +75,19 @@ class LocalBackend(Backend):
                 break
         return finished
 
+    def stop(self, seconds: float) -> list[tuple[Job, Outcome]]:
+        finished: list[tuple[Job, Outcome]] = []
+        if self._ready and not self._control.closed:
+            deadline = time.monotonic() + seconds
+            self._control.send({"stop": seconds})
+            while self._jobs and (left := deadline - time.monotonic()) > 0:
+                finished += self.collect(left)
+        self.close()
+        return finished
+
     def close(self) -> None:
         self._jobs.clear()
+        self._lost.clear()
         self._stop()
 
     def _start(self) -> None:
@@ -101,7 +103,7 @@ class LocalBackend(Backend):
             stdout=self._log,
             stderr=self._log,
             pass_fds=[theirs.fileno()],
-            env=ENVIRONMENT | os.environ | {"PYTHONPATH": path},
+            env=worker_environment(os.environ) | {"PYTHONPATH": path},
             start_new_session=True,
         )
         theirs.close()
@@ -122,7 +124,8 @@ class LocalBackend(Backend):
         code = self._supervisor.wait()
         self._log.seek(0)
         end = one_line(f"(exit code {code}){last_words(self._log.read())}")
-        if not self._ready:
+        # killed by a signal while it started, it had no fault of its own
+        if not self._ready and code >= 0:
             raise ArchsearchError(f"workers cannot start {end}")
         message = f"the process that starts workers died {end}"
         lost = Outcome(State.CRASHED, message=message, lost=True)

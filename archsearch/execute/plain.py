@@ -25,6 +25,9 @@ def job_to_plain(job: Job) -> dict[str, Any]:
         "timeout": job.timeout,
         "memory": job.memory,
         "keep": job.keep,
+        "checkpoints": job.checkpoints,
+        "checkpoint_seconds": job.checkpoint_seconds,
+        "epoch": job.epoch,
     }
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,21 @@ import torch
 
 # what the first optimizer step would import, which takes longer than many a training
 import torch._dynamo
+from torch import nn
 
 from archsearch.build import build
 from archsearch.errors import InputError
 from archsearch.execute.failure import failed, one_line
 from archsearch.execute.job import Job
+from archsearch.execute.saver import Saver
 from archsearch.execute.weights import keep_weights
 from archsearch.plugins import load_catalog
+from archsearch.spec.architecture import Architecture
 from archsearch.spec.catalog import Catalog
 from archsearch.spec.trial import Curve, Limit, Metrics, Outcome, State
 from archsearch.tasks.open import open_task
+from archsearch.tasks.task import Task
+from archsearch.train.checkpoint import Mismatch
 from archsearch.train.fit import Diverged, fit
 from archsearch.train.judge import judge
 from archsearch.train.measure import measure
@@ -65,13 +70,14 @@ def run_job(job: Job) -> Outcome:
     """Train and judge what the job describes; raises nothing that a trial can be at fault for.
 
     The same job gives the same metrics, curve and weights to the last bit on the same machine and
-    versions, whatever ran before in this process.
+    versions, whatever ran before in this process and from whichever checkpoint it went on.
     """
     began, cpu_began = time.perf_counter(), time.process_time()
     watch = Watch(job)
+    notes: list[str] = []
     try:
         with settled(job.seed):
-            outcome = _train(job, watch)
+            outcome = _train(job, watch, notes)
     except Diverged as error:
         outcome = Outcome(State.DIVERGED, message=one_line(str(error)))
     except (Exception, SystemExit) as error:
@@ -80,10 +86,12 @@ def run_job(job: Job) -> Outcome:
         "seconds": time.perf_counter() - began,
         "cpu_seconds": time.process_time() - cpu_began,
     }
-    return replace(outcome, curve=watch.curve, timings=outcome.timings + plain(spent))
+    message = one_line("; ".join(filter(None, (outcome.message, *notes))))
+    timings = outcome.timings + plain(spent)
+    return replace(outcome, curve=watch.curve, message=message, timings=timings)
 
 
-def _train(job: Job, watch: Watch) -> Outcome:
+def _train(job: Job, watch: Watch, notes: list[str]) -> Outcome:
     task = open_task(job.task, job.protocol)
     if task.fingerprint != job.data:
         raise InputError(
@@ -97,22 +105,13 @@ def _train(job: Job, watch: Watch) -> Outcome:
     training: dict[str, Any] = dict(architecture.training.options)
     cost = measure(model, task, training["batch"])
     watch.constant = cost.figures | cost.timings
-    confirming = job.protocol == "confirm"
-    finished = fit(
-        model,
-        task,
-        architecture.training,
-        architecture.sparsity,
-        seed=job.seed,
-        report=watch,
-        # what was validation is trained on when an answer is confirmed
-        split=None if confirming else "validation",
-    )
+    finished = _fit(job, model, task, architecture, watch, notes)
     timings = plain(cost.timings)
     if not finished:
         message = f"behind earlier trials at step {watch.stopped_at}"
         return Outcome(State.STOPPED, plain(cost.figures), message=message, timings=timings)
     # the last look at the validation split was at the final weights
+    confirming = job.protocol == "confirm"
     judged = judge(model, task, "test") if confirming else dict(watch.latest)
     judged.pop("train_loss", None)
     for name, value in judged.items():
@@ -121,6 +120,36 @@ def _train(job: Job, watch: Watch) -> Outcome:
     if job.keep is not None:
         keep_weights(model, Path(job.keep))
     return Outcome(State.COMPLETE, plain(judged | cost.figures), timings=timings, weights=job.keep)
+
+
+def _fit(
+    job: Job,
+    model: nn.Module,
+    task: Task,
+    architecture: Architecture,
+    watch: Watch,
+    notes: list[str],
+) -> bool:
+    """Train, from the last checkpoint where there is one; what is to be said of it is noted."""
+    train = partial(
+        fit,
+        model,
+        task,
+        architecture.training,
+        architecture.sparsity,
+        seed=job.seed,
+        report=watch,
+        # what was validation is trained on when an answer is confirmed
+        split=None if job.protocol == "confirm" else "validation",
+    )
+    if job.checkpoints is None:
+        return train()
+    with Saver(job, notes) as saver:
+        try:
+            return train(resume=saver.latest(), save=saver)
+        except Mismatch as error:
+            notes.append(f"begun anew, since {error}")
+            return train(save=saver)
 
 
 @cache

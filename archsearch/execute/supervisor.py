@@ -44,9 +44,12 @@ class Supervisor:
         self.workers: dict[int, Forked] = {}
         self.waiting: deque[dict[str, Any]] = deque()
         self.memory_looked = 0.0
+        self.stops_at = math.inf
         self.selector = selectors.DefaultSelector()
         self.deaths, notify = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        # whoever ends all processes at once leaves the workers time, and us with them
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.set_wakeup_fd(notify, warn_on_full_buffer=False)
         self.own = [control.fileno(), self.selector.fileno(), self.deaths, notify]
         self.selector.register(control, selectors.EVENT_READ, self.hear_driver)
@@ -56,8 +59,8 @@ class Supervisor:
         gc.freeze()
 
     def supervise(self) -> None:
-        """Until the driver is gone; then nothing is left running."""
-        while not self.control.closed:
+        """Until the driver is gone or has stopped us; then nothing is left running."""
+        while not self.control.closed and not self.stopped:
             for key, _ in self.selector.select(self.patience()):
                 key.data()
             # after the events, so that none is for a worker that is gone
@@ -66,6 +69,7 @@ class Supervisor:
             self.dispatch()
             for channel in (self.control, *(worker.channel for worker in self.workers.values())):
                 self.watch_for_room(channel)
+        self.control.flush()
         for worker in self.workers.values():
             worker.kill()
         # its orphans are ours only once it is dead
@@ -73,16 +77,29 @@ class Supervisor:
             os.waitpid(pid, 0)
         self.sweep(spared=frozenset())
 
+    @property
+    def stopped(self) -> bool:
+        """Whether we were told to stop and no worker needs its time any longer."""
+        busy = any(worker.assignment for worker in self.workers.values())
+        return self.stops_at < math.inf and (not busy or time.monotonic() >= self.stops_at)
+
     def patience(self) -> float | None:
         """Seconds until a limit has to be looked at; None when there is none."""
         busy = [w.assignment for w in self.workers.values() if w.assignment and not w.doomed]
         looks = [assignment.seconds_left for assignment in busy]
         looks += [MEMORY_LOOK_SECONDS for assignment in busy if assignment.memory is not None]
-        soonest = min(looks, default=math.inf)
+        soonest = min([*looks, self.stops_at - time.monotonic()])
         return None if soonest == math.inf else max(soonest, 0.0)
 
     def hear_driver(self) -> None:
-        self.waiting.extend(self.control.receive())
+        """Take jobs, or the word to stop within so many seconds: ``{"stop": seconds}``."""
+        for message in self.control.receive():
+            if "stop" not in message:
+                self.waiting.append(message)
+                continue
+            self.stops_at = time.monotonic() + message["stop"]
+            for worker in self.workers.values():
+                worker.ask_to_leave()
 
     def hear_death(self) -> None:
         os.read(self.deaths, 1 << 10)
@@ -99,6 +116,8 @@ class Supervisor:
 
     def dispatch(self) -> None:
         """Give waiting jobs to idle workers; fork more while there may be more."""
+        if self.stops_at < math.inf:
+            return
         idle = [worker for worker in self.workers.values() if worker.idle]
         while self.waiting and (idle or len(self.workers) < self.most):
             worker = idle.pop() if idle else self.fork()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import optuna
 from optuna.distributions import (
@@ -14,6 +13,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import TPESampler
+from optuna.storages import InMemoryStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from archsearch.search.sampler import Sampler
@@ -22,6 +23,8 @@ from archsearch.spec.domains import Choice, Domain, FloatRange, IntRange
 from archsearch.spec.settings import Constraint, Objective, derived_seed
 from archsearch.spec.space import Space
 from archsearch.spec.trial import Point, Trial
+
+MODEL = "model"
 
 
 class Bayesian(Sampler):
@@ -48,39 +51,60 @@ class Bayesian(Sampler):
         super().__init__(space, objectives, constraints, seed)
         self._startup = startup
         self._candidates = candidates
-        self._limit = window
         self._window = Window(space, self.objectives, self.constraints, window)
         self._domains = space.domains()
         self._axes = {path: _axis(domain) for path, domain in self._domains.items()}
+        self._single = {path: _only(axis) for path, axis in self._axes.items() if axis.single()}
+        self._storage = InMemoryStorage()
         self._model: optuna.Study | None = None
+        self._asking = optuna.trial.create_trial(state=TrialState.RUNNING)
         self._fitted = 0
 
     def propose(self, index: int, history: Sequence[Trial], attempt: int = 0) -> Point:
         seed = derived_seed(self.seed, index, attempt)
         if not self._window.learn(history):
-            self._model = None
+            self._model, self._fitted = None, 0
         if self._window.values < self._startup:
             return self.space.sample(random.Random(seed))
-        model = self._fit()
-        model.sampler = Grouped(self._window.groups, self._axes, self._candidates, seed % 2**32)
-        asked = model.ask()
+        self._fit()
+        draw = self._draws(seed)
+        return self.space.decide(lambda path, domain: _value(domain, draw(path)))
 
-        def choose(path: str, domain: Domain) -> int | float:
-            return _value(domain, _suggest(asked, path, self._axes[path]))
-
-        point = self.space.decide(choose)
-        model.tell(asked, state=TrialState.FAIL)
-        return point
-
-    def _fit(self) -> optuna.Study:
-        """The model with all kept evidence told; it is begun anew when it is full of proposals."""
-        if self._model is None or len(self._model.get_trials(deepcopy=False)) > 3 * self._limit:
-            self._model = _new_model(len(self.objectives))
-            self._fitted = 0
+    def _fit(self) -> None:
+        """Tell the model all kept evidence."""
+        if self._model is None:
+            self._storage = InMemoryStorage()
+            self._model = _new_model(self._storage, len(self.objectives))
         for evidence in self._window.kept[self._fitted :]:
             self._model.add_trial(self._told(evidence))
         self._fitted = len(self._window.kept)
-        return self._model
+
+    def _draws(self, seed: int) -> Callable[[str], int | float]:
+        """What draws the parameter of a decision, and with it those of its whole group.
+
+        Only the groups that a proposal reaches cost time. The sampler is asked directly: Optuna's
+        own way, a trial in its storage for every proposal, takes longer than the model.
+        """
+        sampler = TPESampler(
+            n_startup_trials=0,
+            n_ei_candidates=self._candidates,
+            seed=seed % 2**32,
+            multivariate=True,
+            constant_liar=False,
+        )
+        # a study that is not asked keeps to the trials it read first; a new one reads them all
+        model = optuna.load_study(study_name=MODEL, storage=self._storage, sampler=sampler)
+        drawn: dict[str, int | float] = {}
+
+        def draw(path: str) -> int | float:
+            if path not in drawn:
+                group = self._window.groups.get(path, (path,))
+                drawn.update({name: self._single[name] for name in group if name in self._single})
+                axes = {name: self._axes[name] for name in group if name not in self._single}
+                drawn.update(sampler.sample_relative(model, self._asking, axes))
+            return drawn[path]
+
+        return draw
 
     def _told(self, evidence: Evidence) -> FrozenTrial:
         missed = enumerate(evidence.violations or ())
@@ -93,57 +117,12 @@ class Bayesian(Sampler):
         )
 
 
-class Grouped(TPESampler):
-    """Optuna's sampler, drawing each group of decisions jointly when its first one is asked for.
-
-    Optuna's own ``group`` option draws the groups of every branch, taken or not; drawing only
-    those that a proposal reaches takes a third of the time in a space of many branches.
-    """
-
-    def __init__(
-        self,
-        groups: Mapping[str, tuple[str, ...]],
-        axes: Mapping[str, BaseDistribution],
-        candidates: int,
-        seed: int,
-    ) -> None:
-        super().__init__(
-            n_startup_trials=0,
-            n_ei_candidates=candidates,
-            seed=seed,
-            multivariate=True,
-            constant_liar=False,
-        )
-        self._groups = groups
-        self._axes = axes
-        self._drawn: dict[str, Any] = {}
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        del study, trial
-        return {}
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        del param_distribution
-        if param_name not in self._drawn:
-            group = self._groups.get(param_name, (param_name,))
-            axes = {path: self._axes[path] for path in group if not self._axes[path].single()}
-            self._drawn.update(self.sample_relative(study, trial, axes))
-        return self._drawn[param_name]
-
-
-def _new_model(objectives: int) -> optuna.Study:
+def _new_model(storage: InMemoryStorage, objectives: int) -> optuna.Study:
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        return optuna.create_study(directions=["minimize"] * objectives)
+        directions = [StudyDirection.MINIMIZE] * objectives
+        return optuna.create_study(study_name=MODEL, storage=storage, directions=directions)
     finally:
         optuna.logging.set_verbosity(level)
 
@@ -164,15 +143,13 @@ def _axis(domain: Domain) -> BaseDistribution:
             return IntDistribution(0, int(domain.size) - 1)
 
 
-def _suggest(trial: optuna.Trial, path: str, axis: BaseDistribution) -> int | float:
+def _only(axis: BaseDistribution) -> int | float:
+    """The parameter of an axis that has but one."""
     match axis:
-        case CategoricalDistribution():
-            return int(trial.suggest_categorical(path, axis.choices))  # type: ignore[arg-type]
-        case IntDistribution():
-            return trial.suggest_int(path, axis.low, axis.high, log=axis.log)
-        case FloatDistribution():
-            return trial.suggest_float(path, axis.low, axis.high, log=axis.log)
-    raise TypeError(f"{path}: no axis is a {type(axis).__name__}")
+        case IntDistribution() | FloatDistribution():
+            return axis.low
+        case _:
+            return 0
 
 
 def _step(domain: Domain) -> int | float | None:

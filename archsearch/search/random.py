@@ -16,7 +16,7 @@ class Random(Sampler):
     def propose(
         self,
         index: int,
-        history: Sequence[Trial],  # noqa: ARG002 -- random search has nothing to learn
+        history: Sequence[Trial],
         attempt: int = 0,
     ) -> Point:
         return self.space.sample(random.Random(derived_seed(self.seed, index, attempt)))

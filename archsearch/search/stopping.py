@@ -28,32 +28,42 @@ class Path:
     cut: bool
 
 
-def limits(
-    layer: Layer, history: Sequence[Trial], objectives: Sequence[Objective]
-) -> tuple[Limit, ...]:
-    """What the next trial must keep up with, step by step; empty while too little is known.
+class Stopping:
+    """The stopping rule that ``layer`` names, with its options; SpaceError for an unknown one."""
 
-    A vector holds one loss for each objective: from the curve where the metric is learnt, from the
-    trial's metrics where training does not change it (parameters, operations, state). At a step
-    with n vectors of which k shall pass, the limit is the first front up to which k of them lie:
-    whoever is dominated by a point of it stops. With one objective that is to be worse than the
-    k-th best. A trial that is better than all is dominated by none, so it never stops, and nobody
-    stops at the last step. Trials that crashed, ran out of time or of memory say nothing, for on
-    another machine they might not have.
-    """
-    if layer.name == "none":
-        return ()
-    options: dict[str, Any] = dict(_CATALOG.complete("stopping", layer).options)
-    recent = history[max(0, len(history) - options["window"]) :]
-    paths = [
-        Path(vectors, max(vectors), trial.state is not State.COMPLETE)
-        for trial in recent
-        if trial.state in _TELLING and (vectors := _vectors(trial.outcome, objectives))
-    ]
-    if not paths:
-        return ()
-    del options["window"]
-    return median(paths, **options) if layer.name == "median" else halving(paths, **options)
+    def __init__(self, layer: Layer, objectives: Sequence[Objective]) -> None:
+        self._name = layer.name
+        self._options: dict[str, Any] = dict(_CATALOG.complete("stopping", layer).options)
+        self._window: int = self._options.pop("window", 0)
+        self._objectives = tuple(objectives)
+        self._read: dict[int, tuple[Outcome, Path | None]] = {}
+
+    def limits(self, history: Sequence[Trial]) -> tuple[Limit, ...]:
+        """What the next trial must keep up with, step by step; empty while too little is known.
+
+        A vector holds one loss for each objective: from the curve where the metric is learnt, from
+        the trial's metrics where training does not change it (parameters, operations, state). At a
+        step with n vectors of which k shall pass, the limit is the first front up to which k of
+        them lie: whoever is dominated by a point of it stops. With one objective that is to be
+        worse than the k-th best. A trial that is better than all is dominated by none, so it never
+        stops, and nobody stops at the last step. Trials that crashed, ran out of time or of memory
+        say nothing, for on another machine they might not have.
+        """
+        paths = self._paths(history)
+        if not paths:
+            return ()
+        return (median if self._name == "median" else halving)(paths, **self._options)
+
+    def _paths(self, history: Sequence[Trial]) -> list[Path]:
+        """The paths of the latest trials; each outcome is read once as long as it is among them."""
+        before, self._read = self._read, {}
+        for place in range(max(0, len(history) - self._window), len(history)):
+            outcome = history[place].outcome
+            known = before.get(place)
+            if known is None or known[0] is not outcome:
+                known = outcome, _path(outcome, self._objectives)
+            self._read[place] = known
+        return [path for _, path in self._read.values() if path is not None]
 
 
 def median(paths: Sequence[Path], *, warmup: int, after: float) -> tuple[Limit, ...]:
@@ -104,10 +114,12 @@ def _known(found: Iterable[Limit | None]) -> tuple[Limit, ...]:
     return tuple(limit for limit in found if limit is not None)
 
 
-def _vectors(outcome: Outcome, objectives: Sequence[Objective]) -> dict[int, tuple[float, ...]]:
-    """The loss vector at each step where every objective is known and finite."""
+def _path(outcome: Outcome, objectives: Sequence[Objective]) -> Path | None:
+    """The path of an outcome that tells something, along the steps with a finite loss vector."""
+    if outcome.state not in _TELLING:
+        return None
     fixed = {objective.metric: measured(outcome, objective.metric) for objective in objectives}
-    found = {}
+    vectors = {}
     for step, metrics in outcome.curve:
         values = {**fixed, **dict(metrics)}
         vector = tuple(
@@ -116,5 +128,5 @@ def _vectors(outcome: Outcome, objectives: Sequence[Objective]) -> dict[int, tup
             if (value := values[objective.metric]) is not None and math.isfinite(value)
         )
         if len(vector) == len(objectives):
-            found[step] = vector
-    return found
+            vectors[step] = vector
+    return Path(vectors, max(vectors), outcome.state is not State.COMPLETE) if vectors else None

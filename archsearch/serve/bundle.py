@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,16 +18,20 @@ from archsearch import plugins
 from archsearch.build import Model, build
 from archsearch.errors import ArchitectureError, InputError, SpaceError, StateError
 from archsearch.serve.folder import write_folder
-from archsearch.serve.manifest import Manifest, Plugin, layers, manifest_from_plain
-from archsearch.serve.untrusted import LARGEST_JSON, parse_json, regular_file, shown
+from archsearch.serve.manifest import (
+    MANIFEST,
+    WEIGHTS,
+    Manifest,
+    Plugin,
+    layers,
+    read_manifest,
+)
 from archsearch.serve.weights import read_weights, serialize
 from archsearch.spec.architecture import Architecture
 from archsearch.spec.catalog import Catalog
 from archsearch.spec.settings import TaskSpec
 from archsearch.spec.signature import Signature
-
-MANIFEST = "bundle.json"
-WEIGHTS = "model.safetensors"
+from archsearch.spec.untrusted import shown
 
 
 @dataclass(frozen=True)
@@ -111,12 +114,8 @@ def read_bundle(path: Path, catalog: Catalog | None = None) -> Bundle:
     Raises InputError where there is no bundle, StateError naming the file and the fault, or the
     plugin that is missing.
     """
-    if not os.path.lexists(path / MANIFEST):
-        raise InputError(f"{path}: expected a bundle, a folder with {MANIFEST} and {WEIGHTS}")
+    manifest = read_manifest(path)
     catalog = plugins.load_catalog() if catalog is None else catalog
-    with regular_file(path / MANIFEST) as stream:
-        plain = parse_json(stream.read(LARGEST_JSON + 1), str(path / MANIFEST))
-    manifest = manifest_from_plain(plain, str(path / MANIFEST))
     notes = [*_provided(path, manifest, catalog), *_own_versions(manifest)]
     expected = expected_state(manifest.architecture, catalog, manifest.signature, path)
     state = read_weights(path / WEIGHTS, expected, manifest.sha256)

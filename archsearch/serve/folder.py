@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,7 +29,7 @@ def write_folder(
     """
     fresh = path.parent / f".export-{secrets.token_hex(8)}"
     try:
-        _check_place(path, set(files), force)
+        check_place(path, files, force=force)
         fresh.mkdir()
         for name, data in files.items():
             _write(fresh / name, data)
@@ -43,7 +43,8 @@ def write_folder(
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _check_place(path: Path, names: set[str], force: bool) -> None:
+def check_place(path: Path, names: Iterable[str], *, force: bool) -> None:
+    """Raise InputError unless a folder with these files can be put at ``path``."""
     if path.name in ("", "..") or "\0" in path.name or not path.parent.is_dir():
         raise InputError(f"{path}: expected the name of a new folder inside an existing one")
     if path.is_symlink():
@@ -51,7 +52,8 @@ def _check_place(path: Path, names: set[str], force: bool) -> None:
     if not path.exists():
         return
     # python leaves its own folder beside a source file that was imported
-    if not path.is_dir() or {entry.name for entry in path.iterdir()} - {"__pycache__"} != names:
+    there = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
+    if there - {"__pycache__"} != set(names):
         raise InputError(
             f"{path}: exists and holds more than {' and '.join(sorted(names))}; name a new folder"
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from archsearch.errors import StateError
-from archsearch.serve.untrusted import shown
+from archsearch.errors import InputError, StateError
 from archsearch.spec.architecture import (
     Architecture,
     Layer,
@@ -18,7 +19,11 @@ from archsearch.spec.architecture import (
 )
 from archsearch.spec.settings import TaskSpec
 from archsearch.spec.signature import Signature
+from archsearch.spec.untrusted import LARGEST_JSON, parse_json, regular_file, shown
 
+MANIFEST = "bundle.json"
+WEIGHTS = "model.safetensors"
+SOURCE = "model.py"
 FORMAT = "archsearch bundle"
 VERSION = 1
 LARGEST_WIDTH = 65_536
@@ -74,6 +79,19 @@ class Manifest:
             "plugins": [vars(plugin) for plugin in self.plugins],
             "weights": {"sha256": self.sha256},
         }
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of the bundle in a folder, its weights not looked at.
+
+    Raises InputError where there is no bundle, StateError naming the file and the fault.
+    """
+    path = folder / MANIFEST
+    if not os.path.lexists(path):
+        raise InputError(f"{folder}: expected a bundle, a folder with {MANIFEST} and {WEIGHTS}")
+    with regular_file(path) as stream:
+        plain = parse_json(stream.read(LARGEST_JSON + 1), str(path))
+    return manifest_from_plain(plain, str(path))
 
 
 def manifest_from_plain(plain: Any, place: str) -> Manifest:

@@ -14,17 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.errors import InputError
-from archsearch.serve.bundle import WEIGHTS, Bundle
+from archsearch.serve.bundle import Bundle
 from archsearch.serve.folder import write_folder
-from archsearch.serve.manifest import layers
+from archsearch.serve.manifest import SOURCE, WEIGHTS, layers
 from archsearch.serve.sources import Key, Sources
-from archsearch.serve.untrusted import shown
 from archsearch.serve.weights import serialize
 from archsearch.spec.architecture import NONE, Architecture, Block, Layer, Stage
 from archsearch.spec.catalog import Catalog
 from archsearch.spec.signature import Signature
+from archsearch.spec.untrusted import shown
 
-SOURCE = "model.py"
 MODEL = ("archsearch.build", "Model")
 STACK = ("archsearch.build", "Stack")
 BLOCK = ("archsearch.build", "Block")

@@ -47,7 +47,7 @@ class Masks:
         }
 
     # a method that grows weights back needs to know when
-    def before_step(self, step: int) -> None:  # noqa: ARG002
+    def before_step(self, step: int) -> None:
         """Masks the gradients, so that neither clipping nor the optimizer sees pruned weights."""
         for name, weight in self._weights.items():
             if weight.grad is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 Value: TypeAlias = "bool | int | float | str | Layer | tuple[Value, ...] | None"
@@ -88,7 +89,7 @@ class Architecture:
                 stages.append(Stage(blocks))
         return replace(self, stages=tuple(stages))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Sixteen hexadecimal digits that name the network and its training."""
         text = json.dumps(to_plain(self.canonical()), sort_keys=True, separators=(",", ":"))
@@ -146,7 +147,9 @@ def to_plain(value: Any) -> Any:
 
 def layer_from_plain(plain: Any) -> Layer:
     """The inverse of :func:`to_plain` for a layer."""
-    return Layer(plain["name"], tuple((k, _value(v)) for k, v in plain["options"].items()))
+    return Layer(
+        plain["name"], tuple((k, value_from_plain(v)) for k, v in plain["options"].items())
+    )
 
 
 def architecture_from_plain(plain: Any) -> Architecture:
@@ -172,9 +175,10 @@ def architecture_from_plain(plain: Any) -> Architecture:
     )
 
 
-def _value(plain: Any) -> Value:
+def value_from_plain(plain: Any) -> Value:
+    """The inverse of :func:`to_plain` for the value of an option."""
     if isinstance(plain, dict):
         return layer_from_plain(plain)
     if isinstance(plain, list):
-        return tuple(_value(item) for item in plain)
+        return tuple(value_from_plain(item) for item in plain)
     return plain  # type: ignore[no-any-return]

@@ -143,7 +143,7 @@ class LayerType:
     """A declaration: everything the search needs to know of a layer without importing it.
 
     ``target`` is ``"module:attribute"`` (or, in tests, the class itself). ``options`` maps a name
-    to an :class:`Option`, or to a tuple of legal values as a short form.
+    to an :class:`Option`, or to a tuple of legal values. ``metrics`` are what a task can report.
     """
 
     name: str
@@ -153,6 +153,7 @@ class LayerType:
     doc: str = ""
     source: str = ""
     distribution: str = "archsearch"
+    metrics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -228,9 +229,13 @@ class Catalog:
 
     def names(self, kind: str) -> tuple[str, ...]:
         """Every name of a kind, visitors' included, without importing any of them."""
-        own = [name for of_kind, name in self._known if of_kind == kind]
-        visiting = [name for of_kind, name in self._visitors if of_kind == kind]
-        return tuple(dict.fromkeys(own + visiting))
+        both = (*self._known, *self._visitors)
+        return tuple(dict.fromkeys(name for of_kind, name in both if of_kind == kind))
+
+    def spellings(self, kind: str) -> tuple[str, ...]:
+        """Every way to write a name of a kind: :meth:`names`, and those with a distribution."""
+        aliases = (spelling for of_kind, spelling in self._aliases if of_kind == kind)
+        return tuple(dict.fromkeys((*self.names(kind), *aliases)))
 
     def __iter__(self) -> Iterator[LayerType]:
         """The declarations that are loaded already; imports nothing."""
@@ -243,16 +248,14 @@ class Catalog:
     def find(self, kind: str, name: str) -> LayerType:
         """The declaration; raises SpaceError with what exists and what may have been meant."""
         key = (kind, self._aliases.get((kind, name), name))
-        if key not in self._known and key in self._visitors:
-            self._known[key] = self._visitors[key]()
-        if key not in self._known and key in self._refusals:
-            raise SpaceError(self._refusals[key])
         if key not in self._known:
-            names = self.names(kind)
-            raise SpaceError(
-                f"expected a {kind}: {', '.join(sorted(names))}; got {_spell(name)}"
-                + suggestion(name, names)
-            )
+            if key in self._visitors:
+                self._known[key] = self._visitors[key]()
+                return self._known[key]
+            if key in self._refusals:
+                raise SpaceError(self._refusals[key])
+            names, got = self.names(kind), _spell(name) + suggestion(name, self.names(kind))
+            raise SpaceError(f"expected a {kind}: {', '.join(sorted(names))}; got {got}")
         return self._known[key]
 
     def declarations(self, kind: str) -> tuple[LayerType, ...]:

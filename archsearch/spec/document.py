@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
@@ -55,6 +55,8 @@ def parse(text: str, file: str) -> Located:
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 1, 1)
         problem = (error.problem or "something else").split("\n")[0]
+        if mark and _character_at(text, mark.line, mark.column) == "\t":
+            raise fault(place, "document", "spaces", "a tab") from None
         raise fault(place, "document", "YAML", f"a fault: {problem}") from None
     except (yaml.YAMLError, RecursionError, ValueError, MemoryError) as error:
         reason = f"a fault: {type(error).__name__}"
@@ -71,6 +73,12 @@ def _decode(data: bytes, file: str) -> str:
         place = _place_at(before, len(before), file)
         byte = f"the byte 0x{data[error.start]:02x}"
         raise fault(place, "file", "text in UTF-8", byte) from None
+
+
+def _character_at(text: str, line: int, column: int) -> str:
+    """The character at a place counted from 0; nothing beyond the end of the line."""
+    lines = text.splitlines()
+    return lines[line][column : column + 1] if line < len(lines) else ""
 
 
 def _place_at(text: str, position: int, file: str) -> Place:
@@ -114,7 +122,7 @@ class _Composer:
                     self._alias(event.anchor, place)
                 case yaml.ScalarEvent():
                     node = self._scalar(event, place)
-                    self._add(node, event.anchor, 1, 1)
+                    self._add(node, place, event.anchor, 1, 1)
                 case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
                     self._begin(event, place)
                 case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
@@ -141,7 +149,7 @@ class _Composer:
     def _end(self) -> None:
         done = self.stack.pop()
         node = self._table(done) if done.is_table else Listing(done.place, tuple(done.children))
-        self._add(node, done.anchor, done.weight, done.height)
+        self._add(node, done.place, done.anchor, done.weight, done.height)
 
     def _table(self, done: _Open) -> Table:
         entries: list[tuple[Scalar, Located]] = []
@@ -162,9 +170,13 @@ class _Composer:
         if anchor is None or anchor not in self.anchors:
             raise fault(place, "document", "a known anchor", f"'*{anchor}'")
         node, weight, height = self.anchors[anchor]
-        self._add(node, None, weight, height)
+        if isinstance(node, Scalar):
+            node = replace(node, place=place)
+        self._add(node, place, None, weight, height)
 
-    def _add(self, node: Located, anchor: str | None, weight: int, height: int) -> None:
+    def _add(
+        self, node: Located, place: Place, anchor: str | None, weight: int, height: int
+    ) -> None:
         if anchor is not None:
             self.anchors[anchor] = (node, weight, height)
         if not self.stack:
@@ -175,9 +187,9 @@ class _Composer:
         parent.weight += weight
         parent.height = max(parent.height, height + 1)
         if parent.weight > MOST_NODES:
-            raise fault(node.place, "document", f"at most {MOST_NODES} values", "more")
+            raise fault(place, "document", f"at most {MOST_NODES} values", "more")
         if len(self.stack) + height > DEEPEST + 1:
-            raise fault(node.place, "document", f"at most {DEEPEST} levels", "a deeper nesting")
+            raise fault(place, "document", f"at most {DEEPEST} levels", "a deeper nesting")
 
 
 def parse_file(path: Path) -> tuple[str, Table]:

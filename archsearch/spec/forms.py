@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from archsearch.errors import LocatedError
-from archsearch.spec.catalog import Catalog
+from archsearch.spec.catalog import Catalog, LayerType
 from archsearch.spec.positions import Located, Place, Scalar, describe, fault
 from archsearch.spec.scalars import number_hint, resolve, whole
 from archsearch.spec.words import suggestion
@@ -22,12 +22,16 @@ Schema = dict[str, Any]
 class Reading:
     """What a form needs beside the node: the catalog and where relative paths begin.
 
-    ``divisors`` collects the numbers that must divide the width, with their places and keys.
+    It collects what rules across keys need, with places and keys: ``divisors`` are the numbers
+    that must divide the width, ``metrics`` the names in objectives and constraints, ``visitors``
+    the layers of other distributions that are named.
     """
 
     catalog: Catalog
     directory: Path
     divisors: list[tuple[int, Place, str]] = field(default_factory=list)
+    metrics: list[tuple[str, Place, str]] = field(default_factory=list)
+    visitors: list[tuple[LayerType, Place, str]] = field(default_factory=list)
 
 
 class Form(ABC):
@@ -62,10 +66,10 @@ class ScalarForm(Form):
     def take(self, node: Scalar) -> Any:
         """The value; raises ValueError when the scalar does not fit."""
 
-    def hint(self, node: Scalar) -> str:  # noqa: ARG002 - most scalars give none
+    def hint(self, node: Scalar) -> str:
         return ""
 
-    def read(self, node: Located, key: str, reading: Reading) -> Any:  # noqa: ARG002 - needs none
+    def read(self, node: Located, key: str, reading: Reading) -> Any:
         if not isinstance(node, Scalar):
             raise self.fault(node, key)
         try:

@@ -30,7 +30,7 @@ class OptionValue(Form):
     def words(self) -> str:
         return self.option.expected
 
-    def read(self, node: Located, key: str, reading: Reading) -> Node:  # noqa: ARG002 - plain data
+    def read(self, node: Located, key: str, reading: Reading) -> Node:
         if isinstance(node, Table) and self.open_ and node.entries:
             return self._range(node, key)
         return Fixed(self._literal(node, key))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from archsearch.spec.forms import Form
 from archsearch.spec.keys import DOCUMENT
-from archsearch.spec.sections import Key, ListOf, Section
+from archsearch.spec.sections import Key, ListOf, OrNone, Section
 from archsearch.spec.slots import Open
 
 _INTRODUCTION = """\
@@ -15,11 +15,45 @@ _INTRODUCTION = """\
 
 A space file says what to search for (`task`), what the architecture may be (`space`), how to
 search (`search`), how to judge the answer (`confirm`) and where to run (`execution`). It is YAML
-1.2; the JSON Schema of `archsearch schema` lets an editor complete and check it.
+1.2; the JSON Schema of `archsearch schema` lets an editor complete and check it. `archsearch
+validate FILE` checks it in a moment, `archsearch explain FILE` says how large it is and what
+searching it will cost.
+
+## An example
+
+```yaml
+archsearch: 1
+task: {name: classification, data: "ucr:ItalyPowerDemand"}     # or a file, such as train.csv
+space:
+  width: {choice: [32, 64]}                  # one of two widths
+  stages:
+    - repeat: {int: [1, 3]}                  # one to three layers
+      loops: {choice: [1, 2, 4]}             # their weights applied so often
+      halting: {choice: [none, act]}         # decided only where loops > 1
+      blocks:
+        - cell:
+            choice:
+              - gru                                         # with its defaults
+              - {name: lru, state: {choice: [16, 32]}}      # an option decided only for lru
+              - {name: deltanet, options: search}           # all that deltanet declares searchable
+          gate: {choice: [additive, highway]}
+          channel: {choice: [none, {name: glu, expand: 2}]}
+  training: {lr: {float: [1.0e-4, 1.0e-2], log: true}, steps: 600}
+search:
+  trials: 60
+  objectives: {accuracy: max, params: min}   # what is better; the first is judged on test
+  constraints: {params: "<= 200000"}         # what an answer must keep
+  stopping: halving                          # hopeless trials end early
+confirm: {finalists: 3, seeds: 5, baselines: [lstm, gru, transformer]}
+```
+
+Only `archsearch`, `task`, `width`, `stages` and a `cell` are required; everything else has a
+default. The folder `search_spaces` has complete files for every kind of task.
 
 ## Open values
 
-Where a key is marked *open*, these may stand in place of one value:
+A value that is written down is fixed. Where a key is marked *open* below, and in every option of
+an open layer, a domain may stand in its place:
 
 | Written | Meaning |
 |---|---|
@@ -29,34 +63,68 @@ Where a key is marked *open*, these may stand in place of one value:
 | `{int: [low, high], log: true}` | drawn evenly in the logarithm; low above 0 |
 | `{float: [low, high]}` | a real number, also with `log` or `step` |
 
-## Layers
+## Layers and their options
 
-A layer is its name, or a mapping of its name and options: `gru`, `{name: lru, state: 32}`. An
-option of an open layer may itself be open; `options: search` opens every option that the layer
-declares searchable and that is not given. An option that means nothing beside the others (a
-window without windowed attention) is neither decided nor part of the architecture. Where a key
-has a named default, a mapping may leave out the name: `training: {lr: 0.001}` is `adamw`.
-`distribution.name` names a layer of one installed distribution where several have one.
+Whatever has a name is a layer: a cell, a gate, a way of training, a task. It is written as its
+name, or as a mapping of its name and options: `gru`, `{name: lru, state: 32}`. `archsearch cells
+[NAME]` and `archsearch tasks [NAME]` list names, options and defaults; `archsearch cells --kind
+gate` does so for any other kind.
+
+- `options: search` opens every option that the layer declares searchable and that is not given:
+  `{name: deltanet, heads: 4, options: search}` searches all but the heads.
+- An option is decided only where its layer is chosen, and only where it means something: without
+  windowed attention there is no decision about a window, and it is no part of the architecture.
+- Where a key has a named default, a mapping may leave out the name:
+  `training: {lr: 0.001}` is `adamw`.
+- `distribution.name` names a layer of one installed distribution where several have one.
 
 ## Keys
 """
 
 _CLOSING = """\
 
+## Samplers, stopping rules, metrics
+
+Samplers are `tpe` (`startup`, `window`, `candidates`), which learns from the trials so far, and
+`random`. Stopping rules are `none`, `median` (`warmup`, `after`, `window`) and `halving` (`eta`,
+`rungs`, `warmup`, `window`).
+
+Objectives and constraints name a metric of the task, such as `accuracy`, `rmse` or `mae`, or what
+is measured of every architecture: `params` (trained numbers), `flops` (of one time step), `state`
+(numbers that a stream carries from step to step), and the times `latency_ms` (a sequence),
+`step_ms` (a step) and `peak_memory_mb`. The times differ between machines, so a study that has one
+as an objective does not repeat elsewhere trial by trial.
+
 ## Values with a unit
 
 Times are `90s`, `10m`, `2h`, `1d`; costs `30 cpu-minutes`, `2 gpu-hours`; memory `512MB`, `4GB`
 (powers of 1000) or `4GiB` (powers of 1024); constraints `"<= 200000"` with `<=`, `>=`, `<` or `>`.
 
+## Faults
+
+A fault is one line that says where, what was expected and what stands there. The exit code is 2,
+and nothing was run or written:
+
+```text
+space.yaml:19:3: error: search.trails: expected one of the keys sampler, trials, ...,
+got 'trails' (did you mean 'trials'?)
+```
+
+## Changes from the command line
+
+`--set key=value` puts a YAML value over one of the file, by its dotted key; list items are
+counted from 0:
+
+```sh
+archsearch run space.yaml --set search.trials=5 --set space.stages.0.repeat=2
+```
+
 ## What is read how
 
 Numbers may have an exponent (`1e-3`). `no`, `off`, dates, `1_000` and `010` are texts, as YAML 1.2
 has it; quoted numbers are texts. Keys stand once; merge keys (`<<`) and tags are not read; anchors
-and aliases are. A file has at most 256 KiB, 32 levels and 20,000 values. A fault is one line,
-`file:line:column: error: key: expected ..., got ...`, and nothing is written.
-
-`--set key=value` puts a YAML value over one of the file, by its dotted key:
-`--set search.trials=5 --set space.stages.0.repeat=2`.
+and aliases are. A file has at most 256 KiB, 32 levels and 20,000 values. Paths of data start at
+the folder of the space file.
 """
 
 
@@ -91,6 +159,7 @@ def _value(form: Form, path: str) -> str:
     inside = next((found for found, _ in _sections(path, form)), None)
     if inside is not None:
         words = f"list of `{inside}`" if inside.endswith("[]") else f"mapping, see `{inside}`"
+        words += " or 'none'" if isinstance(form, OrNone) else ""
     elif isinstance(form, ListOf):
         words = f"list, each {form.of.words}"
     else:

@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable
 
 from archsearch.spec.forms import Reading
-from archsearch.spec.openlayer import OpenStage
-from archsearch.spec.positions import Table, fault
+from archsearch.spec.openlayer import OpenLayer, OpenStage
+from archsearch.spec.positions import Table, fault, quote
+from archsearch.spec.settings import MEASURED, TIMED, SearchSettings, TaskSpec
 from archsearch.spec.tree import Fixed, Node, Pick, Range, Record, Row
+from archsearch.spec.words import suggestion
 
 MOST_BLOCKS = 10_000
 MOST_APPLICATIONS = 100_000
@@ -16,13 +18,39 @@ MOST_WEIGHTS = 10**10
 
 
 def check_width(root: Record, reading: Reading) -> None:
-    """A fixed number of heads divides a fixed width; searched values are judged per trial."""
-    width = dict(root.fields)["width"]
-    if not isinstance(width, Fixed) or not isinstance(width.value, int):
+    """A fixed number of heads divides one of the widths; searched heads are judged per trial."""
+    widths = _values(dict(root.fields)["width"])
+    if widths is None:
         return
     for heads, place, key in reading.divisors:
-        if width.value % heads:
-            raise fault(place, key, f"a divisor of the width {width.value}", str(heads))
+        if all(width % heads for width in widths):
+            expected = f"a divisor of the width {' or '.join(map(str, widths))}"
+            raise fault(place, key, expected, str(heads))
+
+
+def check_metrics(tasks: tuple[TaskSpec, ...], reading: Reading) -> None:
+    """Objectives and constraints are on what every task, as far as it is declared, reports."""
+    for task in tasks:
+        declared = reading.catalog.find("task", task.layer.name)
+        known = (*declared.metrics, *MEASURED, *TIMED)
+        for name, place, key in reading.metrics if declared.metrics else ():
+            if name not in known:
+                expected = f"a metric of {declared.name} ({', '.join(known)})"
+                raise fault(place, key, expected, quote(name), suggestion(name, known))
+
+
+def check_stopping(root: Record, search: SearchSettings, document: Table) -> None:
+    """Who stops early needs a look at the validation split before the end."""
+    training = dict(root.fields)["training"]
+    if search.stopping.name == "none" or not isinstance(training, OpenLayer):
+        return
+    section = document.get("search")
+    written = section.get("stopping") if isinstance(section, Table) else None
+    for name in ("evaluations", "steps"):
+        part = dict(training.options).get(name)
+        if written is not None and isinstance(part, Fixed) and part.value == 1:
+            expected = f"'none' where space.training.{name} is 1"
+            raise fault(written.place, "search.stopping", expected, search.stopping.name)
 
 
 def check_extent(root: Record, document: Table) -> None:
@@ -45,6 +73,18 @@ def check_extent(root: Record, document: Table) -> None:
 
 def _blocks(stage: OpenStage) -> int:
     return _least(stage.repeat) * _length(stage.blocks)
+
+
+def _values(node: Node) -> tuple[int, ...] | None:
+    """All whole numbers that the node can give; None where they are not listed."""
+    match node:
+        case Fixed(int() as value):
+            return (value,)
+        case Pick():
+            listed = [_values(branch) for branch in node.branches]
+            return None if None in listed else tuple(v for some in listed for v in some or ())
+        case _:
+            return None
 
 
 def _least(node: Node) -> int:

@@ -22,6 +22,7 @@ _SPECIAL = {
     for word in (".inf", ".Inf", ".INF")
 } | {word: float("nan") for word in (".nan", ".NaN", ".NAN")}
 _ALMOST = re.compile(r"[-+]?0*([0-9][0-9_,']*(\.[0-9]*)?([eE][-+]?[0-9]+)?)")
+_DECIMAL_COMMA = re.compile(r"([0-9]+),([0-9]{1,2}|[0-9]{4,})(?![0-9])")
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12} | {
@@ -74,7 +75,8 @@ def number_hint(node: Scalar) -> str:
     found = _ALMOST.fullmatch(node.text) if len(node.text) < 40 else None
     if found is None or isinstance(resolve(node), int | float):
         return ""
-    return f" (did you mean {re.sub('[_,' + chr(39) + ']', '', found[1])}?)"
+    digits = _DECIMAL_COMMA.sub(r"\1.\2", found[1]) if found[1].count(",") == 1 else found[1]
+    return f" (did you mean {re.sub('[_,' + chr(39) + ']', '', digits)}?)"
 
 
 def duration(text: str) -> float:

@@ -63,6 +63,7 @@ class Metrics(Form):
             if not re.fullmatch(_METRIC, name.text):
                 raise fault(name.place, key, "the name of a metric", quote(name.text))
             values[name.text] = self.of.read(value, join(key, name.text), reading)
+            reading.metrics.append((name.text, name.place, key))
         return values
 
     def schema(self) -> Schema:

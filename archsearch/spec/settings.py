@@ -9,6 +9,10 @@ from typing import Any, Literal
 
 from archsearch.spec.architecture import Layer, to_plain
 
+# what is known of every model beside its task's metrics: counted, and timed on the machine
+MEASURED = ("params", "flops", "state")
+TIMED = ("latency_ms", "step_ms", "peak_memory_mb")
+
 
 @dataclass(frozen=True)
 class TaskSpec:

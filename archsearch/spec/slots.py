@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from archsearch.errors import LocatedError, SpaceError
 from archsearch.spec.architecture import Layer
-from archsearch.spec.catalog import LayerType, Option
+from archsearch.spec.catalog import Catalog, LayerType, Option
 from archsearch.spec.domains import Domain, FloatRange, IntRange
 from archsearch.spec.forms import Form, Reading, Schema
 from archsearch.spec.openlayer import OpenLayer
 from archsearch.spec.positions import (
     Listing,
     Located,
+    Place,
     Scalar,
     Table,
     describe,
@@ -28,6 +30,7 @@ from archsearch.spec.sections import ListOf, unknown_key
 from archsearch.spec.tree import Fixed, Node, Range, Row, join, pick
 from archsearch.spec.words import suggestion
 
+OURS = "archsearch"
 NOUNS = {
     "cell": "a cell",
     "gate": "a gate",
@@ -166,13 +169,29 @@ class LayerSlot(Form):
         try:
             if refusal is not None:
                 raise SpaceError(refusal)
-            return reading.catalog.find(self.kind, name)
+            declared = reading.catalog.find(self.kind, name)
         except SpaceError as error:
             if refusal is None and str(error).startswith("expected "):
-                hint = suggestion(name, names)
-                raise fault(written.place, key, self._one_of(names), quote(name), hint) from None
+                raise self._unknown(name, written.place, key, reading.catalog) from None
             usable = f"a usable {self.kind}"
             raise fault(written.place, key, usable, f"a fault: {error}") from None
+        if declared.distribution != OURS:
+            reading.visitors.append((declared, written.place, key))
+        return declared
+
+    def _unknown(self, name: str, place: Place, key: str, catalog: Catalog) -> LocatedError:
+        """The fault of a name that this kind does not know; another kind may."""
+        spellings = catalog.spellings(self.kind)
+        hint, got = suggestion(name, spellings), quote(name)
+        others = [noun for kind, noun in NOUNS.items() if name in catalog.names(kind)]
+        source = name.rpartition(".")[0]
+        if others:
+            hint, got = "", f"{got}, {others[0]}"
+        elif re.fullmatch("[a-z0-9-]+", source) and not any(
+            each.startswith(f"{source}.") for each in spellings
+        ):
+            hint, got = "", f"{got}, but no {self.kind} of {quote(source)} is installed"
+        return fault(place, key, self._one_of(catalog.names(self.kind)), got, hint)
 
     def _one_of(self, names: tuple[str, ...]) -> str:
         return f"{NOUNS[self.kind]} ({', '.join(sorted(names))})"

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from archsearch.spec.catalog import Catalog
+from archsearch.spec.catalog import Catalog, LayerType
 from archsearch.spec.document import parse_file
 from archsearch.spec.forms import Reading
 from archsearch.spec.keys import DOCUMENT
 from archsearch.spec.overrides import override
-from archsearch.spec.positions import Table, fault
-from archsearch.spec.rules import check_extent, check_width
+from archsearch.spec.positions import Place, Table, fault
+from archsearch.spec.rules import check_extent, check_metrics, check_stopping, check_width
 from archsearch.spec.settings import (
     ConfirmSettings,
     ExecutionSettings,
@@ -25,7 +25,10 @@ from archsearch.spec.space import Space
 
 @dataclass(frozen=True)
 class SpaceFile:
-    """What a space file says; ``confirm`` is None where the file wants no confirmation."""
+    """What a space file says; ``confirm`` is None where the file wants no confirmation.
+
+    ``visitors`` are the layers of other distributions that it names, with place and key.
+    """
 
     path: Path
     name: str
@@ -36,6 +39,7 @@ class SpaceFile:
     confirm: ConfirmSettings | None
     execution: ExecutionSettings
     overrides: tuple[tuple[str, str], ...] = ()
+    visitors: tuple[tuple[LayerType, Place, str], ...] = ()
 
 
 def read_space(
@@ -51,18 +55,22 @@ def read_space(
     root = override(root, overrides)
     reading = Reading(catalog, path.parent)
     values = DOCUMENT.read(root, "", reading)
+    tasks = _tasks(values["task"], values["tasks"], root)
     check_width(values["space"], reading)
     check_extent(values["space"], root)
+    check_metrics(tasks, reading)
+    check_stopping(values["space"], values["search"], root)
     return SpaceFile(
         path=path,
         name=values["name"] or _name(path),
         text=text,
-        tasks=_tasks(values["task"], values["tasks"], root),
+        tasks=tasks,
         space=Space(values["space"], catalog),
         search=values["search"],
         confirm=values["confirm"],
         execution=values["execution"],
         overrides=tuple(overrides),
+        visitors=tuple(reading.visitors),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from archsearch.spec.slots import LayerSlot, closed
 from archsearch.spec.tree import Fixed, Node, join
 
 PATHS = ("data", "test")
+MOST_STEPS = 10**8
 LABEL = Text(
     "[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}",
     "a label of at most 64 letters, digits, spaces, '.', '_' and '-'",
 )
 
-_SCHEME = re.compile("[a-z][a-z0-9+-]+:")
+_SCHEME = re.compile("(ucr|aeon):")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,10 @@ class TaskForm(LayerSlot):
             layer = closed(super().read(node, key, reading))
         options = dict(layer.options)
         if "data" in options and options["data"] is None:
-            raise fault(node.place, join(key, "data"), "a file or ucr:NAME", "nothing")
+            raise fault(node.place, join(key, "data"), "a file, ucr:NAME or aeon:NAME", "nothing")
+        steps = _steps(options)
+        if steps > MOST_STEPS:
+            raise fault(node.place, key, f"at most {MOST_STEPS:,} steps in all", f"{steps:,}")
         return TaskSpec(label or _label(layer), layer)
 
     def part(self, option: Option, node: Located, key: str, reading: Reading) -> Node:
@@ -55,9 +60,9 @@ class TaskForm(LayerSlot):
             return part
         if _SCHEME.match(value):
             return part
-        path = _resolved(reading.directory / value)
-        if path is None or not path.exists():
-            raise fault(node.place, key, "an existing file or ucr:NAME", quote(value))
+        path = _resolved(reading.directory / value) if value else None
+        if path is None:
+            raise fault(node.place, key, "an existing file, ucr:NAME or aeon:NAME", quote(value))
         return Fixed(str(path))
 
 
@@ -89,8 +94,17 @@ def _label(layer: Layer) -> str:
     return visible or layer.name
 
 
+def _steps(options: Mapping[str, Any]) -> int:
+    """The time steps, over all channels, of the sequences that a task makes of its own."""
+    sequences = sum(value for name, value in options.items() if name.endswith("_size"))
+    length = max(options.get("length") or 0, options.get("test_length") or 0)
+    window = (options.get("context") or 0) + (options.get("horizon") or 0)
+    return int(sequences * max(length, window) * (options.get("sites") or 1))
+
+
 def _resolved(path: Path) -> Path | None:
+    """The absolute path of something that is there."""
     try:
-        return path.resolve()
+        return path.resolve(strict=True)
     except (OSError, RuntimeError):
         return None

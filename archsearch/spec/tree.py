@@ -59,10 +59,10 @@ class Fixed(Node):
 
     value: Value
 
-    def walk(self, path: str, choose: Choose) -> Value:  # noqa: ARG002 - nothing is decided
+    def walk(self, path: str, choose: Choose) -> Value:
         return self.value
 
-    def decisions(self, path: str, condition: str) -> Iterator[Decision]:  # noqa: ARG002 - none
+    def decisions(self, path: str, condition: str) -> Iterator[Decision]:
         return iter(())
 
     def size(self) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from archsearch.errors import StateError
 from archsearch.spec.trial import Metrics, Outcome, State, Trial
@@ -18,7 +18,10 @@ from archsearch.store.leases import Turn
 from archsearch.store.rows import result_row, trial_row
 from archsearch.store.tables import attempt, result, trial
 
-MOST = 3
+# times a worker may be lost under a trial, which then is taken to be the trial's own doing
+MOST_LOSSES = 3
+# attempts in all: losing the driver is no fault of a trial, unless it happens again and again
+MOST_ATTEMPTS = 20
 
 _FIND = select(trial.c.id, trial.c.state, trial.c.epoch, trial.c.seal, attempt.c.driver_epoch)
 _FIND = _FIND.join(
@@ -27,6 +30,19 @@ _FIND = _FIND.join(
     trial.c.study == bindparam("of_study"),
     trial.c.phase == bindparam("of_phase"),
     trial.c.idx == bindparam("of_index"),
+)
+_LATER = attempt.alias()
+# an attempt that the same driver began again was lost without it
+_LOSSES = (
+    select(func.count())
+    .select_from(attempt)
+    .join(
+        _LATER,
+        (_LATER.c.trial == attempt.c.trial)
+        & (_LATER.c.epoch == attempt.c.epoch + 1)
+        & (_LATER.c.driver_epoch == attempt.c.driver_epoch),
+    )
+    .where(attempt.c.trial == bindparam("of_trial"))
 )
 _SEAL = select(result.c.seal).where(result.c.trial == bindparam("of_trial"))
 _START, _TRY, _RESULT = insert(trial), insert(attempt), insert(result)
@@ -57,7 +73,10 @@ class Standing:
 
 
 def start(turn: Turn, began: Trial, job_key: str) -> int:
-    """Write a trial and its first attempt; returns the epoch, 1."""
+    """Write a trial and its first attempt; returns the epoch, 1.
+
+    A trial that has an outcome already is written as finished.
+    """
     row = trial_row(turn.hold.study, began, job_key)
     found = _find(turn, began)
     if found is None:
@@ -70,13 +89,19 @@ def start(turn: Turn, began: Trial, job_key: str) -> int:
             f"{began.phase} trial {began.index} of study {turn.hold.study} was started before; "
             "read the history and continue after it"
         )
+    if began.state.final and not finish(turn, began, 1, began.outcome):
+        raise StateError(
+            f"{began.phase} trial {began.index} of study {turn.hold.study} has another result; "
+            "read the history and continue after it"
+        )
     return 1
 
 
 def restart(turn: Turn, lost: Trial, epoch: int, reason: str, timings: Metrics) -> int | None:
     """End attempt ``epoch`` and begin the next; None when the trial is final or had its last try.
 
-    After the last try the trial is written as crashed in the same transaction.
+    The last try is the third that was lost while its driver lived, or the twentieth of all. After
+    it the trial is written as crashed in the same transaction.
     """
     row = _get(turn, lost)
     if row.state != State.RUNNING:
@@ -84,7 +109,8 @@ def restart(turn: Turn, lost: Trial, epoch: int, reason: str, timings: Metrics) 
     if row.epoch == epoch + 1 and _is_ours(turn, row):
         return row.epoch
     _end(turn, row, reason, timings)
-    if row.epoch >= MOST:
+    losses = int(turn.connection.scalar(_LOSSES, {"of_trial": row.id}) or 0) + _is_ours(turn, row)
+    if losses >= MOST_LOSSES or row.epoch >= MOST_ATTEMPTS:
         message = f"lost {row.epoch} times, last: {reason}"
         _write_result(turn, row, Outcome(State.CRASHED, message=message, lost=True))
         return None

@@ -30,11 +30,14 @@ class Database:
         parsed = read_url(url)
         self.place = place_of(parsed)
         self.read_only = read_only
+        self.folder: Path | None = None
         self._patience = 0.0
         # a database in memory has one connection for all threads
         self._turn = threading.RLock()
         if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
-            self._check_file(Path(str(parsed.database)))
+            path = Path(str(parsed.database))
+            self._check_file(path)
+            self.folder = path.absolute().parent
         self._reading = open_engine(parsed, read_only=read_only)
         self._writing = self._reading.execution_options(writing=True)
         try:

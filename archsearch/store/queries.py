@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, func, select
-from sqlalchemy.engine import Connection
+from sqlalchemy import ColumnElement, RowMapping, bindparam, func, select
+from sqlalchemy.engine import Connection, CursorResult
 
 from archsearch.spec.trial import Outcome, State, Trial
 from archsearch.store import tables
@@ -13,7 +13,16 @@ from archsearch.store.owner import label
 from archsearch.store.records import Attempt, Cost, StudyRecord
 from archsearch.store.rows import outcome_from, study_from, trial_from
 
-_ANSWERS = (State.COMPLETE, State.STOPPED, State.DIVERGED, State.INVALID)
+_ANSWERS = [str(s) for s in (State.COMPLETE, State.STOPPED, State.DIVERGED, State.INVALID)]
+_RESULT = {column.name: f"result_{column.name}" for column in tables.result.c}
+_TRIALS = select(
+    tables.trial, *(tables.result.c[name].label(alias) for name, alias in _RESULT.items())
+).join(tables.result, tables.result.c.trial == tables.trial.c.id, isouter=True)
+_ANSWER = (
+    _TRIALS.where(tables.trial.c.job_key == bindparam("of_key"), tables.trial.c.state.in_(_ANSWERS))
+    .order_by(tables.trial.c.id)
+    .limit(1)
+)
 
 
 def studies(connection: Connection, *where: ColumnElement[bool]) -> list[StudyRecord]:
@@ -22,31 +31,15 @@ def studies(connection: Connection, *where: ColumnElement[bool]) -> list[StudyRe
     return [study_from(_named(row)) for row in connection.execute(statement).mappings()]
 
 
-def trials(
-    connection: Connection, *where: ColumnElement[bool], most: int | None = None
-) -> list[Trial]:
-    """The trials that fit, with their outcomes, by phase and index; or the ``most`` oldest."""
-    trial, result = tables.trial, tables.result
-    statement = (
-        select(trial, *(column.label(f"result_{column.name}") for column in result.c))
-        .join(result, result.c.trial == trial.c.id, isouter=True)
-        .where(*where)
-        .order_by(*((trial.c.id,) if most else (trial.c.phase, trial.c.idx)))
-        .limit(most)
-    )
-    found = []
-    for mapping in connection.execute(statement).mappings():
-        row = _named(mapping)
-        columns = {column.name: row[f"result_{column.name}"] for column in result.c}
-        found.append(trial_from(row, outcome_from(row, columns)))
-    return found
+def trials(connection: Connection, *where: ColumnElement[bool]) -> list[Trial]:
+    """The trials that fit, with their outcomes, by phase and index."""
+    order = tables.trial.c.phase, tables.trial.c.idx
+    return _trials(connection.execute(_TRIALS.where(*where).order_by(*order)))
 
 
 def answer(connection: Connection, job_key: str) -> Outcome | None:
     """The oldest outcome of that computation that any machine would give."""
-    table = tables.trial.c
-    states = [str(state) for state in _ANSWERS]
-    known = trials(connection, table.job_key == job_key, table.state.in_(states), most=1)
+    known = _trials(connection.execute(_ANSWER, {"of_key": job_key}))
     return known[0].outcome if known else None
 
 
@@ -83,6 +76,15 @@ def attempts(connection: Connection, study: int) -> list[Attempt]:
         )
         for row in connection.execute(statement)
     ]
+
+
+def _trials(rows: CursorResult[Any]) -> list[Trial]:
+    found = []
+    for mapping in rows.mappings():
+        row = _named(mapping)
+        result = {name: row[alias] for name, alias in _RESULT.items()}
+        found.append(trial_from(row, outcome_from(row, result)))
+    return found
 
 
 def _named(row: RowMapping) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import inspect, text
+from sqlalchemy import ColumnElement, column, func, inspect, select, table
 from sqlalchemy.engine import Connection
 
 from archsearch.errors import StateError
@@ -27,7 +27,8 @@ def check(connection: Connection, place: str) -> bool:
                 f"{place} belongs to another program (table '{min(strange)}'); name another one"
             )
         return False
-    found = connection.scalars(text(f"SELECT version_num FROM {VERSION_TABLE}")).all()
+    stamp: ColumnElement[str] = column("version_num")
+    found = connection.scalars(select(stamp).select_from(table(VERSION_TABLE))).all()
     for revision in found:
         if revision not in REVISIONS:
             raise StateError(
@@ -53,9 +54,9 @@ def migrate(connection: Connection, place: str) -> None:
     from alembic.config import Config
 
     if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
     elif connection.dialect.name != "sqlite":
-        connection.execute(text("SELECT GET_LOCK('archsearch', 10)"))
+        connection.execute(select(func.get_lock("archsearch", 10)))
     if check(connection, place):
         return
     config = Config()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -48,6 +49,11 @@ class Store:
     def place(self) -> str:
         """Where the database is, without user and password."""
         return self._database.place
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of an SQLite file; None for a server and for a database in memory."""
+        return self._database.folder
 
     def close(self) -> None:
         self._database.close()
@@ -132,7 +138,8 @@ class Store:
         """Finish some trials and start others in one transaction, which costs one commit.
 
         Takes (trial, epoch, outcome) and (trial, job key); returns what :meth:`finish` and
-        :meth:`start` do for each. Either all of it is written or nothing.
+        :meth:`start` do for each. A started trial that has an outcome already is written as
+        finished with it. Either all of it is written or nothing.
         """
         return self._write(
             study,
@@ -159,8 +166,8 @@ class Store:
         """Begin the next attempt of a trial whose current one was lost; returns its epoch.
 
         The epoch counts the attempts. None if there is nothing to run: the trial is final, or it
-        was lost for the third time and is now written as crashed. ``timings`` of the lost attempt
-        are booked to its cost.
+        was lost for the third time while its driver lived (or for the twentieth time in all) and
+        is now written as crashed. ``timings`` of the lost attempt are booked to its cost.
         """
         lost = self._write(study, lambda turn: attempts.current_epoch(turn, trial))
         return self._write(study, lambda turn: attempts.restart(turn, trial, lost, reason, timings))
@@ -220,7 +227,7 @@ class Store:
                 lambda connection: work(leases.keep(connection, hold, began - hold.seen))
             )
         except LockedError:
-            del self._holds[study]
+            self._holds.pop(study, None)
             raise
         hold.seen = began
         return done

@@ -22,9 +22,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeDecorator
 
-LONG = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
-# names are compared byte by byte everywhere; MariaDB would else ignore case
-NAME = String(255).with_variant(mysql.VARCHAR(255, collation="utf8mb4_bin"), "mysql", "mariadb")
+LONG = Text().with_variant(
+    mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+)
+# all of Unicode, compared byte by byte; MariaDB would else have neither
+NAME = String(255).with_variant(
+    mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+)
 
 
 class Words(TypeDecorator[str]):

@@ -5,16 +5,23 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from archsearch.errors import TryAgainError
 from archsearch.execute.backend import Backend
 from archsearch.execute.job import Job
-from archsearch.spec.trial import Outcome, Trial
+from archsearch.spec.trial import Outcome, State, Trial
 from archsearch.store.records import Cost
 from archsearch.store.store import Store
+from archsearch.study.folder import Folder
 
 LEASE_SECONDS = 30.0
-MOST_ATTEMPTS = 3
+# what a job may take to end or to write a checkpoint when the study is stopped
+STOP_SECONDS = 10.0
+# trials begun in one commit, of those that the store has answers to; bounds what a crash undoes
+LARGEST_BATCH = 64
+# what is known of an attempt that a former driver left behind
+WITH_DRIVER = Outcome(State.CRASHED, message="the driver was lost", lost=True)
 
 
 @dataclass(frozen=True)
@@ -50,11 +57,36 @@ class Progress:
     trial: Trial | None = None
 
 
+@dataclass
+class Course:
+    """A phase under way: its trials so far, and the current attempt of each that runs.
+
+    ``full`` says why there is no room for another trial.
+    """
+
+    phase: Phase
+    trials: list[Trial]
+    epochs: dict[int, int] = field(default_factory=dict)
+    finished: int = 0
+    ended: Ended | None = None
+    full: str | None = None
+
+
+@dataclass
+class Batch:
+    """What the next commit writes: trials that have finished, and trials that begin."""
+
+    finished: list[tuple[Trial, int, Job]] = field(default_factory=list)
+    begun: list[tuple[Trial, Job]] = field(default_factory=list)
+
+
 class Driver:
     """The only writer of a study: starts trials, hands out jobs, commits outcomes.
 
-    A trial is committed as started before a worker sees it and as finished before anything
-    depends on it, so that a crash at any moment loses no finished trial and repeats none.
+    What has finished and what begins next is one commit, since a durable one may take longer than
+    all else. A trial is committed as started before a worker sees it, and as finished no later
+    than what depends on it, so that a crash at any moment loses no committed outcome and repeats
+    no finished trial. One that was not finished goes on from its last checkpoint in ``folder``.
     """
 
     def __init__(
@@ -63,12 +95,16 @@ class Driver:
         study: int,
         backend: Backend,
         watch: Callable[[Progress], None],
+        lease: float = LEASE_SECONDS,
+        folder: Folder | None = None,
     ) -> None:
         self.store, self.study = store, study
         self.backend, self.watch = backend, watch
+        self.folder = folder or Folder(None, store.folder)
+        self._between_signs = lease / 3
         self.cost = store.ledger(study)
         self._active_before = store.active_seconds(study)
-        self._began = self._renewed = time.monotonic()
+        self._began = self._written = time.monotonic()
 
     @property
     def active_seconds(self) -> float:
@@ -76,88 +112,154 @@ class Driver:
         return self._active_before + time.monotonic() - self._began
 
     def drive(self, phase: Phase) -> Ended:
-        """Run the phase to its end; continues where a former driver stopped."""
+        """Run the phase to its end; continues where a former driver stopped.
+
+        On KeyboardInterrupt, what runs is given ten seconds to end or to write a checkpoint.
+        Raises TryAgainError once the disk has no room for another trial.
+        """
         trials = self.store.history(self.study, phase.name)
-        epochs: dict[int, int] = {}
-        for trial in trials:
-            if not trial.state.final:
-                self._again(phase, trial, trials, epochs)
-        self._tell(phase, trials, epochs)
-        ended: Ended | None = None
+        unfinished = [trial for trial in trials if not trial.state.final]
+        course = Course(phase, trials, finished=len(trials) - len(unfinished))
+        self.folder.tidy(phase.name, {phase.job(trial, trials).key for trial in unfinished})
+        try:
+            for trial in unfinished:
+                self._again(course, trial, WITH_DRIVER)
+            self._tell(course)
+            self._go_on(course, Batch())
+            while course.epochs or course.ended is None:
+                if course.full is not None and not course.epochs:
+                    raise TryAgainError(course.full)
+                arrived = self.backend.collect(timeout=min(1.0, self._between_signs))
+                self._take(course, arrived)
+                self._renew()
+        except KeyboardInterrupt:
+            batch = Batch()
+            self._finish(course, batch, self.backend.stop(STOP_SECONDS))
+            self._commit(course, batch)
+            raise
+        return course.ended
+
+    def _take(self, course: Course, arrived: Sequence[tuple[Job, Outcome]]) -> None:
+        """Commit what came of jobs, and begin what can be begun now."""
+        batch = Batch()
+        self._finish(course, batch, arrived)
+        lost = [(job, outcome) for job, outcome in arrived if outcome.lost]
+        if lost:
+            self._commit(course, batch)
+            batch = Batch()
+        for job, outcome in lost:
+            self._again(course, course.trials[job.trial], outcome)
+        self._go_on(course, batch)
+
+    def _finish(self, course: Course, batch: Batch, arrived: Sequence[tuple[Job, Outcome]]) -> None:
+        """Put into the batch what came of jobs that were not lost."""
+        for job, outcome in arrived:
+            if not outcome.lost:
+                trial = replace(course.trials[job.trial], outcome=outcome)
+                course.trials[job.trial] = trial
+                batch.finished.append((trial, course.epochs.pop(job.trial), job))
+                self._pay(outcome)
+
+    def _go_on(self, course: Course, batch: Batch) -> None:
+        """Begin trials until no worker is free, and commit them with what is in the batch."""
         while True:
-            while ended is None and len(epochs) < self.backend.workers:
-                coming = phase.next(trials)
-                if coming is None:
-                    break
-                if isinstance(coming, Ended):
-                    ended = coming
-                else:
-                    self._begin(phase, coming, trials, epochs)
-            if not epochs and ended is not None:
-                return ended
-            for job, outcome in self.backend.collect(timeout=1.0):
-                trial = trials[job.trial]
-                if outcome.lost and epochs[job.trial] < MOST_ATTEMPTS:
-                    self._again(phase, trial, trials, epochs)
-                else:
-                    self._commit(phase, trial, outcome, trials, epochs)
-            self._renew()
+            try:
+                self._fill(course, batch)
+            except BaseException:
+                # whatever is wrong with the next trial, those before it are done
+                self._commit(course, Batch(batch.finished))
+                raise
+            if not batch.finished and not batch.begun:
+                return
+            self._commit(course, batch)
+            batch = Batch()
 
-    def _begin(
-        self, phase: Phase, trial: Trial, trials: list[Trial], epochs: dict[int, int]
-    ) -> None:
-        trials.append(trial)
-        job = phase.job(trial, trials)
-        epochs[trial.index] = self.store.start(self.study, trial, job.key)
+    def _fill(self, course: Course, batch: Batch) -> None:
+        finished = {job.key for _, _, job in batch.finished}
+        course.full = None
+        while (
+            course.ended is None
+            and len(course.epochs) < self.backend.workers
+            and len(batch.begun) < LARGEST_BATCH
+        ):
+            coming = course.phase.next(course.trials)
+            if coming is None:
+                return
+            if isinstance(coming, Ended):
+                course.ended = coming
+                return
+            course.full = self.folder.shortage
+            if course.full is not None:
+                return
+            job = course.phase.job(coming, course.trials)
+            if job.key in finished:
+                # its answer is in the store once the batch is
+                return
+            known = self._answer(job)
+            if known is None:
+                course.epochs[coming.index] = job.epoch
+            else:
+                coming = replace(coming, outcome=known)
+            course.trials.append(coming)
+            batch.begun.append((coming, job))
+
+    def _answer(self, job: Job) -> Outcome | None:
+        """What came of the same computation before, at no cost this time."""
         known = self.store.answer(job.key)
-        if known is not None:
-            costs = ("seconds", "cpu_seconds", "gpu_seconds")
-            measured = tuple(pair for pair in known.timings if pair[0] not in costs)
-            self._commit(phase, trial, replace(known, timings=measured), trials, epochs)
-            return
-        self._tell(phase, trials, epochs, trial)
-        self.backend.submit(job)
+        if known is None:
+            return None
+        costs = ("seconds", "cpu_seconds", "gpu_seconds")
+        return replace(known, timings=tuple(pair for pair in known.timings if pair[0] not in costs))
 
-    def _again(
-        self, phase: Phase, trial: Trial, trials: list[Trial], epochs: dict[int, int]
-    ) -> None:
-        epoch = self.store.restart(self.study, trial)
+    def _commit(self, course: Course, batch: Batch) -> None:
+        kept, _ = self.store.advance(
+            self.study,
+            finished=[(trial, epoch, trial.outcome) for trial, epoch, _ in batch.finished],
+            started=[(trial, job.key) for trial, job in batch.begun],
+        )
+        self._written = time.monotonic()
+        for (trial, _, job), written in zip(batch.finished, kept, strict=True):
+            self.folder.forget(job, course.phase.name)
+            if not written:
+                raise TryAgainError(
+                    f"{trial.phase} trial {trial.index} has another result in the store; "
+                    "the same command continues from there"
+                )
+            self._tell(course, trial)
+        for trial, job in batch.begun:
+            self._tell(course, trial)
+            if not trial.state.final:
+                self.backend.submit(self.folder.furnished(job, trial.phase))
+
+    def _again(self, course: Course, trial: Trial, lost: Outcome) -> None:
+        """Begin the next attempt of a trial that was lost; or learn that it had its last."""
+        epoch = self.store.restart(self.study, trial, lost.message, lost.timings)
+        self._pay(lost)
         if epoch is None:
-            stored = self.store.history(self.study, phase.name)
-            trials[trial.index] = stored[trial.index]
-            epochs.pop(trial.index, None)
+            course.epochs.pop(trial.index, None)
+            stored = self.store.history(self.study, trial.phase)
+            course.trials[trial.index] = stored[trial.index]
+            self.folder.forget(course.phase.job(trial, course.trials), trial.phase)
+            self._tell(course, stored[trial.index])
             return
-        epochs[trial.index] = epoch
-        self.backend.submit(phase.job(trial, trials))
+        course.epochs[trial.index] = epoch
+        job = replace(course.phase.job(trial, course.trials), epoch=epoch)
+        self.backend.submit(self.folder.furnished(job, trial.phase))
 
-    def _commit(
-        self,
-        phase: Phase,
-        trial: Trial,
-        outcome: Outcome,
-        trials: list[Trial],
-        epochs: dict[int, int],
-    ) -> None:
-        self.store.finish(self.study, trial, epochs.pop(trial.index), outcome)
-        trials[trial.index] = replace(trial, outcome=outcome)
+    def _pay(self, outcome: Outcome) -> None:
         spent = dict(outcome.timings)
         self.cost = Cost(
             self.cost.cpu_seconds + spent.get("cpu_seconds", 0.0),
             self.cost.gpu_seconds + spent.get("gpu_seconds", 0.0),
         )
-        self._tell(phase, trials, epochs, trials[trial.index])
 
-    def _tell(
-        self,
-        phase: Phase,
-        trials: Sequence[Trial],
-        epochs: dict[int, int],
-        trial: Trial | None = None,
-    ) -> None:
-        finished = len(trials) - len(epochs)
-        self.watch(Progress(phase.name, finished, len(epochs), phase.total, trial))
+    def _tell(self, course: Course, trial: Trial | None = None) -> None:
+        if trial is not None and trial.state.final:
+            course.finished += 1
+        phase, running = course.phase, len(course.epochs)
+        self.watch(Progress(phase.name, course.finished, running, phase.total, trial))
 
     def _renew(self) -> None:
-        if time.monotonic() - self._renewed > LEASE_SECONDS / 3:
+        if time.monotonic() - self._written > self._between_signs:
             self.store.renew(self.study)
-            self._renewed = time.monotonic()
+            self._written = time.monotonic()

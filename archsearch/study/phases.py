@@ -7,8 +7,8 @@ from pathlib import Path
 
 from archsearch.execute.job import Job
 from archsearch.search.open import open_sampler
-from archsearch.search.stopping import limits
-from archsearch.search.unseen import propose_unseen
+from archsearch.search.stopping import Stopping
+from archsearch.search.unseen import Unseen
 from archsearch.spec.settings import derived_seed
 from archsearch.spec.trial import Trial
 from archsearch.study.drive import Driver, Ended, Phase
@@ -25,9 +25,11 @@ class SearchPhase(Phase):
         self.plan, self.driver = plan, driver
         self.total = plan.search.budget.trials
         search = plan.search
-        self._sampler = open_sampler(
+        sampler = open_sampler(
             search.sampler, plan.space, search.objectives, search.constraints, search.seed
         )
+        self._unseen = Unseen(sampler, plan.space, search.seed)
+        self._stopping = Stopping(search.stopping, search.objectives)
         self._seen: set[str] = set()
         self._counted = 0
 
@@ -40,9 +42,7 @@ class SearchPhase(Phase):
             return None
         self._seen.update(trial.digest for trial in trials[self._counted :])
         self._counted = index
-        found = propose_unseen(
-            self._sampler, self.plan.space, search.seed, index, known, self._seen
-        )
+        found = self._unseen.propose(index, known, self._seen)
         if found is None:
             return Ended(f"the space is exhausted: all {index} architectures were tried")
         point, architecture = found
@@ -60,7 +60,7 @@ class SearchPhase(Phase):
             architecture=trial.architecture,
             seed=trial.seed,
             objectives=search.objectives,
-            limits=limits(search.stopping, self._known(trial.index, trials), search.objectives),
+            limits=self._stopping.limits(self._known(trial.index, trials)),
             timeout=execution.timeout,
             memory=execution.memory,
         )

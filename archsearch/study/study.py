@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from archsearch.errors import TryAgainError
 from archsearch.execute.backend import Backend
 from archsearch.store.store import Store
 from archsearch.study.drive import LEASE_SECONDS, Driver, Progress
 from archsearch.study.finals import final_candidates, tuning_candidates
+from archsearch.study.folder import Folder
 from archsearch.study.phases import ListPhase, SearchPhase
 from archsearch.study.plan import Plan, refuse_difference
 
@@ -18,22 +20,27 @@ def run_study(
     store: Store,
     backend: Backend,
     watch: Callable[[Progress], None],
-    weights: Path | None = None,
+    folder: Path | None = None,
+    lease: float = LEASE_SECONDS,
 ) -> str:
     """Search, then confirm; returns why the search ended.
 
     A stored study of the same name is continued; StateError names the first difference when it
-    is another one, LockedError the driver that holds it. ``weights`` is the folder that receives
-    the parameters of the finalists.
+    is another one, LockedError the driver that holds it, TryAgainError a disk without room.
+    ``folder`` is the study's own: it receives the parameters of the finalists, and the checkpoints
+    of what runs. ``lease`` is for how many seconds the study stays ours without a sign of life.
     """
+    own = Folder(folder, store.folder)
+    if own.shortage is not None:
+        raise TryAgainError(own.shortage)
     record = store.find_study(plan.name)
     if record is None:
         record = store.create_study(plan.name, plan.fingerprint(), plan.text, plan.settings())
     else:
         refuse_difference(plan.name, record.fingerprint, plan.fingerprint())
-    store.acquire(record.id, ttl=LEASE_SECONDS)
+    store.acquire(record.id, ttl=lease)
     try:
-        driver = Driver(store, record.id, backend, watch)
+        driver = Driver(store, record.id, backend, watch, lease, own)
         ended = driver.drive(SearchPhase(plan, driver))
         store.ended(record.id, ended.reason)
         if plan.confirm is not None:
@@ -42,7 +49,7 @@ def run_study(
             driver.drive(ListPhase("tune", plan, tuning))
             tuned = store.history(record.id, "tune")
             finals = final_candidates(plan, plan.confirm, searched, tuned)
-            driver.drive(ListPhase("confirm", plan, finals, weights))
+            driver.drive(ListPhase("confirm", plan, finals, folder))
         return ended.reason
     finally:
         store.release(record.id)

@@ -11,9 +11,9 @@ import numpy as np
 from archsearch.errors import DataError
 from archsearch.spec.settings import Objective, fingerprint
 from archsearch.spec.signature import Signature
+from archsearch.tasks.files import require_file
 from archsearch.tasks.metrics import judged_steps
 from archsearch.tasks.source import files_digest
-from archsearch.tasks.tables import require_file
 from archsearch.tasks.task import Batch, Protocol, Split, Task
 
 UNKNOWN = 0
@@ -77,7 +77,7 @@ class Characters(Task):
             {"task": self.name, "options": settings, "data": files_digest([path])}
         )
 
-    def batch(self, rng: np.random.Generator, size: int, progress: float) -> Batch:  # noqa: ARG002 - no curriculum
+    def batch(self, rng: np.random.Generator, size: int, progress: float) -> Batch:
         first, last = self.spans["train"]
         starts = rng.integers(first, last - self.context, size)
         return self._windows(starts, np.ones((size, self.context), dtype=bool))
@@ -107,15 +107,22 @@ class Characters(Task):
         train, count = self.symbols[first:last], self.signature.outputs
         unigram = np.bincount(train, minlength=count) + 1.0
         unigram /= unigram.sum()
-        pairs = np.bincount(train[:-1] * count + train[1:], minlength=count * count)
-        bigram = pairs.reshape(count, count) + unigram
-        bigram /= bigram.sum(axis=1, keepdims=True)
         chosen = [(b.inputs[b.mask], b.targets[b.mask]) for b in self.evaluation(split)]
         before, wanted = (np.concatenate(parts) for parts in zip(*chosen, strict=True))
+        # pairs as numbers: an alphabet of thousands squared would not fit into memory
+        pairs, seen = np.unique(train[:-1] * count + train[1:], return_counts=True)
+        asked = before * count + wanted
+        places = np.minimum(np.searchsorted(pairs, asked), len(pairs) - 1)
+        often = np.where(pairs[places] == asked, seen[places], 0)
+        total = np.bincount(train[:-1], minlength=count)
+        chosen_next = np.full(count, unigram.argmax())
+        rising = np.lexsort((-pairs, seen + unigram[pairs % count]))
+        chosen_next[pairs[rising] // count] = pairs[rising] % count
         return {
             "unigram": _scores(-np.log(unigram[wanted]), unigram.argmax() == wanted),
             "bigram": _scores(
-                -np.log(bigram[before, wanted]), bigram.argmax(axis=1)[before] == wanted
+                -np.log((often + unigram[wanted]) / (total[before] + 1)),
+                chosen_next[before] == wanted,
             ),
         }
 
@@ -159,7 +166,9 @@ def read_text(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not text in UTF-8, see byte {error.start + 1}") from None
+        raise DataError(
+            f"{path}: is not text in UTF-8, see byte {error.start + 1}; save it in UTF-8"
+        ) from None
     if "\0" in text:
         raise DataError(f"{path}: is binary, not text")
     return text

@@ -9,10 +9,13 @@ import pandas as pd
 
 from archsearch.errors import DataError
 from archsearch.spec.settings import Objective
+from archsearch.tasks.columns import some
 from archsearch.tasks.labelled import Labelled
 from archsearch.tasks.metrics import accuracy, balanced_accuracy, cross_entropy
 from archsearch.tasks.sequences import Sequences
 from archsearch.tasks.task import Batch, Split
+
+MOST_CLASSES = 1000
 
 
 class Classification(Labelled):
@@ -40,10 +43,14 @@ class Classification(Labelled):
                 "regression if it is a number to predict"
             )
         counts = np.bincount(codes)
+        if len(self.classes) > MOST_CLASSES:
+            raise DataError(
+                f"{self.where}: target '{self.target}' has {len(self.classes)} classes, at most "
+                f"{MOST_CLASSES} are told apart; name another column with 'target'"
+            )
         single = [str(self.classes[place]) for place in np.flatnonzero(counts == 1)]
         if single:
-            shown = ", ".join(single[:5]) + (", ..." if len(single) > 5 else "")
-            self.notes.append(f"classes with a single sequence: {shown}")
+            self.notes.append(f"classes with a single sequence: {some(single)}")
         return codes
 
     def strata(self) -> np.ndarray:
@@ -56,13 +63,16 @@ class Classification(Labelled):
         return self.answers
 
     def score(self, predictions: list[np.ndarray], batches: list[Batch]) -> dict[str, float]:
-        logits = np.concatenate(predictions)
         targets = np.concatenate([batch.targets for batch in batches])
-        said = logits.argmax(axis=-1)
+        said = np.concatenate([logits.argmax(axis=-1) for logits in predictions])
+        losses = [
+            cross_entropy(logits, batch.targets)
+            for logits, batch in zip(predictions, batches, strict=True)
+        ]
         return {
             "accuracy": accuracy(said, targets),
             "balanced_accuracy": balanced_accuracy(said, targets, len(self.classes)),
-            "loss": float(cross_entropy(logits, targets).mean(dtype=np.float64)),
+            "loss": float(np.concatenate(losses).mean(dtype=np.float64)),
         }
 
     def chance(self) -> dict[str, float]:
@@ -81,19 +91,27 @@ class Classification(Labelled):
         return {**super().preparation(), "classes": list(self.classes)}
 
     def describe(self) -> dict[str, Any]:
+        facts = super().describe()
         counts = np.bincount(self.answers, minlength=len(self.classes))
         shares = {str(label): int(n) for label, n in zip(self.classes, counts, strict=True)}
-        return {**super().describe(), "classes": shares}
+        strange = sorted(
+            set(self.answers[self.rows["test"]]) - set(self.answers[self.rows["train"]])
+        )
+        if strange:
+            names = some([str(self.classes[place]) for place in strange])
+            facts["notes"].append(f"classes of the test split that training never shows: {names}")
+        return {**facts, "classes": shares}
 
 
 def class_positions(labels: np.ndarray) -> tuple[list[int | float | str], np.ndarray]:
     """The distinct labels in order, and for each label its place among them.
 
-    Labels that are all numbers, also as texts, are ordered by size and whole ones are ints.
+    Labels that are all numbers, also as texts, are ordered by size and whole ones are ints; texts
+    like 007 stay texts.
     """
     texts = pd.Series(labels).astype(str)
     numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
-    if np.isfinite(numbers).all():
+    if np.isfinite(numbers).all() and not texts.str.fullmatch(r"0\d+").any():
         values, codes = np.unique(numbers, return_inverse=True)
         whole = bool((values == np.round(values)).all() and (np.abs(values) < 2**53).all())
         return [int(v) if whole else float(v) for v in values], codes.astype(np.int64)

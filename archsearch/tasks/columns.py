@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 
 from archsearch.errors import DataError
-from archsearch.tasks.tables import column_named, is_numeric
+from archsearch.tasks.tables import column_named, row_counters
+from archsearch.tasks.times import note_on_dates
+from archsearch.tasks.values import SPELLING, is_numeric, is_spelled_otherwise
 
 IDS = (
     "id",
@@ -27,6 +29,7 @@ IDS = (
 )
 TIMES = ("time", "t", "step", "timestamp", "date", "datetime", "ds", "time_step")
 ANSWERS = ("target", "label", "class", "y")
+COUNTING = "a count of the rows"
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,20 @@ def known_as(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
     return next((lowered[name] for name in names if name in lowered), None)
 
 
+def some(names: list[str]) -> str:
+    """The first five names, and how many more there are."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(name if len(name) <= 40 else f"{name[:37]}..." for name in names[:5]) + more
+
+
+def left_out(names: list[str], why: str) -> tuple[str, ...]:
+    """One note on columns that are not used; none without any."""
+    if not names:
+        return ()
+    shown = some([f"'{name}'" for name in names])
+    return (f"column{'s'[: len(names) != 1]} {shown} left out: {why}",)
+
+
 def assign_roles(
     table: pd.DataFrame, options: Mapping[str, Any], path: Path, labelled: bool = True
 ) -> Roles:
@@ -65,6 +82,10 @@ def assign_roles(
         if options.get(role) is not None and (labelled or role != "target")
     }
     ignored = {column_named(table, name, "ignore", path) for name in names_in(options["ignore"])}
+    wanted = {*named.values(), *names_in(options["features"]), *ignored}
+    counters = [name for name in row_counters(table) if name not in wanted]
+    notes = left_out(counters, COUNTING)
+    ignored |= set(counters)
     kept = table[[name for name in table.columns if name not in ignored]]
     identity = named.get("id") or known_as(kept, IDS)
     layout = str(options["layout"])
@@ -84,9 +105,17 @@ def assign_roles(
         if not free:
             raise DataError(f"{path}: no column is left for the target; name it with 'target'")
         target = free.pop()
-    features, notes = _features(table, options, free, layout, path)
+    features, more = _features(table, options, free, layout, path)
     if target in features:
         raise DataError(f"{path}: column '{target}' cannot be both target and feature")
+    notes += more
+    if time is not None:
+        notes += note_on_dates(table[time])
+    if options["layout"] == "auto" and layout == "wide" and (clock := _clock(features)):
+        notes += (
+            f"column '{clock}' is taken as a step of a row; if rows are the steps of longer "
+            "sequences, name the column that tells the sequences apart with 'id'",
+        )
     return Roles(layout, target, identity, time, features, notes)
 
 
@@ -114,11 +143,43 @@ def _features(
     chosen = names_in(options["features"])
     if chosen:
         return tuple(column_named(table, name, "features", path) for name in chosen), ()
-    notes: tuple[str, ...] = ()
-    if layout == "long":
-        texts = [name for name in free if not is_numeric(table[name])]
-        notes = tuple(f"column '{name}' is left out: not numeric" for name in texts)
-        free = [name for name in free if name not in texts]
+    texts = [name for name in free if not is_numeric(table[name])]
+    if layout == "wide" and texts:
+        raise DataError(f"{path}: {_not_numeric(table, texts)}")
+    notes = left_out(texts, "not numeric")
+    if layout == "wide":
+        # empty columns at the end are steps that no sequence of this file reaches
+        filled = table[free].notna().any()
+        last = max((place for place, name in enumerate(free) if filled[name]), default=-1)
+        void = [name for name in free[:last] if not filled[name]]
+        notes, texts = left_out(void, "without values"), void
+    free = [name for name in free if name not in set(texts)]
+    if not free and len(table.columns) < 3:
+        raise DataError(
+            f"{path}: no column is left to be used as input, there is only "
+            f"'{', '.join(map(str, table.columns))[:60]}'; separate columns by comma, semicolon, "
+            "tab or '|'"
+        )
     if not free:
         raise DataError(f"{path}: no column is left to be used as input; see 'features'")
     return tuple(free), notes
+
+
+def _not_numeric(table: pd.DataFrame, texts: list[str]) -> str:
+    row = int(table[texts[0]].notna().to_numpy().argmax())
+    shown = str(table[texts[0]].iloc[row])[:40]
+    words = f"column '{texts[0]}' is not numeric in row {row + 1}: '{shown}'"
+    if len(texts) > 1:
+        words += f", nor are {len(texts) - 1} others"
+    if is_spelled_otherwise(shown):
+        return f"{words}; {SPELLING}"
+    names = ", ".join(texts) if len(texts) <= 5 else "..."
+    words += f"; leave out what is no step with 'ignore: {names}'"
+    groups = [name for name in texts if table[name].duplicated().any()]
+    if groups:
+        words += f", or if '{groups[0]}' names the sequence of a row, set 'id: {groups[0]}'"
+    return words
+
+
+def _clock(features: tuple[str, ...]) -> str | None:
+    return next((name for name in features if name.lower() in TIMES and name.lower() != "t"), None)

@@ -73,6 +73,7 @@ _FILES = (
         "archsearch.tasks.classification:Classification",
         options=_LABELLED,
         kind="task",
+        metrics=("accuracy", "balanced_accuracy", "loss"),
         doc="one class for every sequence of a file; accuracy, balanced accuracy, cross entropy",
     ),
     LayerType(
@@ -80,21 +81,26 @@ _FILES = (
         "archsearch.tasks.regression:Regression",
         options=_LABELLED,
         kind="task",
+        metrics=("rmse", "mae", "r2"),
         doc="one number for every sequence of a file; rmse, mae and r2 in the target's own units",
     ),
     LayerType(
         "forecasting",
         "archsearch.tasks.forecasting:Forecasting",
         options={
-            "data": text(None, doc="file (.csv, .tsv, .parquet); relative to the space file"),
+            "data": text(
+                None,
+                doc="file (.csv, .tsv, .parquet) or aeon:NAME, a series bundled with aeon; "
+                "relative to the space file",
+            ),
             "target": text(
                 None,
                 doc="column to forecast; by default one called target, value or y, else the last "
                 "numeric one",
             ),
             **_TABLE,
-            "context": integer(48, 1, doc="steps a forecast may look back on"),
-            "horizon": integer(12, 1, doc="steps that are forecast"),
+            "context": integer(48, 1, 1_000_000, doc="steps a forecast may look back on"),
+            "horizon": integer(12, 1, 100_000, doc="steps that are forecast"),
             "season": integer(
                 1,
                 1,
@@ -116,6 +122,7 @@ _FILES = (
             ),
         },
         kind="task",
+        metrics=("mae", "rmse", "mase"),
         doc="the next steps of one or many time series, other columns as past covariates; mae, "
         "rmse, mase",
     ),
@@ -124,7 +131,7 @@ _FILES = (
         "archsearch.tasks.characters:Characters",
         options={
             "data": text(None, doc="text file in UTF-8; relative to the space file"),
-            "context": integer(128, 2, doc="characters in a window"),
+            "context": integer(128, 2, 1_000_000, doc="characters in a window"),
             "warmup": integer(
                 16,
                 0,
@@ -140,6 +147,7 @@ _FILES = (
             ),
         },
         kind="task",
+        metrics=("bits_per_character", "accuracy", "loss"),
         doc="the next character of a text, at every step; bits per character, accuracy",
     ),
 )
@@ -147,8 +155,10 @@ _FILES = (
 
 def _sizes(validation: int = 256, test: int = 512) -> dict[str, Option]:
     return {
-        "validation_size": integer(validation, 1, doc="sequences in the validation split"),
-        "test_size": integer(test, 1, doc="sequences in the test split"),
+        "validation_size": integer(
+            validation, 1, 10_000_000, doc="sequences in the validation split"
+        ),
+        "test_size": integer(test, 1, 10_000_000, doc="sequences in the test split"),
         "data_seed": integer(0, 0, doc="seed of the validation and test splits"),
     }
 
@@ -167,21 +177,25 @@ def _curriculum(default: str) -> Option:
 _LONG = integer(
     None,
     1,
+    1_000_000,
     doc="a second, usually longer length; validation and test then also report accuracy_long and "
     "loss_long on as many sequences of it, and training never sees it",
 )
+
+_STEPWISE = ("accuracy", "loss", "accuracy_long", "loss_long")
 
 _GENERATED = (
     LayerType(
         "parity",
         "archsearch.tasks.parity:Parity",
         options={
-            "length": integer(40, 3, doc="steps of a sequence"),
+            "length": integer(40, 3, 1_000_000, doc="steps of a sequence"),
             "test_length": _LONG,
             "curriculum": _curriculum("length"),
             **_sizes(),
         },
         kind="task",
+        metrics=_STEPWISE,
         doc="whether the bits so far hold an odd number of ones, at every step; chance 0.5",
         source="Grazzi et al. 2024, arXiv 2411.12537: needs state transitions with negative "
         "eigenvalues",
@@ -191,12 +205,13 @@ _GENERATED = (
         "archsearch.tasks.word_problem:WordProblem",
         options={
             "group": choice("S3", "A5", "S5", "Z60", search=(), doc="the group that is multiplied"),
-            "length": integer(40, 3, doc="steps of a sequence"),
+            "length": integer(40, 3, 1_000_000, doc="steps of a sequence"),
             "test_length": _LONG,
             "curriculum": _curriculum("length"),
             **_sizes(),
         },
         kind="task",
+        metrics=_STEPWISE,
         doc="the product so far of random elements of a finite group, at every step; chance one "
         "over the group's order",
         source="Merrill, Petty and Sabharwal 2024, arXiv 2404.08819: A5 and S5 are NC1-complete",
@@ -205,12 +220,17 @@ _GENERATED = (
         "mqar",
         "archsearch.tasks.mqar:MultiQueryRecall",
         options={
-            "pairs": integer(8, 1, doc="key-value pairs of a sequence"),
-            "vocab": integer(64, 4, doc="symbols, an even number; half are keys, half are values"),
-            "length": integer(64, 4, doc="steps of a sequence, at least 4 times pairs, even"),
+            "pairs": integer(8, 1, 10_000, doc="key-value pairs of a sequence"),
+            "vocab": integer(
+                64, 4, 65_536, doc="symbols, an even number; half are keys, half are values"
+            ),
+            "length": integer(
+                64, 4, 1_000_000, doc="steps of a sequence, at least 4 times pairs, even"
+            ),
             **_sizes(),
         },
         kind="task",
+        metrics=("accuracy", "loss"),
         doc="multi-query associative recall: the value that was shown with a key, when the key "
         "comes again; any value of the context scores 1 / pairs",
         source="Arora et al. 2023 (Zoology), arXiv 2312.04927",
@@ -219,15 +239,16 @@ _GENERATED = (
         "selective_copying",
         "archsearch.tasks.selective_copying:SelectiveCopying",
         options={
-            "tokens": integer(8, 1, doc="symbols to remember"),
+            "tokens": integer(8, 1, 10_000, doc="symbols to remember"),
             "vocab": integer(
-                16, 4, doc="symbols in all; the last two are the blank and the copy signal"
+                16, 4, 65_536, doc="symbols in all; the last two are the blank and the copy signal"
             ),
-            "length": integer(64, 3, doc="steps of a sequence, at least 2 tokens + 1"),
+            "length": integer(64, 3, 1_000_000, doc="steps of a sequence, at least 2 tokens + 1"),
             "test_length": _LONG,
             **_sizes(),
         },
         kind="task",
+        metrics=_STEPWISE,
         doc="repeat, in order, the symbols that lay scattered among blanks; chance 1 / (vocab - 2)",
         source="Gu and Dao 2023, arXiv 2312.00752; Poli et al. 2024 (MAD), arXiv 2403.17844",
     ),
@@ -235,10 +256,11 @@ _GENERATED = (
         "adding",
         "archsearch.tasks.adding:Adding",
         options={
-            "length": integer(100, 3, doc="steps of a sequence, T"),
+            "length": integer(100, 3, 1_000_000, doc="steps of a sequence, T"),
             "test_length": integer(
                 None,
                 3,
+                1_000_000,
                 doc="a second, usually longer length; validation and test then also report "
                 "mse_long on as many sequences of it, and training never sees it",
             ),
@@ -246,6 +268,7 @@ _GENERATED = (
             **_sizes(),
         },
         kind="task",
+        metrics=("mse", "mse_long"),
         doc="the sum of the two marked numbers of a sequence; mse, always answering 1 scores 1/6",
         source="Hochreiter and Schmidhuber 1997, experiment 4, with one marker in each half",
     ),
@@ -253,17 +276,18 @@ _GENERATED = (
         "lorenz96",
         "archsearch.tasks.lorenz96:Lorenz96",
         options={
-            "sites": integer(40, 4, doc="variables of the ring, J"),
+            "sites": integer(40, 4, 65_536, doc="variables of the ring, J"),
             "forcing": real(8.0, 0.0, 32.0, doc="external forcing, F; 8 is chaotic"),
             "interval": real(
                 0.05, 0.01, 1.0, doc="time between two observed steps, a multiple of 0.01"
             ),
-            "context": integer(32, 1, doc="observed steps a forecast may look back on"),
-            "horizon": integer(4, 1, doc="observed steps that are forecast"),
-            "train_size": integer(2048, 16, doc="windows in the training split"),
+            "context": integer(32, 1, 1_000_000, doc="observed steps a forecast may look back on"),
+            "horizon": integer(4, 1, 100_000, doc="observed steps that are forecast"),
+            "train_size": integer(2048, 16, 10_000_000, doc="windows in the training split"),
             **_sizes(512, 512),
         },
         kind="task",
+        metrics=("nrmse", "mae"),
         doc="the next states of the chaotic Lorenz-96 ring; error in units of the attractor's "
         "deviation, so that climatology scores 1",
         source="Lorenz 1996; settings of Vlachas et al. 2020, arXiv 1910.05266",

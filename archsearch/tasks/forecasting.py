@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,8 @@ import numpy as np
 from archsearch.errors import DataError
 from archsearch.spec.settings import Objective, fingerprint
 from archsearch.spec.signature import Signature
+from archsearch.tasks.archives import located
+from archsearch.tasks.columns import some
 from archsearch.tasks.metrics import mean_absolute_error, root_mean_squared_error
 from archsearch.tasks.series import SeriesTable, is_even, read_series
 from archsearch.tasks.series_scaling import SeriesScaler
@@ -36,7 +37,7 @@ class Forecasting(Task):
         self.where = str(options["data"])
         self.context, self.horizon = int(options["context"]), int(options["horizon"])
         self.season = int(options["season"])
-        path = Path(self.where)
+        path = located(self.where, "aeon")
         self.series = read_series(path, options)
         bounds = self._bounds(self.series)  # (series, 2): validation start, test start
         self.origins = self._windows(bounds, protocol)
@@ -65,7 +66,7 @@ class Forecasting(Task):
             {"task": self.name, "options": settings, "data": files_digest([path])}
         )
 
-    def batch(self, rng: np.random.Generator, size: int, progress: float) -> Batch:  # noqa: ARG002 - no curriculum
+    def batch(self, rng: np.random.Generator, size: int, progress: float) -> Batch:
         origins = self.origins["train"]
         return self.gather(rng.choice(origins, min(size, len(origins)), replace=False))
 
@@ -126,6 +127,16 @@ class Forecasting(Task):
     def describe(self) -> dict[str, Any]:
         lengths = np.diff(self.series.starts)
         notes = [*self.series.roles.notes, *self.scaler.notes(self.series)]
+        values, used = self.series.values[:, 0], np.concatenate(list(self.origins.values()))
+        idle = np.setdiff1d(np.arange(len(self.series)), self.member[used])
+        if len(idle):
+            names = some([str(self.series.ids[place]) for place in idle])
+            notes.append(
+                f"{len(idle)} of {len(self.series)} series have no window of {self.context} + "
+                f"{self.horizon} steps and are not used: {names}"
+            )
+        if np.nanmin(values) == np.nanmax(values):
+            notes.append(f"target '{self.series.roles.target}' is constant")
         if not is_even(self.series):
             notes.append("steps are not evenly spaced in time; they are taken as if they were")
         return {
@@ -179,6 +190,7 @@ class Forecasting(Task):
 
     def _windows(self, bounds: np.ndarray, protocol: Protocol) -> dict[Split, np.ndarray]:
         found: dict[Split, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
+        room = dict.fromkeys(found, 0)
         whole = ~np.isnan(self.series.values[:, 0])
         misses = np.concatenate([[0], np.cumsum(~whole)])
         for index, (validation, test) in enumerate(bounds):
@@ -193,8 +205,15 @@ class Forecasting(Task):
                 complete = misses[origins + self.horizon] == misses[origins]
                 seen = misses[origins] - misses[origins - self.context] < self.context
                 found[split].append(origins[complete & seen])
+                room[split] += len(origins)
         windows = {split: np.concatenate(parts) for split, parts in found.items()}
         for split, origins in windows.items():
+            if not len(origins) and room[split]:
+                raise DataError(
+                    f"{self.where}: target '{self.series.roles.target}' has missing values in "
+                    f"every forecast of {self.horizon} steps of the {split} split; fill them in, "
+                    "or take a smaller horizon"
+                )
             if not len(origins):
                 longest = int(np.diff(self.series.starts).max())
                 raise DataError(

@@ -11,6 +11,7 @@ import numpy as np
 from archsearch.errors import DataError
 from archsearch.spec.settings import fingerprint
 from archsearch.spec.signature import Signature
+from archsearch.tasks.columns import some
 from archsearch.tasks.scaling import Scaler
 from archsearch.tasks.sequences import Sequences, joined
 from archsearch.tasks.source import read_source
@@ -39,6 +40,7 @@ class Labelled(Task):
         self.target = source.roles.target if source.roles else "y"
         every = joined(source.sequences, source.test) if source.test else source.sequences
         self.notes = list(source.roles.notes) if source.roles else []
+        self._require_enough(len(source.sequences), len(every))
         self.answers = self.encode(every)
         self.rows = self._split(len(source.sequences), len(every))
         development = np.concatenate([self.rows["train"], self.rows["validation"]])
@@ -77,7 +79,7 @@ class Labelled(Task):
     def normalised_targets(self) -> np.ndarray:
         """The targets in the model's units, by the training split."""
 
-    def batch(self, rng: np.random.Generator, size: int, progress: float) -> Batch:  # noqa: ARG002 - no curriculum
+    def batch(self, rng: np.random.Generator, size: int, progress: float) -> Batch:
         rows = self.rows["train"]
         return self.gather(rng.choice(rows, min(size, len(rows)), replace=False))
 
@@ -119,17 +121,18 @@ class Labelled(Task):
             "target": self.target,
         }
 
+    def _require_enough(self, pool: int, total: int) -> None:
+        fewest = FEWEST if pool == total else FEWEST_BESIDE_TEST
+        if pool < fewest:
+            splits = "train, validation and test" if pool == total else "train and validation"
+            raise DataError(
+                f"{self.where}: {pool} sequences are too few for {splits}; {fewest} are needed"
+            )
+
     def _split(self, pool: int, total: int) -> dict[Split, np.ndarray]:
         rng = np.random.default_rng(self.options["split_seed"])
         strata = self.strata()
         rows = np.arange(pool)
-        fewest = FEWEST if pool == total else FEWEST_BESIDE_TEST
-        if pool < fewest:
-            raise DataError(
-                f"{self.where}: {pool} sequences are too few for "
-                + ("train, validation and test" if pool == total else "train and validation")
-                + f"; {fewest} are needed"
-            )
 
         def part(rows: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
             return hold_out(rows, fraction, rng, None if strata is None else strata[rows])
@@ -141,7 +144,8 @@ class Labelled(Task):
         for name, chosen in (("train", train), ("validation", validation), ("test", test)):
             if not len(chosen):
                 raise DataError(
-                    f"{self.where}: too few sequences of a class to have any in the {name} split"
+                    f"{self.where}: no class has enough sequences to have one in the {name} split; "
+                    "three of a class are enough"
                 )
         return {"train": train, "validation": validation, "test": test}
 
@@ -149,15 +153,20 @@ class Labelled(Task):
         train = steps_of(every.starts, self.rows["train"])
         both = steps_of(every.starts, np.sort(development))
         scaler = Scaler.fit(self.options["normalise"], every.values[train], every.values[both])
+        void, flat = [], []
         for place, name in enumerate(every.channels):
-            column = every.values[train][:, place]
+            column = every.values[train, place]
             seen = column[~np.isnan(column)]
             if not len(seen):
-                self.notes.append(f"{name} has no value in the training split")
+                void.append(name)
             elif (seen == seen[0]).all():
-                self.notes.append(f"{name} is constant in the training split")
+                flat.append(name)
+        if void:
+            self.notes.append(f"no value in the training split: {some(void)}")
+        if flat:
+            self.notes.append(f"constant in the training split: {some(flat)}")
         if scaler.flagged:
-            names = ", ".join(every.channels[place] for place in scaler.flagged)
+            names = some([every.channels[place] for place in scaler.flagged])
             self.notes.append(f"missing values in {names}: carried forward, and flagged")
         return scaler
 

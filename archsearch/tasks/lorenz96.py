@@ -64,7 +64,7 @@ class Lorenz96(Task):
             {"task": self.name, "options": self.options, "data": arrays_digest(self.states)}
         )
 
-    def batch(self, rng: np.random.Generator, size: int, progress: float) -> Batch:  # noqa: ARG002 - no curriculum
+    def batch(self, rng: np.random.Generator, size: int, progress: float) -> Batch:
         rows = self.rows["train"]
         return self.gather(rng.choice(rows, min(size, len(rows)), replace=False))
 

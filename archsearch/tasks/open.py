@@ -10,6 +10,7 @@ from typing import Any
 from archsearch.errors import DataError
 from archsearch.spec.catalog import Catalog
 from archsearch.spec.settings import TaskSpec
+from archsearch.tasks.archives import is_bundled
 from archsearch.tasks.declared import TASKS
 from archsearch.tasks.task import Protocol, Task
 
@@ -46,7 +47,7 @@ def open_task(spec: TaskSpec, protocol: Protocol = "search", directory: Path | N
 
 
 def _placed(name: str, directory: Path | None) -> str:
-    if name.startswith("ucr:"):
+    if is_bundled(name):
         return name
     return str((directory or Path.cwd()) / Path(name).expanduser())
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from archsearch.errors import DataError
 from archsearch.spec.signature import Signature
-from archsearch.tasks.archives import bundled_train, official_test
+from archsearch.tasks.archives import is_bundled, located, official_test
 from archsearch.tasks.characters import (
     UNKNOWN,
     code_points,
@@ -25,10 +25,11 @@ from archsearch.tasks.labelled import padded
 from archsearch.tasks.metrics import log_softmax
 from archsearch.tasks.scaling import Scaler
 from archsearch.tasks.sequences import from_arrays
-from archsearch.tasks.series import SeriesRoles, read_series, times_after, without_open_end
+from archsearch.tasks.series import SeriesRoles, read_series, without_open_end
 from archsearch.tasks.series_scaling import SeriesScaler
 from archsearch.tasks.source import read_labelled
 from archsearch.tasks.task import Batch
+from archsearch.tasks.times import times_after
 
 SIZE = 256
 OPTIONS = {"layout": "auto", "features": None, "ignore": None, "target": None, "id": None}
@@ -56,7 +57,7 @@ def read_for_prediction(path: str | Path, preparation: Mapping[str, Any]) -> Pre
         case "sequences":
             return _sequences(str(path), preparation)
         case "series":
-            return _series(Path(path), preparation)
+            return _series(located(str(path), "aeon"), preparation)
         case "text":
             return _text(Path(path), preparation)
         case "generated":
@@ -84,10 +85,9 @@ def answers(
 
 
 def _sequences(name: str, preparation: Mapping[str, Any]) -> Prepared:
-    path = Path(name)
-    if name.startswith("ucr:"):
-        train = bundled_train(name.removeprefix("ucr:"))
-        path = official_test(train) or train
+    path = located(name, "ucr")
+    if is_bundled(name):
+        path = official_test(path) or path
     roles = None
     if preparation["features"] is not None:
         roles = Roles(

@@ -13,8 +13,8 @@ from archsearch.tasks.labelled import Labelled
 from archsearch.tasks.metrics import mean_absolute_error, r2, root_mean_squared_error
 from archsearch.tasks.scaling import moments
 from archsearch.tasks.sequences import Sequences
-from archsearch.tasks.tables import LARGEST
 from archsearch.tasks.task import Batch, Split
+from archsearch.tasks.values import LARGEST
 
 
 class Regression(Labelled):
@@ -33,6 +33,8 @@ class Regression(Labelled):
                 f"for sequence {wrong[0] + 1}: '{str(texts.iloc[wrong[0]])[:40]}'; "
                 "for classes use the task classification"
             )
+        if (numbers == numbers[0]).all():
+            self.notes.append(f"target '{self.target}' is constant, {numbers[0]:g}")
         return numbers
 
     def strata(self) -> None:

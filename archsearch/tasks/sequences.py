@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ import pandas as pd
 
 from archsearch.errors import DataError
 from archsearch.tasks.columns import Roles
-from archsearch.tasks.tables import LARGEST, as_numbers, as_order
+from archsearch.tasks.times import as_order
+from archsearch.tasks.values import LARGEST, as_numbers
+
+LONGEST_LABEL = 200
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,6 @@ def joined(first: Sequences, second: Sequences) -> Sequences:
 
 def from_table(table: pd.DataFrame, roles: Roles, path: Path) -> Sequences:
     """One sequence per row (wide) or per id (long); raises DataError with row or id."""
-    if roles.target is not None:
-        empty = np.flatnonzero(table[roles.target].isna())
-        if len(empty):
-            raise DataError(
-                f"{path}: target '{roles.target}' is missing in {len(empty)} rows, first in row "
-                f"{empty[0] + 1}; fill them in or remove the rows"
-            )
     if roles.layout == "wide":
         return _from_wide(table, roles, path)
     return _from_long(table, roles, path)
@@ -95,8 +92,10 @@ def from_arrays(path: Path, target: str | None, labelled: bool = True) -> Sequen
                     shown = ", ".join(sorted(stored.files)) or "none"
                     raise DataError(f"{path}: has no array '{name}'; its arrays are {shown}")
                 arrays[name] = stored[name]
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, MemoryError) as e:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as e:
         reason = " ".join(str(e).split()) or type(e).__name__
+        if "allow_pickle" in reason:
+            reason = "Object arrays are not read; pad x with NaN, and let y be numbers or texts"
         raise DataError(f"{path}: is not a readable .npz: {reason[:160]}") from None
     x = arrays["x"]
     if x.dtype.kind not in "fiub" or x.ndim not in (2, 3) or 0 in x.shape:
@@ -109,9 +108,16 @@ def from_arrays(path: Path, target: str | None, labelled: bool = True) -> Sequen
         labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
         if labels.shape != x.shape[:1]:
             raise DataError(f"{path}: y must have shape ({len(x)},), got {labels.shape}")
+        if labels.dtype.kind not in "fiubSU":
+            raise DataError(f"{path}: {wanted[1]} must be numbers or texts, got {labels.dtype}")
+        if labels.dtype.kind == "S":
+            labels = np.char.decode(labels, "utf-8", "replace")
         missing = np.flatnonzero(pd.isna(labels))
         if len(missing):
-            raise DataError(f"{path}: y is missing for sequence {missing[0] + 1}")
+            raise DataError(
+                f"{path}: {wanted[1]} is missing for {len(missing)} sequences, first for sequence "
+                f"{missing[0] + 1}; fill them in or remove the sequences"
+            )
     cases = x.astype(np.float64)
     return from_cases(list(cases if x.ndim == 3 else cases[..., None]), labels, path)
 
@@ -121,13 +127,18 @@ def _from_wide(table: pd.DataFrame, roles: Roles, path: Path) -> Sequences:
     seen = ~np.isnan(numbers)
     lengths = numbers.shape[1] - np.argmax(seen[:, ::-1], axis=1)
     void = np.flatnonzero(~seen.any(axis=1))
+    if len(void) == len(table):
+        raise DataError(f"{path}: the columns used as input have no values; see 'features'")
     if len(void):
-        raise DataError(f"{path}: row {void[0] + 1} has no values")
+        raise DataError(
+            f"{path}: {len(void)} of {len(table)} rows have no values, first row {void[0] + 1}; "
+            "remove them"
+        )
     kept = np.arange(numbers.shape[1]) < lengths[:, None]
     return Sequences(
         numbers[kept][:, None],
         np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        None if roles.target is None else _labels(table[roles.target]),
+        None if roles.target is None else _labels(table[roles.target], path),
         np.arange(1, len(table) + 1) if roles.id is None else table[roles.id].to_numpy(),
         ("value",),
     )
@@ -139,7 +150,10 @@ def _from_long(table: pd.DataFrame, roles: Roles, path: Path) -> Sequences:
     starts = np.concatenate([[0], np.cumsum(np.bincount(codes))]).astype(np.int64)
     labels = None
     if roles.target is not None:
-        column = _labels(table[roles.target])[order]
+        # a label may stand in some rows of a sequence only
+        filled = table[roles.target].groupby(codes).transform("first")
+        column = _labels(table[roles.target].where(table[roles.target].notna(), filled), path)
+        column = column[order]
         labels = column[starts[:-1]]
         changed = np.flatnonzero(column != np.repeat(labels, np.diff(starts)))
         if len(changed):
@@ -158,6 +172,11 @@ def grouped(table: pd.DataFrame, identity: str, path: Path) -> tuple[np.ndarray,
     if (codes < 0).any():
         row = int(np.flatnonzero(codes < 0)[0]) + 1
         raise DataError(f"{path}: id column '{identity}' is empty in row {row}")
+    if pd.api.types.is_float_dtype(ids) and np.abs(ids).max() >= 2**53:
+        raise DataError(
+            f"{path}: ids in '{identity}' are too large to be told apart as numbers; put a letter "
+            "before them"
+        )
     return codes, np.asarray(ids)
 
 
@@ -180,7 +199,34 @@ def in_order(
     return order
 
 
-def _labels(column: pd.Series) -> Any:
+def _labels(column: pd.Series, path: Path) -> Any:
+    """The answers: numbers as they are, all else as texts; raises DataError where one is missing
+    or is too long to be one.
+    """
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        return column.to_numpy()
-    return column.astype(str).str.strip().to_numpy(dtype=object)
+        found, missing = column.to_numpy(), column.isna()
+    else:
+        texts = column.astype(object).map(_text).astype(object)
+        found, missing = texts.to_numpy(dtype=object), column.isna() | (texts == "")
+    empty = np.flatnonzero(missing)
+    if len(empty):
+        raise DataError(
+            f"{path}: target '{column.name}' is missing in {len(empty)} rows, first in row "
+            f"{empty[0] + 1} (NA, NaN, null and None count as missing); fill them in or remove "
+            "the rows"
+        )
+    if found.dtype == object:
+        lengths = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
+        if lengths.max() > LONGEST_LABEL:
+            row = int(lengths.argmax())
+            raise DataError(
+                f"{path}: target '{column.name}' is a text of {lengths[row]} characters in row "
+                f"{row + 1}; name another column with 'target'"
+            )
+    return found
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace").strip()
+    return str(value).strip()

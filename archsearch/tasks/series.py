@@ -11,18 +11,12 @@ import numpy as np
 import pandas as pd
 
 from archsearch.errors import DataError
-from archsearch.tasks.columns import IDS, TIMES, known_as, names_in
+from archsearch.tasks.columns import COUNTING, IDS, TIMES, known_as, left_out, names_in
+from archsearch.tasks.files import require_file
 from archsearch.tasks.sequences import grouped, in_order
-from archsearch.tasks.tables import (
-    TABLES,
-    as_dates,
-    as_numbers,
-    as_order,
-    column_named,
-    is_numeric,
-    read_table,
-    require_file,
-)
+from archsearch.tasks.tables import TABLES, column_named, read_table, row_counters
+from archsearch.tasks.times import as_order, note_on_dates
+from archsearch.tasks.values import as_numbers, is_numeric
 
 ANSWERS = ("target", "value", "y")
 
@@ -114,25 +108,6 @@ def is_even(series: SeriesTable) -> bool:
     return not len(gaps) or bool(gaps.max() <= 1.5 * np.median(gaps))
 
 
-def times_after(times: pd.Series, horizon: int) -> list[Any]:
-    """The next ``horizon`` entries of a series' time column, continued at its usual spacing."""
-    if not is_numeric(times):
-        dates = as_dates(times)
-        frequency = pd.infer_freq(dates) if len(dates) > 2 else None
-        usual = pd.Series(dates).diff().median() if len(dates) > 1 else pd.Timedelta(days=1)
-        following = pd.date_range(dates[-1], periods=horizon + 1, freq=frequency or usual)
-        if frequency is None or following[0] == dates[-1]:
-            following = following[1:]
-        midnight = bool((dates == dates.normalize()).all())
-        pattern = "%Y-%m-%d" if midnight else "%Y-%m-%d %H:%M:%S"
-        return [moment.strftime(pattern) for moment in following[:horizon]]
-    numbers = pd.to_numeric(times).to_numpy(dtype=np.float64)
-    spacing = float(np.median(np.diff(numbers))) if len(numbers) > 1 else 1.0
-    following = numbers[-1] + spacing * np.arange(1, horizon + 1)
-    whole = bool((following == np.round(following)).all())
-    return [int(value) if whole else float(value) for value in following]
-
-
 def _find_roles(table: pd.DataFrame, options: Mapping[str, Any], path: Path) -> SeriesRoles:
     named = {
         role: column_named(table, str(options[role]), role, path)
@@ -143,13 +118,16 @@ def _find_roles(table: pd.DataFrame, options: Mapping[str, Any], path: Path) -> 
     free = [name for name in table.columns if name not in ignored | set(named.values())]
     identity, time = named.get("id"), named.get("time")
     target = named.get("target")
-    notes = []
+    notes: list[str] = []
+    counters = set(row_counters(table)) & set(free) - set(names_in(options["features"]))
+    free = [name for name in free if name not in counters]
+    notes += left_out(sorted(counters), COUNTING)
     if identity is None and (found := known_as(table[free], IDS)) is not None:
         free.remove(found)
         if table[found].duplicated().any():
             identity = found
         else:
-            notes.append(f"column '{found}' is left out: it names every row, not a series")
+            notes += left_out([found], "it names every row, not a series")
     if time is None:
         time = known_as(table[free], TIMES)
         if (
@@ -174,9 +152,11 @@ def _find_roles(table: pd.DataFrame, options: Mapping[str, Any], path: Path) -> 
         covariates = [name for name in covariates if name != target]
     else:
         left = [name for name in free if name not in numeric and name != target]
-        notes += [f"column '{name}' is left out: not numeric" for name in left]
+        notes += left_out(left, "not numeric")
     if time is None:
         notes.append("no time column: steps are in the order of the file")
+    else:
+        notes += note_on_dates(table[time])
     return SeriesRoles(target, identity, time, tuple(covariates), tuple(notes))
 
 

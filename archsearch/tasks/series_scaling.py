@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from archsearch.tasks.columns import some
 from archsearch.tasks.scaling import Scaler, carried_forward, moments
 from archsearch.tasks.series import SeriesTable
 
@@ -113,8 +114,10 @@ class SeriesScaler:
 
     def notes(self, series: SeriesTable) -> list[str]:
         names = (series.roles.target, *series.roles.covariates)
-        flagged = ", ".join(names[place] for place in self.covariates.flagged)
-        return [f"missing values in {flagged}: carried forward, and flagged"] if flagged else []
+        flagged = [names[place] for place in self.covariates.flagged]
+        if not flagged:
+            return []
+        return [f"missing values in {some(flagged)}: carried forward, and flagged"]
 
     def to_plain(self) -> dict[str, Any]:
         return asdict(self)

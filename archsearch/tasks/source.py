@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from archsearch.errors import DataError
-from archsearch.tasks.archives import bundled_train, official_test, read_archive
+from archsearch.tasks.archives import located, official_test, read_archive
 from archsearch.tasks.columns import Roles, assign_roles, same_roles
+from archsearch.tasks.files import require_file
 from archsearch.tasks.sequences import Sequences, from_arrays, from_table
-from archsearch.tasks.tables import TABLES, read_table, require_file
+from archsearch.tasks.tables import TABLES, read_table
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Source:
 def read_source(options: Mapping[str, Any]) -> Source:
     """Reads ``data`` and ``test``; raises DataError with the file and the place."""
     name = str(options["data"])
-    path = bundled_train(name.removeprefix("ucr:")) if name.startswith("ucr:") else Path(name)
+    path = located(name, "ucr")
     given = options["test"]
     test = Path(given) if given is not None else official_test(path)
     sequences, roles = read_labelled(path, options)
@@ -40,6 +41,8 @@ def read_source(options: Mapping[str, Any]) -> Source:
                 f"{test}: has {held.values.shape[1]} channels, the training data has "
                 f"{sequences.values.shape[1]}"
             )
+        if files_digest([test]) == files_digest([path]):
+            raise DataError(f"{test}: the test split is the training data; name another file")
     return Source(sequences, held, roles, files_digest([path, *([test] if test else [])]))
 
 

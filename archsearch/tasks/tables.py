@@ -2,60 +2,47 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import importlib.util
-import io
-import warnings
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pandas as pd
 
 from archsearch.errors import DataError
 from archsearch.spec.catalog import suggestion
+from archsearch.tasks.dialect import dialect_of, open_text, require_even
+from archsearch.tasks.files import not_text, require_file
 
-# far inside single precision, so that squares and sums stay finite
-LARGEST = 1e30
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".pq")
-
-
-def require_file(path: Path) -> None:
-    """Raises DataError unless the path is a file with something in it."""
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder; name a file")
-    if not path.exists():
-        near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError(f"{path}: no such file{suggestion(path.name, near)}")
-    try:
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise DataError(f"{path}: is empty")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+_UNNAMED = "Unnamed: "
+_COUNTERS = ("index", "idx", "row", "rows", "row_number", "rownum", "no", "nr", "#")
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """The table with its columns as texts, whole numbers, real numbers or dates.
 
-    Separator: comma, semicolon or tab, by the first line. Empty cells are missing values. A first
-    column without a name that only counts the rows is dropped.
+    Separator: comma, semicolon, tab or ``|``, by the first line; decimals with a point, or with a
+    comma where that is not the separator. Empty cells are missing values. A column without a name
+    is called ``Unnamed: 3`` by its place; without values too it is dropped, as are empty rows at
+    the end.
     """
     require_file(path)
     name = path.name.lower()
     table = _parquet(path) if name.endswith((".parquet", ".pq")) else _delimited(path)
-    table.columns = [str(name).strip() for name in table.columns]
-    if not len(table):
-        raise DataError(f"{path}: has a header but no rows")
-    if not len(table.columns):
-        raise DataError(f"{path}: has no columns")
+    names = [str(name).strip() for name in table.columns]
+    table.columns = [name or _unnamed(place, names) for place, name in enumerate(names)]
     twice = table.columns[table.columns.duplicated()]
     if len(twice):
-        raise DataError(f"{path}: two columns are called '{twice[0]}'")
-    first = table.columns[0]
-    if first in ("", "Unnamed: 0", "__index_level_0__") and _counts_rows(table[first]):
-        table = table.drop(columns=first)
+        raise DataError(f"{path}: two columns are called '{twice[0]}'; rename one of them")
+    void = [name for name in table.columns if _is_unnamed(name) and table[name].isna().all()]
+    table = table.drop(columns=void)
+    if not len(table.columns):
+        raise DataError(f"{path}: has no columns")
+    if len(table) and table.iloc[-1].isna().all():
+        filled = np.flatnonzero(table.notna().any(axis=1))
+        table = table.iloc[: filled[-1] + 1 if len(filled) else 0]
+    if not len(table):
+        raise DataError(f"{path}: has a header but no rows")
     return table
 
 
@@ -69,190 +56,93 @@ def column_named(table: pd.DataFrame, wanted: str, role: str, path: Path) -> str
     return wanted
 
 
-def as_numbers(table: pd.DataFrame, columns: list[str], path: Path) -> np.ndarray:
-    """The columns as float64 (rows, columns), NaN where missing; raises DataError at a text."""
-    numbers = np.empty((len(table), len(columns)), dtype=np.float64)
-    for place, name in enumerate(columns):
-        column = table[name]
-        if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
-            numbers[:, place] = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        else:
-            numbers[:, place] = _parsed(column, name, path)
-    beyond = np.argwhere(np.abs(numbers) > LARGEST)
-    if len(beyond):
-        row, place = beyond[0]
-        raise DataError(
-            f"{path}: column '{columns[place]}' is {numbers[row, place]:g} in row {row + 1}; "
-            f"values must lie within {LARGEST:g} of 0"
-        )
-    return numbers
+def row_counters(table: pd.DataFrame) -> list[str]:
+    """The columns at the front that only number the rows, as an index that was saved along does."""
+    found = []
+    for name in table.columns[:-1]:
+        if not _counts(str(name), table[name]):
+            break
+        found.append(str(name))
+    return found
 
 
-def is_numeric(column: pd.Series) -> bool:
-    """Whether every value that is not missing is a number or the text of one."""
-    if pd.api.types.is_datetime64_any_dtype(column):
+def _counts(name: str, column: pd.Series) -> bool:
+    if not pd.api.types.is_integer_dtype(column) or column.hasnans:
         return False
-    if pd.api.types.is_numeric_dtype(column):
-        return True
-    texts = column.dropna().astype(str).str.strip()
-    return bool(pd.to_numeric(texts[texts != ""], errors="coerce").notna().all())
+    if _is_unnamed(name) or name == "__index_level_0__":
+        return bool(column.is_unique)
+    places = column.to_numpy() - np.arange(len(column))
+    return name.lower() in _COUNTERS and places[0] in (0, 1) and bool((places == places[0]).all())
 
 
-def as_order(column: pd.Series, path: Path) -> np.ndarray:
-    """A time column as float64 that sorts like it: numbers as they are, dates as seconds."""
-    name = column.name
-    if column.isna().any():
-        row = int(np.flatnonzero(column.isna())[0]) + 1
-        raise DataError(f"{path}: time column '{name}' is empty in row {row}")
-    if is_numeric(column):
-        return pd.to_numeric(column).to_numpy(dtype=np.float64)
-    moments = as_dates(column)
-    if moments.isna().any():
-        row = int(np.flatnonzero(moments.isna())[0])
-        raise DataError(
-            f"{path}: time column '{name}' is neither a number nor a date in row {row + 1}: "
-            f"'{column.iloc[row]}'; write dates as 2024-01-31 or leave the column out"
-        )
-    return moments.to_numpy(dtype="datetime64[us]").astype(np.int64) / 1e6
+def _unnamed(place: int, names: list[str]) -> str:
+    name = f"{_UNNAMED}{place}"
+    return name if name not in names else f"{name}.1"
 
 
-def as_dates(column: pd.Series) -> pd.DatetimeIndex:
-    """Dates, months (2024-01) or quarters (2024 Q1) in UTC without zone; NaT for anything else."""
-    if pd.api.types.is_datetime64_any_dtype(column):
-        dates = pd.DatetimeIndex(column)
-        return dates if dates.tz is None else dates.tz_convert("UTC").tz_localize(None)
-    texts = column.astype(str).str.strip()
-    quarters = texts.str.extract(r"^(\d{4})[ -]?[Qq]([1-4])$")
-    if quarters.notna().all(axis=None):
-        months = (quarters[1].astype(int) * 3 - 2).astype(str).str.zfill(2)
-        texts = quarters[0] + "-" + months
-    with warnings.catch_warnings():
-        # without a common format the parser warns; what it cannot read is reported by the caller
-        warnings.simplefilter("ignore")
-        dates = pd.DatetimeIndex(pd.to_datetime(texts, errors="coerce", utc=True))
-    return dates.tz_localize(None)
-
-
-def _parsed(column: pd.Series, name: str, path: Path) -> np.ndarray:
-    missing = column.isna()
-    texts = column.astype(str).str.strip()
-    missing |= texts == ""
-    found = pd.to_numeric(texts.where(~missing), errors="coerce")
-    wrong = np.flatnonzero(found.isna() & ~missing)
-    if len(wrong):
-        shown = str(column.iloc[wrong[0]])[:40]
-        raise DataError(
-            f"{path}: column '{name}' is not numeric in row {wrong[0] + 1}: '{shown}'; "
-            "name the columns to use with 'features' or leave it out with 'ignore'"
-        )
-    return found.to_numpy(dtype=np.float64)
+def _is_unnamed(name: str) -> bool:
+    return name.startswith(_UNNAMED) and name.removeprefix(_UNNAMED).replace(".", "").isdigit()
 
 
 def _parquet(path: Path) -> pd.DataFrame:
     if importlib.util.find_spec("pyarrow") is None:
         raise DataError(f"{path}: Parquet needs pyarrow; try 'pip install archsearch[data]'")
+    import pyarrow
+    from pyarrow import parquet
+
     try:
+        schema = parquet.read_schema(path)
+        for field in schema:
+            if pyarrow.types.is_nested(field.type):
+                raise DataError(
+                    f"{path}: column '{field.name}' holds lists; write one row per step, "
+                    "with an id column"
+                )
+        twice = [name for name in schema.names if schema.names.count(name) > 1]
+        if twice:
+            raise DataError(f"{path}: two columns are called '{twice[0]}'; rename one of them")
         table = pd.read_parquet(path, engine="pyarrow")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: is not a Parquet file: {_line(error)}") from None
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        raise DataError(f"{path}: is not a readable Parquet file: {_line(error)}") from None
     if any(name is not None for name in table.index.names):
         table = table.reset_index()
-    for name in table.columns[[kind.kind == "O" for kind in table.dtypes]]:
-        seen = table[name].dropna()
-        if len(seen) and isinstance(seen.iloc[0], list | tuple | dict | np.ndarray):
-            raise DataError(
-                f"{path}: column '{name}' holds lists; write one row per step, with an id column"
-            )
     return table
 
 
 def _delimited(path: Path) -> pd.DataFrame:
-    separator = _separator(path)
-    fast = importlib.util.find_spec("pyarrow") is not None
+    dialect = dialect_of(path)
+    # the fast reader cannot be told which columns are texts
+    fast = importlib.util.find_spec("pyarrow") is not None and not dialect.texts
     try:
         table = pd.read_csv(
-            path, sep=separator, engine="pyarrow" if fast else "c", encoding="utf-8-sig"
+            path,
+            sep=dialect.separator,
+            decimal=dialect.decimal,
+            dtype=dict.fromkeys(dialect.texts, str) or None,  # type: ignore[arg-type]
+            engine="pyarrow" if fast else "c",
+            encoding="utf-8-sig",
         )
     except UnicodeDecodeError:
-        raise DataError(f"{path}: is not text in UTF-8") from None
+        raise not_text(path) from None
     except (OSError, EOFError) as error:
         raise DataError(f"{path}: cannot be read: {_line(error)}") from None
     except ValueError as error:
-        _require_even(path, separator)
+        require_even(path, dialect.separator)
         raise DataError(f"{path}: is not a table: {_line(error)}") from None
     if not fast:
-        _require_even(path, separator)
+        require_even(path, dialect.separator)
+    _require_closed(table, path)
     return table
 
 
-def _open_text(path: Path) -> IO[str]:
-    if path.name.lower().endswith(".gz"):
-        return io.TextIOWrapper(gzip.open(path, "rb"), encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-def _separator(path: Path) -> str:
-    try:
-        with _open_text(path) as file:
-            start = file.read(1 << 16)
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: is not text in UTF-8") from None
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read: {_line(error)}") from None
-    if "\0" in start:
-        raise DataError(f"{path}: is binary, not a table of text")
-    lines = start.strip().splitlines()
-    if not lines:
-        raise DataError(f"{path}: is empty")
-    header = lines[0]
-    separator = max((",", "\t", ";"), key=header.count)
-    names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if _all_numbers(names) and not _counts_up(names):
-        raise DataError(f"{path}: line 1 holds numbers; add a header line with column names")
-    if twice:
-        raise DataError(f"{path}: two columns are called '{twice[0]}'")
-    return separator
-
-
-def _require_even(path: Path, separator: str) -> None:
-    """Raises DataError when there are no rows, or at a row with more or fewer fields."""
-    with _open_text(path) as file:
-        rows = csv.reader(file, delimiter=separator)
-        try:
-            width = len(next(rows))
-            filled = False
-            for row in rows:
-                filled = filled or bool(row)
-                if row and len(row) != width:
-                    raise DataError(
-                        f"{path}: line {rows.line_num} has {len(row)} fields, the header has "
-                        f"{width}; end shorter sequences with empty cells"
-                    )
-        except csv.Error as error:
-            raise DataError(f"{path}: line {rows.line_num}: {error}") from None
-    if not filled:
-        raise DataError(f"{path}: has a header but no rows")
-
-
-def _counts_rows(column: pd.Series) -> bool:
-    return bool(pd.api.types.is_integer_dtype(column)) and bool(
-        (column.to_numpy() == np.arange(len(column))).all()
-    )
-
-
-def _all_numbers(names: list[str]) -> bool:
-    try:
-        return all(np.isfinite(float(name)) for name in names)
-    except ValueError:
-        return False
-
-
-def _counts_up(names: list[str]) -> bool:
-    first = float(names[0])
-    return first in (0.0, 1.0) and all(
-        float(name) == first + place for place, name in enumerate(names)
-    )
+def _require_closed(table: pd.DataFrame, path: Path) -> None:
+    """Raises DataError when a quote that is never closed swallowed the rest of the file."""
+    last = [value for value in table.iloc[-1:].to_numpy().ravel() if isinstance(value, str)]
+    if not any("\n" in value for value in last):
+        return
+    with open_text(path) as file:
+        if sum(line.count('"') for line in file) % 2:
+            raise DataError(f"{path}: a quote is opened in row {len(table)} and not closed")
 
 
 def _line(error: BaseException) -> str:

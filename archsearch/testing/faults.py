@@ -45,6 +45,8 @@ def behave(job: Job) -> Outcome:
     match job.title.split()[0]:
         case "complete":
             return Outcome(State.COMPLETE, metrics=(("seed", float(job.seed)), ("third", 1 / 3)))
+        case "environment":
+            return Outcome(State.COMPLETE, message=",".join(os.environ))
         case "pid":
             return Outcome(State.COMPLETE, metrics=(("pid", float(os.getpid())),))
         case "raise":

@@ -172,6 +172,16 @@ class StoreContract:
         done = store.advance(study, [(first, 1, outcome(1.0))], [(second, "key")])
         assert done == ([True], [1])
 
+    def test_a_trial_may_start_with_its_outcome(self, store: Store, study: int) -> None:
+        (trial,) = trials(1)
+        answered = replace(trial, outcome=outcome(0.5, 7.0))
+        for _ in range(2):
+            assert store.advance(study, started=[(answered, "key")]) == ([], [1])
+        assert store.history(study) == [answered]
+        assert store.ledger(study).cpu_seconds == 2.0
+        with pytest.raises(StateError, match="has another result"):
+            store.start(study, replace(trial, outcome=outcome(0.6)), "key")
+
     def test_a_lost_attempt_is_tried_again_and_fenced(self, store: Store, study: int) -> None:
         (trial,) = trials(1)
         store.start(study, trial, "key")
@@ -197,6 +207,24 @@ class StoreContract:
         assert crashed.outcome.message == "lost 3 times, last: gone"
         assert store.restart(study, trial) is None
         assert len(store.attempts(study)) == 3
+
+    def test_losing_the_driver_is_not_held_against_a_trial(self, store: Store, study: int) -> None:
+        (trial,) = trials(1)
+        store.start(study, trial, "key")
+        for epoch in range(2, 6):
+            store.acquire(study, HERE)
+            assert store.restart(study, trial) == epoch
+        assert [store.restart(study, trial, "gone") for _ in range(3)] == [6, 7, None]
+        assert store.history(study)[0].outcome.message == "lost 7 times, last: gone"
+
+    def test_no_trial_is_begun_more_than_twenty_times(self, store: Store, study: int) -> None:
+        (trial,) = trials(1)
+        told = [store.start(study, trial, "key")]
+        while told[-1] is not None:
+            store.acquire(study, HERE)
+            told.append(store.restart(study, trial))
+        assert told == [*range(1, 21), None]
+        assert store.history(study)[0].state is State.CRASHED
 
     def test_the_same_computation_is_answered_from_any_study(
         self, store: Store, study: int, name: str

@@ -18,11 +18,13 @@ from torch import nn
 from archsearch.sparsity.sparsify import sparsify
 from archsearch.spec.architecture import Layer
 from archsearch.tasks.task import Split, Task
+from archsearch.train.checkpoint import Checkpoint, Training
 from archsearch.train.judge import judge
 from archsearch.train.loss import loss
 from archsearch.train.tensors import device_of, tensors
 
 Report = Callable[[int, Mapping[str, float]], bool]
+Save = Callable[[Callable[[], Checkpoint]], None]
 
 
 class Diverged(Exception):
@@ -45,6 +47,8 @@ def fit(
     seed: int,
     report: Report,
     split: Split | None = "validation",
+    resume: Checkpoint | None = None,
+    save: Save | None = None,
 ) -> bool:
     """Train ``model`` in place and say whether it went to the end.
 
@@ -52,52 +56,73 @@ def fit(
     the mean training loss since the last look go to ``report(step, metrics)``; when it answers
     False, training ends there. With ``split=None`` only the training loss is reported. Raises
     :class:`Diverged` at the first number that is not finite. Batches depend on ``seed`` alone.
+
+    After every step ``save`` is handed a function that gives the checkpoint there; it calls it
+    when it wants one, which changes nothing. With ``resume``, the first reports are those made
+    before that checkpoint and training goes on after it, to the very weights it would have had;
+    raises :class:`archsearch.train.checkpoint.Mismatch`, with the model as it was, if the
+    checkpoint is of another training.
     """
     options: dict[str, Any] = dict(training.options)
     steps, size = options["steps"], options["batch"]
-    rng = np.random.Generator(np.random.PCG64(seed))
     device = device_of(model)
-    signature = task.signature
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(decay_groups(model, options["weight_decay"]), fused=True)
-    sparse = sparsify(model, sparsity, steps)
+    now = Training(
+        model,
+        torch.optim.AdamW(decay_groups(model, options["weight_decay"]), fused=True),
+        sparsify(model, sparsity, steps),
+        np.random.Generator(np.random.PCG64(seed)),
+    )
     looks = set(look_steps(steps, options["evaluations"]))
-    seen: list[float] = []
-    norm = math.nan
+    if resume is not None:
+        now.restore(resume)
+        for step, metrics in now.curve:
+            report(step, metrics)
 
     model.train()
-    for step in range(1, steps + 1):
-        batch = task.batch(rng, size, (step - 1) / steps)
+    for step in range(now.step + 1, steps + 1):
+        batch = task.batch(now.batches, size, (step - 1) / steps)
         moved = tensors(batch, device)
         prediction, penalty = model(moved.inputs, moved.lengths)
-        total = loss(prediction, moved, signature) + penalty
-        seen.append(total.item())
-        if not math.isfinite(seen[-1]):
-            raise Diverged(step, f"the training loss is {seen[-1]}", norm)
+        total = loss(prediction, moved, task.signature) + penalty
+        value = total.item()
+        if not math.isfinite(value):
+            raise Diverged(step, f"the training loss is {value}", now.norm)
+        now.loss, now.losses = now.loss + value, now.losses + 1
 
-        optimizer.zero_grad(set_to_none=True)
+        now.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        sparse.before_step(step)
-        norm = nn.utils.clip_grad_norm_(parameters, options["clip"], foreach=True).item()
-        if not math.isfinite(norm):
-            raise Diverged(step, f"the gradient norm is {norm}", norm)
+        now.masks.before_step(step)
+        now.norm = nn.utils.clip_grad_norm_(parameters, options["clip"], foreach=True).item()
+        if not math.isfinite(now.norm):
+            raise Diverged(step, f"the gradient norm is {now.norm}", now.norm)
         rate = options["lr"] * rate_share(step, steps, options["warmup"])
-        for group in optimizer.param_groups:
+        for group in now.optimizer.param_groups:
             group["lr"] = rate
-        optimizer.step()
-        sparse.after_step(step, optimizer)
+        now.optimizer.step()
+        now.masks.after_step(step, now.optimizer)
+        now.step = step
 
         if step in looks:
-            metrics = {"train_loss": sum(seen) / len(seen)}
-            seen.clear()
-            if split is not None:
-                metrics |= judge(model, task, split)
-            for name, value in metrics.items():
-                if not math.isfinite(value):
-                    raise Diverged(step, f"{name} is {value}", norm)
+            metrics = look(now, task, split)
             if not report(step, metrics) and step < steps:
                 return False
+        if save is not None:
+            save(now.checkpoint)
     return True
+
+
+def look(now: Training, task: Task, split: Split | None) -> dict[str, float]:
+    """The next point of the curve: the mean loss since the last, and how good the model is."""
+    metrics = {"train_loss": now.loss / now.losses}
+    now.loss, now.losses = 0.0, 0
+    if split is not None:
+        metrics |= judge(now.model, task, split)
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise Diverged(now.step, f"{name} is {value}", now.norm)
+    now.curve.append((now.step, {name: float(value) for name, value in metrics.items()}))
+    return metrics
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Command
+from commands import Command
 
 from archsearch.cli.main import COMMANDS
 

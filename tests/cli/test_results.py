@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Command
+from commands import Command
 
 Finished = tuple[Path, Command]
 

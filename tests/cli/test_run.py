@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-
-from conftest import Command
+from commands import Command
 
 
 def test_prints_the_answer(finished: tuple[Path, Command]) -> None:
@@ -52,7 +51,7 @@ def test_a_changed_space_is_refused(fresh: tuple[Path, Command]) -> None:
     _, command = fresh
     command("run", "starts.yaml", "--set", "confirm=none", "--trials", "2")
     changed = ("run", "starts.yaml", "--set", "confirm=none", "--set", "space.width=16")
-    refused = command(*changed, "--trials", "2", code=3)
+    refused = command(*changed, "--trials", "2", "--quiet", code=3)
     assert refused.stderr.count("\n") == 1
     assert "space" in refused.stderr
     assert "--new" in refused.stderr

@@ -37,6 +37,16 @@ def test_ranks_are_the_fronts_peeled_off_one_by_one(vectors: list[tuple[float, .
     assert ranks(vectors) == peeled(vectors)
 
 
+@given(st.lists(st.tuples(COARSE, COARSE), min_size=1, max_size=30), st.integers(1, 30))
+def test_ranks_end_with_the_front_that_reaches_the_wanted_number(
+    vectors: list[tuple[float, ...]], wanted: int
+) -> None:
+    wanted = min(wanted, len(vectors))
+    full, found = peeled(vectors), ranks(vectors, wanted)
+    last = sorted(full)[wanted - 1]
+    assert found == [min(rank, last + 1) for rank in full]
+
+
 def test_one_loss_ranks_by_distinct_values() -> None:
     assert ranks([(3.0,), (1.0,), (3.0,), (2.0,)]) == [2, 0, 2, 1]
 

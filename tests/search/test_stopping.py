@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archsearch.errors import SpaceError
-from archsearch.search.stopping import limits
+from archsearch.search.stopping import Stopping
 from archsearch.spec.architecture import Architecture, Layer
 from archsearch.spec.settings import Objective
 from archsearch.spec.trial import Limit, Outcome, State, Trial, dominates
@@ -19,6 +19,12 @@ PARAMS = Objective("params", "min")
 MEDIAN = Layer.of("median", warmup=4, after=0.0)
 HALVING = Layer.of("halving", eta=3, rungs=2, warmup=3)
 EMPTY = Architecture(8, ())
+
+
+def limits(
+    layer: Layer, history: list[Trial], objectives: tuple[Objective, ...]
+) -> tuple[Limit, ...]:
+    return Stopping(layer, objectives).limits(history)
 
 
 def learner(
@@ -110,6 +116,17 @@ def test_only_the_latest_trials_count() -> None:
 def test_an_unknown_rule_is_refused() -> None:
     with pytest.raises(SpaceError, match="did you mean 'median'"):
         limits(Layer("medain"), [], (LOSS,))
+
+
+@pytest.mark.parametrize("layer", [MEDIAN, HALVING, Layer.of("median", warmup=2, window=10)])
+def test_a_rule_that_saw_other_histories_says_what_a_new_one_says(layer: Layer) -> None:
+    history = [
+        learner([float(value)] * (4 + value % 7), params=50.0 - value) for value in range(40)
+    ]
+    other = [flat(-float(value)) for value in range(40)]
+    rule = Stopping(layer, (LOSS, PARAMS))
+    for shown in [*(history[:count] for count in (0, 3, 12, 13, 40, 13)), other, history]:
+        assert rule.limits(shown) == limits(layer, shown, (LOSS, PARAMS))
 
 
 VALUES = st.floats(-10, 10, allow_nan=False)

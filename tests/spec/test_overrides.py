@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from badcases import GOOD as SMALL
+from test_badfiles import GOOD as SMALL
 
 from archsearch.errors import LocatedError
 from archsearch.plugins import load_catalog

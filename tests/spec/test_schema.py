@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from badcases import CASES, GOOD
+from test_badfiles import GOOD
 from test_spacefile import DESIGN
 
 from archsearch.plugins import load_catalog
@@ -32,8 +32,21 @@ VALID = [
     GOOD
     + "  training: {options: search, steps: {int: [10, 100], log: true}}\n  head: {pool: max}\n",
 ]
+BAD = Path(__file__).parent.parent / "bad"
 # what the schema does not say: 32.0 is no whole number, zero times, sums, rules across keys, files
-BEYOND = {"E9", "F2", "H7", "H8", "H11", "H12", "I2", "I7", "I9", "I10", "I11", "I18"}
+BEYOND = (
+    *("E18", "E19", "E20", "F03", "F12", "H04", "H05", "H07", "H09", "H16", "H21", "H25", "H26"),
+    *("I02", "I07", "I08", "I09", "I14", "I15", "I16", "I19", "I20", "I21", "I23", "I27", "I28"),
+    "I29",
+)
+
+
+def refused() -> list[str]:
+    """Files of the corpus in which the nodes themselves, and not the YAML, are at fault."""
+    rows = [line.split("\t") for line in (BAD / "expect.tsv").read_text("utf-8").splitlines()]
+    said = [file for file, _, _, _, key, *_ in rows if file[0] in "DEFHI" and key != "document"]
+    short = {file: file[0] + file.partition("/")[2][:2] for file in said}
+    return [file for file in said if short[file] not in BEYOND and (BAD / file).exists()]
 
 
 def plain(node: Located) -> Any:
@@ -66,17 +79,9 @@ def test_what_the_reader_accepts_is_valid(tmp_path: Path, catalog, validator, te
     validator.validate(plain(parse(text, "s.yaml")))
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param(case[0], id=f"{group[0]}{number}")
-        for group in CASES
-        if group[0] in "DEFHI"
-        for number, case in enumerate(CASES[group], start=1)
-        if case[3] != "document" and f"{group[0]}{number}" not in BEYOND
-    ],
-)
-def test_what_the_reader_refuses_is_invalid(validator, text):
+@pytest.mark.parametrize("file", refused())
+def test_what_the_reader_refuses_is_invalid(validator, file):
+    text = (BAD / file).read_text("utf-8")
     assert not validator.is_valid(plain(parse(text, "s.yaml")))
 
 

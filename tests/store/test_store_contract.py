@@ -1,4 +1,4 @@
-"""Every database keeps the contract: an SQLite file, SQLite in memory, PostgreSQL if given."""
+"""Every database keeps the contract: an SQLite file, SQLite in memory, servers if given."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from archsearch.testing.shared_stores import SharedStoreContract
 from archsearch.testing.stores import StoreContract
 
 POSTGRES = os.environ.get("ARCHSEARCH_TEST_POSTGRES")
+MARIADB = os.environ.get("ARCHSEARCH_TEST_MARIADB")
 
 
 class TestSqliteFile(SharedStoreContract):
@@ -32,3 +33,12 @@ if POSTGRES:
         def url(self) -> str:
             assert POSTGRES is not None
             return POSTGRES
+
+
+if MARIADB:
+
+    class TestMariadb(SharedStoreContract):
+        @pytest.fixture
+        def url(self) -> str:
+            assert MARIADB is not None
+            return MARIADB

@@ -1,4 +1,4 @@
-"""Archives read by aeon: the bundled sets with their official splits, and faulty .ts files."""
+"""Archives read by aeon: sets with official splits, bundled series, faulty .ts files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 
 from archsearch.errors import DataError
 from archsearch.tasks.archives import bundled_sets
+from archsearch.tasks.prepare import answers, read_for_prediction
 
 HEADER = """@problemName small
 @timestamps false
@@ -110,3 +111,45 @@ def test_a_faulty_archive_is_one_line(opened, tmp_path, content, message):
         opened("classification", data=str(path))
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("name", ["Airline", "solar", "Uschange"])
+def test_a_bundled_series_is_forecast(opened, name):
+    task = opened("forecasting", data=f"aeon:{name}", context=8, horizon=2)
+    facts = task.describe()
+    assert facts["series"] == 1
+    assert facts["length"][0] > 2 * facts["test"]
+    assert task.score(*exact(task))["mae"] == pytest.approx(0, abs=1e-4)
+
+
+def exact(task):
+    """The truth of the test split as predictions."""
+    batches = list(task.evaluation("test"))
+    return [batch.targets for batch in batches], batches
+
+
+def test_a_bundled_series_is_forecast_from_its_end(opened):
+    task = opened("forecasting", data="aeon:Airline", context=8, horizon=2)
+    prepared = read_for_prediction("aeon:Airline", task.preparation())
+    table = answers(prepared, [np.zeros((1, 2), dtype=np.float32)], task.preparation())
+    assert table["time"].tolist() == ["1961-01-01", "1961-02-01"]
+    np.testing.assert_allclose(table["prediction"], 432, atol=20)
+
+
+@pytest.mark.parametrize(
+    ("task", "data", "message"),
+    [
+        ("forecasting", "aeon:Solar", r"did you mean 'solar'\?\); there are: Airline, .*, solar$"),
+        ("forecasting", "ucr:GunPoint", "ucr:GunPoint: a set read by classification and regres"),
+        ("classification", "aeon:solar", "aeon:solar: a series read by forecasting; .* ucr:NAME$"),
+    ],
+)
+def test_a_bundled_name_that_does_not_fit_says_what_does(opened, task, data, message):
+    with pytest.raises(DataError, match=message):
+        opened(task, data=data)
+
+
+def test_a_bundled_name_without_aeon_says_how_to_get_it(opened, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(DataError, match=r"aeon:solar needs aeon; try 'pip install archsearch"):
+        opened("forecasting", data="aeon:solar", context=9)

@@ -167,7 +167,7 @@ def test_a_wide_row_that_ends_in_empty_cells_is_shorter(opened, tmp_path, wide):
         assert (batch.lengths == np.where(batch.rows % 2 == 0, 7, 9)).all()
     table.loc[5] = [np.nan] * 9 + ["going up"]
     table.to_csv(path, index=False)
-    with pytest.raises(DataError, match="row 6 has no values"):
+    with pytest.raises(DataError, match="1 of 60 rows have no values, first row 6; remove"):
         opened("classification", data=str(path))
 
 
@@ -178,9 +178,9 @@ def test_constant_and_empty_columns_are_noted(opened, tmp_path):
     table.to_csv(path, index=False)
     task = opened("classification", data=str(path))
     notes = task.describe()["notes"]
-    assert "column 'word' is left out: not numeric" in notes
-    assert "flat is constant in the training split" in notes
-    assert "void has no value in the training split" in notes
+    assert "column 'word' left out: not numeric" in notes
+    assert "constant in the training split: flat" in notes
+    assert "no value in the training split: void" in notes
     batch = next(iter(task.evaluation("train")))
     assert (batch.inputs[..., 2] == 0).all()
     assert np.isfinite(batch.inputs).all()

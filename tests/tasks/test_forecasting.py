@@ -177,8 +177,9 @@ def test_columns_are_found_and_noted(opened, tmp_path):
     roles = task.series.roles
     assert (roles.target, roles.time, roles.id, roles.covariates) == ("gdp", "quarter", None, ())
     assert task.describe()["notes"] == [
-        "column 'id' is left out: it names every row, not a series",
-        "column 'word' is left out: not numeric",
+        "column 'Unnamed: 0' left out: a count of the rows",
+        "column 'id' left out: it names every row, not a series",
+        "column 'word' left out: not numeric",
     ]
 
 

@@ -13,7 +13,9 @@ import pytest
 
 from archsearch.errors import DataError
 from archsearch.tasks import tables
-from archsearch.tasks.tables import as_dates, as_numbers, as_order, read_table
+from archsearch.tasks.tables import read_table
+from archsearch.tasks.times import as_dates, as_order
+from archsearch.tasks.values import as_numbers
 
 
 @pytest.fixture(params=["pyarrow", "without pyarrow"])
@@ -31,7 +33,10 @@ def reader(request, monkeypatch):
         "a\tb\tname\r\n1\t2.5\tx y\r\n3\t\tz\r\n",
         '\ufeffa,b,"name"\n1,2.5,"x y"\n3,,z',
         "a, b, name\n1, 2.5, x y\n3, , z\n",
-        ",a,b,name\n0,1,2.5,x y\n1,3,,z\n",
+        "a|b|name\n1|2.5|x y\n3||z\n",
+        "a;b;name\n1;2,5;x y\n3;;z\n",
+        '"a";"b";"name",\n1;2.5;x y\n3;;z\n'.replace(",", ""),
+        "a,b,name,,\n1,2.5,x y,,\n3,,z,,\n,,,,\n",
     ],
     ids=[
         "comma",
@@ -39,7 +44,10 @@ def reader(request, monkeypatch):
         "tab and crlf",
         "byte order mark and quotes",
         "spaces",
-        "row numbers",
+        "bar",
+        "decimal commas",
+        "quoted header",
+        "separators and an empty row at the end",
     ],
 )
 def test_a_table_is_read_whatever_its_dialect(tmp_path, reader, content):
@@ -98,7 +106,7 @@ def test_compressed_tables_and_parquet_are_read(tmp_path):
     frame.to_parquet(parquet)
     assert list(read_table(parquet).columns) == ["id", "x", "when"]
     parquet.write_bytes(b"PAR1 not really")
-    with pytest.raises(DataError, match="is not a Parquet file"):
+    with pytest.raises(DataError, match="is not a readable Parquet file"):
         read_table(parquet)
     pd.DataFrame({"x": [[1, 2], [3, 4]]}).to_parquet(parquet)
     with pytest.raises(DataError, match="column 'x' holds lists; write one row per step"):

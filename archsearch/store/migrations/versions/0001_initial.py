@@ -11,8 +11,12 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-LONG = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
-NAME = sa.String(255).with_variant(mysql.VARCHAR(255, collation="utf8mb4_bin"), "mysql", "mariadb")
+LONG = sa.Text().with_variant(
+    mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+)
+NAME = sa.String(255).with_variant(
+    mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+)
 
 
 def upgrade() -> None:

@@ -1,0 +1,100 @@
+"""The answer of a study as a table: who was judged on test, how well, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len
+from rich.markup import escape
+from rich.table import Table
+
+from archsearch.cli.results import Result
+from archsearch.select.evidence import Candidate, Evidence
+
+WHISKERS, NARROWEST = 24, 10
+
+Line = tuple[tuple[str, ...], Candidate | None]
+
+
+def answer_table(result: Result, evidence: Evidence, width: int) -> Table:
+    """Chance, trivial predictors, baselines and finalists on the test split.
+
+    The intervals are drawn where ``width`` leaves room for that.
+    """
+    metric = evidence.objective.metric
+    better = "higher" if evidence.objective.direction == "max" else "lower"
+    seeds = max((len(candidate.values) for candidate in evidence.candidates), default=0)
+    title = f"{metric} on test, mean of {seeds} seed{'s'[: seeds != 1]} ({better} is better)"
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("")
+    for name in (metric, "95% interval", "params"):
+        table.add_column(name, justify="right", no_wrap=True)
+    places = decimals(candidate.mean for candidate in evidence.candidates)
+    rows = [*_floors(result, metric, places), *_judged(evidence, places)]
+    taken = [max(map(cell_len, cells)) for cells in zip(*(row[:4] for row, _ in rows), strict=True)]
+    headers = (0, len(metric), len("95% interval"), len("params"))
+    room = width - sum(max(pair) + 2 for pair in zip(taken, headers, strict=True))
+    drawn = room >= NARROWEST
+    if drawn:
+        table.add_column("", no_wrap=True)
+    ends = [end for c in evidence.candidates for end in c.interval or ()]
+    for row, candidate in rows:
+        cells = [escape(cell) for cell in row]
+        if drawn and candidate is not None:
+            cells.append(whiskers(candidate.interval, candidate.mean, ends, min(room, WHISKERS)))
+        best = candidate is not None and candidate.name == evidence.best
+        table.add_row(*cells, style="bold" if best else "dim" if candidate is None else None)
+    if evidence.best is not None:
+        table.caption = "* led on validation; the test split had no say in that"
+        table.caption_justify = "left"
+    return table
+
+
+def _floors(result: Result, metric: str, places: int) -> list[Line]:
+    """What knowing nothing scores: chance and the trivial predictors."""
+    known = {"chance": result.facts["chance"], **result.facts["trivial"]}
+    return [
+        ((name, f"{scores[metric]:,.{places}f}", "", ""), None)
+        for name, scores in known.items()
+        if metric in scores
+    ]
+
+
+def _judged(evidence: Evidence, places: int) -> list[Line]:
+    """Baselines and finalists: name, mean, interval, parameters."""
+    lines: list[Line] = []
+    for candidate in sorted(evidence.candidates, key=lambda c: c.role):
+        failed = len(candidate.values) - candidate.finished
+        name = candidate.title + (" *" if candidate.name == evidence.best else "")
+        name += f" ({failed} of {len(candidate.values)} runs failed)" if failed else ""
+        mean = "failed" if candidate.mean is None else f"{candidate.mean:,.{places}f}"
+        interval = " to ".join(f"{end:,.{places}f}" for end in candidate.interval or ())
+        params = "" if candidate.params is None else f"{candidate.params:,.0f}"
+        lines.append(((name, mean, interval, params), candidate))
+    return lines
+
+
+def decimals(values: Iterable[float | None]) -> int:
+    """Digits after the point that leave four significant ones of the smallest value."""
+    sizes = [abs(value) for value in values if value]
+    return min(max(3 - math.floor(math.log10(min(sizes))), 0), 9) if sizes else 4
+
+
+def whiskers(
+    interval: tuple[float, float] | None, mean: float | None, ends: Sequence[float], width: int
+) -> str:
+    """An interval drawn on the common scale of ``ends``: ``  ├──●──┤  ``."""
+    if mean is None or interval is None or max(ends) <= min(ends):
+        return ""
+    low, span = min(ends), max(ends) - min(ends)
+
+    def place(value: float) -> int:
+        return round((min(max(value, low), low + span) - low) / span * (width - 1))
+
+    first, middle, last = place(interval[0]), place(mean), place(interval[1])
+    line = [" "] * width
+    line[first : last + 1] = ["─"] * (last - first + 1)
+    line[first], line[last] = "├", "┤"
+    line[middle] = "●"
+    return "".join(line)

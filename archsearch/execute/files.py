@@ -1,0 +1,42 @@
+"""A file that appears under its name whole or not at all, also when the power goes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+UNFINISHED = ".tmp"
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Bytes written here are the file ``path`` once the block ends; its folder is made if need be.
+
+    They go to a file beside it, which is synced, renamed, and its folder synced. A crash at any
+    moment leaves the old file or the new one, never a part; an exception removes what was begun.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = f".{path.name}.{os.getpid()}.{threading.get_ident()}{UNFINISHED}"
+    unfinished = path.with_name(beside)
+    try:
+        with unfinished.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

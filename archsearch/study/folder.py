@@ -1,0 +1,85 @@
+"""The folder of a study: the checkpoints of what runs, and whether its disk has room for more."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from archsearch.errors import InputError
+from archsearch.execute.checkpoints import collect_garbage, discard
+from archsearch.execute.job import Job
+
+# between two checkpoints of a training
+CHECKPOINT_SECONDS = 30.0
+
+MEBIBYTE = 1 << 20
+LEAST = 500 * MEBIBYTE
+SHARE = 0.05
+# on a large disk five per cent would be more than any study needs
+MOST = 5 << 30
+VARIABLE = "ARCHSEARCH_LEAST_FREE_MIB"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """``path`` is the study's own, ``database`` the one that its database lies in; None is none.
+
+    Without a path no checkpoints are written, and a trial that was lost begins anew.
+    """
+
+    path: Path | None
+    database: Path | None
+
+    def furnished(self, job: Job, phase: str) -> Job:
+        """The job with a place for its checkpoints."""
+        if self.path is None:
+            return job
+        place = str(self._checkpoints(self.path, phase))
+        return replace(job, checkpoints=place, checkpoint_seconds=CHECKPOINT_SECONDS)
+
+    def forget(self, job: Job, phase: str) -> None:
+        """Remove the checkpoints of a job whose outcome is stored."""
+        if self.path is not None:
+            discard(self._checkpoints(self.path, phase), job.key)
+
+    def tidy(self, phase: str, awaited: Collection[str]) -> None:
+        """Remove the checkpoints of all jobs of a phase but those with these keys; none may run."""
+        if self.path is not None:
+            collect_garbage(self._checkpoints(self.path, phase), awaited)
+
+    @property
+    def shortage(self) -> str | None:
+        """Why there is no room for another trial, in one line; None while there is.
+
+        Kept free are 500 MiB and five per cent of each disk, but no more than 5 GiB, or what the
+        environment variable ``ARCHSEARCH_LEAST_FREE_MIB`` says.
+        """
+        asked = _asked()
+        for folder in (self.path, self.database):
+            if folder is None:
+                continue
+            # it may not exist yet
+            place = next(part for part in (folder, *folder.parents) if part.exists())
+            disk = shutil.disk_usage(place)
+            needed = max(LEAST, min(int(SHARE * disk.total), MOST)) if asked is None else asked
+            if disk.free < needed:
+                return (
+                    f"{folder}: {disk.free // MEBIBYTE} MiB are free on its disk, new trials need "
+                    f"{needed // MEBIBYTE} MiB; make room, and the same command continues"
+                )
+        return None
+
+    def _checkpoints(self, path: Path, phase: str) -> Path:
+        return path / "checkpoints" / phase
+
+
+def _asked() -> int | None:
+    text = os.environ.get(VARIABLE)
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise InputError(f"{VARIABLE}: expected a whole number of MiB, got '{text[:20]}'")
+    return int(text) * MEBIBYTE

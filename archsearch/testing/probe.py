@@ -1,0 +1,144 @@
+"""What any use of a cell needs, without pytest: it imports, is built as declared, keeps shapes.
+
+Torch is imported when the cell has imported it, so that most faults show in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from archsearch.spec.architecture import Layer, Value
+from archsearch.spec.catalog import LayerType
+from archsearch.visitor import reason
+
+Check = Callable[[], int]
+WIDTHS = (16, 64)
+ROWS, STEPS = 2, 5
+
+
+class Broken(Exception):
+    """A promise is broken; the words go on after the cell's name."""
+
+
+def probe(declared: LayerType) -> Iterator[tuple[str, Check]]:
+    """The promises in their order, each with a function that returns how many cases it looked at.
+
+    A function raises Broken. Those behind one that did have nothing to look at.
+    """
+    looked = _Probe(declared)
+    yield "can be imported", looked.imported
+    yield "is a torch module", looked.is_module
+    yield "is built as declared", looked.built_as_declared
+    yield "can be built", looked.built
+    yield "keeps the shape", looked.keeps_shape
+    yield "is finite", looked.is_finite
+    yield "has a step", looked.steps
+
+
+class _Probe:
+    def __init__(self, declared: LayerType) -> None:
+        self.declared = declared
+        self.options: dict[str, Value] = dict(declared.complete(Layer(declared.name)).options)
+
+    def imported(self) -> int:
+        try:
+            self.made: Any = self.declared.implementation()
+        except (Exception, SystemExit) as error:
+            raise Broken(f"cannot be imported: {reason(error)}") from None
+        if not isinstance(self.made, type):
+            what = type(self.made).__name__
+            raise Broken(f"is no class: {self.declared.target} is a {what}")
+        return 1
+
+    def is_module(self) -> int:
+        torch = sys.modules.get("torch")
+        if torch is None or not issubclass(self.made, torch.nn.Module):
+            raise Broken(f"is no torch module: {self.made.__name__} is not derived from nn.Module")
+        for name in ("forward", "initial_state", "step"):
+            if not callable(getattr(self.made, name, None)):
+                raise Broken(f"has no method '{name}'")
+        return 1
+
+    def built_as_declared(self) -> int:
+        """The constructor takes the width, and every declared option with the same default."""
+        parameters = list(inspect.signature(self.made).parameters.values())
+        if not parameters or parameters[0].name != "width":
+            raise Broken("is not built as declared: the constructor's first argument is not width")
+        kinds = {parameter.kind for parameter in parameters}
+        named = {p.name: p.default for p in parameters[1:] if p.kind not in _VARIADIC}
+        for key, option in self.declared.options.items():
+            if key not in named:
+                if inspect.Parameter.VAR_KEYWORD not in kinds:
+                    raise Broken(f"is not built as declared: the constructor takes no '{key}'")
+            elif named[key] is not inspect.Parameter.empty and named[key] != option.default:
+                raise Broken(
+                    f"is not built as declared: '{key}' is {option.default!r} in the declaration "
+                    f"and {named[key]!r} in the constructor"
+                )
+        for key, default in named.items():
+            if default is inspect.Parameter.empty and key not in self.declared.options:
+                raise Broken(f"is not built as declared: '{key}' is required but not declared")
+        return len(self.declared.options)
+
+    def built(self) -> int:
+        faults = []
+        for self.width in WIDTHS:
+            try:
+                self.cell = self.made(self.width, **self.options)
+            except (Exception, SystemExit) as error:
+                faults.append(reason(error))
+            else:
+                return 1
+        raise Broken(f"cannot be built: {faults[0]}")
+
+    def keeps_shape(self) -> int:
+        torch = _torch()
+        self.x = torch.randn(ROWS, STEPS, self.width, generator=torch.Generator().manual_seed(0))
+        said = self.call("forward", self.x)
+        if not isinstance(said, tuple) or len(said) != 2 or not torch.is_tensor(said[0]):
+            raise Broken("does not return an output and a state from 'forward'")
+        self.y = said[0]
+        if self.y.shape != self.x.shape:
+            before, after = tuple(self.x.shape), tuple(self.y.shape)
+            raise Broken(f"does not keep the shape: {before} became {after}")
+        return 1
+
+    def is_finite(self) -> int:
+        if not self.y.isfinite().all():
+            raise Broken("is not finite: NaN or infinity in the output for ordinary inputs")
+        return 1
+
+    def steps(self) -> int:
+        """One step at a time gives what the whole sequence gives."""
+        if not getattr(self.declared, "has_step", False):
+            return 0
+        state, outputs = self.call("initial_state", ROWS), []
+        for x_t in self.x.unbind(1):
+            said = self.call("step", x_t, state)
+            if not isinstance(said, tuple) or len(said) != 2 or said[0].shape != x_t.shape:
+                raise Broken("does not return an output (batch, width) and a state from 'step'")
+            outputs.append(said[0])
+            state = said[1]
+        error = float((_torch().stack(outputs, 1) - self.y).abs().max())
+        if not error <= 1e-3 * max(1.0, float(self.y.abs().max())):
+            raise Broken(f"gives other outputs step by step: they differ by up to {error:.2g}")
+        return STEPS
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        try:
+            with _torch().no_grad():
+                return getattr(self.cell, method)(*arguments)
+        except (Exception, SystemExit) as error:
+            raise Broken(f"fails in '{method}': {reason(error)}") from None
+
+
+_VARIADIC = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+
+
+def _torch() -> Any:
+    import torch
+
+    return torch
