@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
+from archsearch.cli.facts import data_lines
 from archsearch.cli.progress import Watcher
 from archsearch.cli.results import Result, read_result
 from archsearch.cli.tables import print_result
@@ -23,7 +24,7 @@ from archsearch.store.store import Store, open_store
 from archsearch.study.drive import Progress
 
 PICTURE = Path(__file__).with_name("run.svg")
-WIDTH = 100
+WIDTH = 106
 THEME = TerminalTheme(
     (22, 27, 34),
     (214, 220, 228),
@@ -37,7 +38,7 @@ CELL = 12.2
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
 
-def main(database: str, name: str) -> None:
+def main(database: str, name: str, picture: str = str(PICTURE)) -> None:
     """Write the picture of one study."""
     with open_store(f"sqlite:///{database}", read_only=True) as store:
         result = read_result(store, name)
@@ -45,17 +46,17 @@ def main(database: str, name: str) -> None:
     out = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True,
                   color_system="truecolor", highlight=False)  # fmt: skip
     out.print(f"[bold green]$[/] archsearch run search_spaces/{name}.yaml")
+    out.print("\n".join(data_lines(result.facts["data"])), markup=False)
     out.print(f"[bold]{name}[/bold]")
     out.print(watcher.bars())
     print_result(out, result)
     svg = out.export_svg(title="archsearch", theme=THEME, unique_id="run")
-    PICTURE.write_text(plain(svg))
-    print(f"{PICTURE}: {len(svg) / 1000:.0f} KB")
+    Path(picture).write_text(plain(svg))
 
 
 def plain(svg: str) -> str:
-    """The picture without fonts from elsewhere, and without outer spaces, which viewers drop."""
-    svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)
+    """The picture without links to elsewhere, and without outer spaces, which viewers drop."""
+    svg = re.sub(r"\s*(@font-face \{.*?\}|<!--.*?-->)", "", svg, flags=re.DOTALL)
     svg = svg.replace("Fira Code, monospace", FONT).replace("font-size: 20px", "font-size: 20.25px")
 
     def trimmed(found: re.Match[str]) -> str:
@@ -110,4 +111,4 @@ def replay(store: Store, result: Result, spans: dict[Key, tuple[float, float]]) 
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:4])
