@@ -24,6 +24,7 @@ from typing import Any
 
 from archsearch.errors import StateError
 from archsearch.execute.files import written_whole
+from archsearch.failpoints import failpoint
 from archsearch.spec.untrusted import LARGEST_JSON, parse_json, regular_file
 
 FORMAT = 1
@@ -95,8 +96,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     data = json.dumps({"seal": _seal(manifest.body), **manifest.body}).encode()
     if len(data) > LARGEST_JSON:
         raise ValueError(f"a curve of {len(data)} bytes is more than a manifest can hold")
+    failpoint("checkpoint.manifest")
     with written_whole(own.manifest(folder)) as stream:
         stream.write(data)
+    failpoint("checkpoint.old")
     others = [found for found in generations(folder) if found != own]
     kept = {own, *others[: GENERATIONS - 1]}
     for path, found, unfinished in _ours(folder):
@@ -149,7 +152,7 @@ def collect_garbage(folder: Path, awaited: Collection[str]) -> None:
         if place.name not in awaited:
             discard(folder, place.name)
             continue
-        whole = set(generations(place))
+        whole = set(generations(place)[:GENERATIONS])
         for path, found, unfinished in _ours(place):
             if unfinished or found not in whole:
                 _remove(path)

@@ -40,11 +40,12 @@ def _account(
     verdict: State | None, status: int, said: bytes, limit: float, peak: int
 ) -> tuple[State, str]:
     if verdict is State.TIMEOUT:
-        return State.TIMEOUT, f"still running after its limit of {limit:g} s"
+        return State.TIMEOUT, f"still running after its limit of {limit:g} s{last_words(said)}"
     if verdict is State.OOM:
         return State.OOM, (
             f"used {peak / MEGABYTE:.0f} MB of memory, its limit is {limit / MEGABYTE:.0f} MB;"
             " raise execution.memory, or search smaller widths, batches and sequences"
+            f"{last_words(said)}"
         )
     if says_out_of_memory(said.decode(errors="replace")):
         return State.OOM, f"out of memory, and {_cause(status)}{last_words(said)}"
@@ -52,11 +53,23 @@ def _account(
 
 
 def last_words(said: bytes) -> str:
-    """The last lines of what was printed, or the first of a fatal error's account of itself."""
+    """The last lines of what was printed, or the first of a fatal error's account of itself.
+
+    Of where each thread was when time was almost up, the first lines on the main thread count.
+    """
     lines = [line.strip() for line in said.decode(errors="replace").splitlines()]
     telling = [line for line in lines if line]
     fatal = [k for k, line in enumerate(telling) if line.startswith("Fatal Python error")]
-    chosen = telling[fatal[-1] :][:LOG_LINES] if fatal else telling[-LOG_LINES:]
+    watched = [k for k, line in enumerate(telling) if line.startswith("Timeout (")]
+    if fatal:
+        chosen = telling[fatal[-1] :][:LOG_LINES]
+    elif watched:
+        said_before, threads = telling[: watched[-1]], telling[watched[-1] :]
+        # it comes last
+        main = max(k for k, line in enumerate(threads) if k == 0 or line.startswith("Thread 0x"))
+        chosen = said_before[-LOG_LINES // 2 :] + threads[main + 1 :][: LOG_LINES // 2]
+    else:
+        chosen = telling[-LOG_LINES:]
     return "; its last words: " + " | ".join(chosen) if chosen else ""
 
 

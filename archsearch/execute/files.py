@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from archsearch.failpoints import failpoint
+
 UNFINISHED = ".tmp"
 
 
@@ -24,13 +26,17 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     unfinished = path.with_name(beside)
     try:
         with unfinished.open("wb") as stream:
+            failpoint("file.write")
             yield stream
             stream.flush()
+            failpoint("file.sync")
             os.fsync(stream.fileno())
+        failpoint("file.rename")
         unfinished.replace(path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+    failpoint("file.sync-folder")
     sync_folder(path.parent)
 
 

@@ -21,7 +21,8 @@ class Job:
     ``timeout`` is in seconds, ``memory`` in bytes.
 
     ``checkpoints`` names the folder in which the training is put down every ``checkpoint_seconds``
-    and taken up again if it was lost; ``epoch`` is the number of the attempt.
+    and taken up again if it was lost; ``epoch`` is the number of the attempt. ``plugins`` are the
+    distributions that provide layers of it, each with the SHA-256 of its code.
     """
 
     trial: int
@@ -39,10 +40,13 @@ class Job:
     checkpoints: str | None = None
     checkpoint_seconds: float = 30.0
     epoch: int = 1
+    plugins: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def key(self) -> str:
         """Names the computation: jobs with equal keys have equal outcomes."""
+        # without plugins nothing is said of them, so that keys stored before they were still hold
+        plugins = {"plugins": [list(pair) for pair in self.plugins]} if self.plugins else {}
         return fingerprint(
             {
                 "task": to_plain(self.task.layer),
@@ -52,5 +56,6 @@ class Job:
                 "protocol": self.protocol,
                 "objectives": [[o.metric, o.direction] for o in self.objectives],
                 "limits": [[limit.step, limit.front] for limit in self.limits],
+                **plugins,
             }
         )

@@ -12,10 +12,10 @@ import torch
 
 from archsearch.spec.settings import fingerprint
 
-_DISTRIBUTIONS = ("archsearch", "torch", "numpy")
+_DISTRIBUTIONS = ("archsearch", "torch", "numpy", "numba")
 # by these the mathematical libraries choose their code and the size of their blocks
 _PROCESSOR = ("vendor_id", "cpu family", "model", "model name", "flags", "Features", "cache size")
-_VARIABLES = ("MKL_", "ONEDNN_", "DNNL_", "ATEN_")
+_VARIABLES = ("MKL_", "ONEDNN_", "DNNL_", "ATEN_", "ARCHSEARCH_KERNELS")
 
 
 def numerics() -> dict[str, str]:

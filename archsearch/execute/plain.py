@@ -28,6 +28,7 @@ def job_to_plain(job: Job) -> dict[str, Any]:
         "checkpoints": job.checkpoints,
         "checkpoint_seconds": job.checkpoint_seconds,
         "epoch": job.epoch,
+        "plugins": [list(pair) for pair in job.plugins],
     }
 
 
@@ -44,6 +45,7 @@ def job_from_plain(plain: dict[str, Any]) -> Job:
                 Limit(step, tuple(tuple(point) for point in front))
                 for step, front in plain["limits"]
             ),
+            "plugins": tuple((name, sha256) for name, sha256 in plain["plugins"]),
         }
     )
 

@@ -38,17 +38,39 @@ def kill_group(leader: int) -> None:
 
 
 def private_memory(pid: int, children: bool = False) -> int:
-    """Bytes of memory that the process has for itself; zero when it is gone."""
+    """Bytes of memory that the process has for itself or shares by will; zero when it is gone.
+
+    With ``children``, what they have written besides: the pages of their parent that a fork left
+    them count once. A file in memory that nobody has mapped is nobody's.
+    """
     try:
         process = psutil.Process(pid)
-        family = [process, *(process.children(recursive=True) if children else ())]
-        return sum(_status(one.pid, "RssAnon") or int(one.memory_info().rss) for one in family)
+        family = process.children(recursive=True) if children else []
+        own = _status(pid, "RssAnon") + _status(pid, "RssShmem") or int(process.memory_info().rss)
+        return own + sum(_written(child) for child in family)
     except psutil.Error:
         return 0
 
 
+def _written(process: psutil.Process) -> int:
+    """Bytes that only this process has, which it wrote since it was forked."""
+    try:
+        rollup = f"/proc/{process.pid}/smaps_rollup"
+        return _field(rollup, "Private_Dirty") or int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def forget_peak() -> None:
+    """Let :func:`peak_memory` begin anew (Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory() -> int:
-    """The most bytes of memory this process ever had."""
+    """The most bytes of memory this process had since :func:`forget_peak`."""
+    if found := _status(os.getpid(), "VmHWM"):
+        return found
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
 
@@ -90,8 +112,12 @@ def _prctl(option: int, value: int) -> None:
 
 def _status(pid: int, key: str) -> int:
     """A field of ``/proc/PID/status`` in bytes, zero where there is none."""
+    return _field(f"/proc/{pid}/status", key)
+
+
+def _field(path: str, key: str) -> int:
     try:
-        with Path(f"/proc/{pid}/status").open() as lines:
+        with Path(path).open() as lines:
             for line in lines:
                 if line.startswith(f"{key}:"):
                     return int(line.split()[1]) * 1024

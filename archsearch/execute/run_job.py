@@ -24,6 +24,7 @@ from archsearch.execute.failure import failed, one_line
 from archsearch.execute.job import Job
 from archsearch.execute.saver import Saver
 from archsearch.execute.weights import keep_weights
+from archsearch.kernels.ready import make_ready
 from archsearch.plugins import load_catalog
 from archsearch.spec.architecture import Architecture
 from archsearch.spec.catalog import Catalog
@@ -34,6 +35,9 @@ from archsearch.train.checkpoint import Mismatch
 from archsearch.train.fit import Diverged, fit
 from archsearch.train.judge import judge
 from archsearch.train.measure import measure
+
+# once for all workers that are forked from here, and on no job's time and memory
+make_ready()
 
 
 class Watch:

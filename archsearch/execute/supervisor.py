@@ -30,6 +30,7 @@ from archsearch.execute.forked import Forked
 from archsearch.execute.job import Job
 from archsearch.execute.plain import outcome_to_plain
 from archsearch.execute.worker import become_worker
+from archsearch.failpoints import failpoint
 from archsearch.spec.trial import Outcome
 
 MEMORY_LOOK_SECONDS = 0.5
@@ -121,6 +122,7 @@ class Supervisor:
         idle = [worker for worker in self.workers.values() if worker.idle]
         while self.waiting and (idle or len(self.workers) < self.most):
             worker = idle.pop() if idle else self.fork()
+            failpoint("supervisor.assign")
             worker.assign(self.waiting.popleft())
 
     def fork(self) -> Forked:

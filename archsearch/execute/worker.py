@@ -15,10 +15,19 @@ from archsearch.execute.channel import Channel
 from archsearch.execute.failure import failed
 from archsearch.execute.job import Job
 from archsearch.execute.plain import job_from_plain, outcome_to_plain
-from archsearch.execute.process import data_size, die_with_parent, limit_data, peak_memory
+from archsearch.execute.process import (
+    data_size,
+    die_with_parent,
+    forget_peak,
+    limit_data,
+    peak_memory,
+)
+from archsearch.failpoints import failpoint
 from archsearch.spec.trial import Outcome, State
 
 MEGABYTE = 2**20
+# where a job is when its time is almost up is what its last words tell
+ALMOST, SECONDS_BEFORE = 0.9, 5.0
 
 
 def become_worker(
@@ -51,10 +60,17 @@ def become_worker(
 
 def serve(run: Callable[[Job], Outcome], channel: Channel) -> None:
     """Answer every job with its outcome; ``memory`` is on top of what an idle worker has."""
-    idle = data_size()
+    # the stack of the thread that watches the time is there before a job
+    watch(60.0)
+    watch(None)
+    forget_peak()
+    idle, at_rest = data_size(), peak_memory()
     while not channel.closed:
         for message in channel.receive(timeout=None):
             job = job_from_plain(message["job"])
+            failpoint("worker.job")
+            forget_peak()
+            watch(job.timeout)
             if job.memory is not None:
                 limit_data(idle + job.memory)
             try:
@@ -62,8 +78,19 @@ def serve(run: Callable[[Job], Outcome], channel: Channel) -> None:
             except (Exception, SystemExit) as error:
                 outcome = failed(error)
             limit_data(None)
+            watch(None)
             if outcome.state is State.OOM:
-                peak = ("peak_rss_mb", peak_memory() / MEGABYTE)
-                outcome = replace(outcome, timings=(*outcome.timings, peak))
+                peak = max(peak_memory() - at_rest, 0) / MEGABYTE
+                outcome = replace(outcome, timings=(*outcome.timings, ("peak_rss_mb", peak)))
+            failpoint("worker.answer")
             channel.send({"id": message["id"], "outcome": outcome_to_plain(outcome)})
             channel.drain()
+
+
+def watch(timeout: float | None) -> None:
+    """Print where each thread is when a job's seconds are almost up; None ends the watch."""
+    if timeout is None:
+        faulthandler.cancel_dump_traceback_later()
+    else:
+        almost = max(ALMOST * timeout, timeout - SECONDS_BEFORE)
+        faulthandler.dump_traceback_later(max(almost, 1e-3), file=2)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from archsearch.errors import InputError
+from archsearch.failpoints import failpoint
 
 Result = TypeVar("Result")
+# linux/fcntl.h and linux/fs.h
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
 def write_folder(
@@ -25,22 +31,49 @@ def write_folder(
 
     They are written to a folder beside it, synced, checked there, and renamed. With ``force`` a
     folder with exactly these files is replaced; the old one stays until the new one is in place.
-    Raises InputError where anything else is in the way or the disk fails.
+    What a process that died left beside it is removed. Raises InputError where anything else is
+    in the way or the disk fails.
     """
-    fresh = path.parent / f".export-{secrets.token_hex(8)}"
     try:
         check_place(path, files, force=force)
-        fresh.mkdir()
-        for name, data in files.items():
-            _write(fresh / name, data)
-        _sync_folder(fresh)
-        result = check(fresh)
-        _put_in_place(fresh, path)
+        with _unfinished(path) as fresh:
+            for name, data in files.items():
+                _write(fresh / name, data)
+            _sync_folder(fresh)
+            failpoint("export.check")
+            result = check(fresh)
+            _put_in_place(fresh, path, force=force)
         return result
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+@contextmanager
+def _unfinished(path: Path) -> Iterator[Path]:
+    """A new folder beside ``path``, removed at the end; its lock says that its writer lives."""
+    beside = f".{path.name}.unfinished-"
+    for entry in path.parent.iterdir():
+        if entry.name.startswith(beside):
+            with suppress(OSError), _locked(entry):
+                shutil.rmtree(entry, ignore_errors=True)
+    fresh = path.parent / f"{beside}{secrets.token_hex(8)}"
+    fresh.mkdir()
+    try:
+        with _locked(fresh):
+            yield fresh
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Held until the end or the death of this process; OSError if another one holds it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def check_place(path: Path, names: Iterable[str], *, force: bool) -> None:
@@ -61,21 +94,33 @@ def check_place(path: Path, names: Iterable[str], *, force: bool) -> None:
         raise InputError(f"{path}: exists; name a new folder or add --force to replace it")
 
 
-def _put_in_place(fresh: Path, path: Path) -> None:
-    """Rename the folder to its name, what it replaces out of the way first."""
-    aside = fresh.with_name(f"{fresh.name}.old")
-    replaced = path.exists()
-    if replaced:
-        path.rename(aside)
-    try:
+def _put_in_place(fresh: Path, path: Path, *, force: bool) -> None:
+    """Give the folder its name, in exchange for the one that has it if there is one."""
+    failpoint("export.rename")
+    if not (force and path.exists()):
         fresh.rename(path)
-    except OSError:
-        if replaced:
-            aside.rename(path)
-        raise
+    elif not _exchanged_at_once(fresh, path):
+        _exchange(fresh, path)
     _sync_folder(path.parent)
-    if replaced:
-        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchanged_at_once(one: Path, other: Path) -> bool:
+    """Swap the names of two folders in one step; False where the file system has no such step."""
+    library = ctypes.CDLL(None)
+    names = AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other)
+    return bool(library.renameat2(*names, RENAME_EXCHANGE) == 0)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Swap the names of two folders in three steps."""
+    aside = one.with_name(f"{one.name}.old")
+    other.rename(aside)
+    try:
+        one.rename(other)
+    except OSError:
+        aside.rename(other)
+        raise
+    aside.rename(one)
 
 
 def _write(path: Path, data: bytes) -> None:

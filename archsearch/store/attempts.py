@@ -8,12 +8,16 @@ is the number of its current attempt; what an earlier attempt reports is refused
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import bindparam, func, insert, select, update
 
 from archsearch.errors import StateError
+from archsearch.failpoints import failpoint
 from archsearch.spec.trial import Metrics, Outcome, State, Trial
+from archsearch.store import together
 from archsearch.store.leases import Turn
 from archsearch.store.rows import result_row, trial_row
 from archsearch.store.tables import attempt, result, trial
@@ -49,15 +53,8 @@ _START, _TRY, _RESULT = insert(trial), insert(attempt), insert(result)
 _SET = update(trial).where(trial.c.id == bindparam("of_trial"))
 _SET_STATE = _SET.values(state=bindparam("new_state"))
 _SET_EPOCH = _SET.values(epoch=bindparam("new_epoch"))
-_END = (
-    update(attempt)
-    .where(attempt.c.trial == bindparam("of_trial"), attempt.c.epoch == bindparam("of_epoch"))
-    .values(
-        ended=bindparam("moment"),
-        reason=bindparam("because"),
-        cpu_seconds=bindparam("cpu"),
-        gpu_seconds=bindparam("gpu"),
-    )
+_END = update(attempt).where(
+    attempt.c.trial == bindparam("of_trial"), attempt.c.epoch == bindparam("of_epoch")
 )
 
 
@@ -72,29 +69,26 @@ class Standing:
     driver_epoch: int
 
 
-def start(turn: Turn, began: Trial, job_key: str) -> int:
-    """Write a trial and its first attempt; returns the epoch, 1.
+def start(turn: Turn, begun: Sequence[tuple[Trial, str]]) -> list[int]:
+    """Write trials, with their job keys, and their first attempts; returns the epochs, 1 each.
 
     A trial that has an outcome already is written as finished.
     """
-    row = trial_row(turn.hold.study, began, job_key)
-    found = _find(turn, began)
-    if found is None:
-        done = turn.connection.execute(_START, {**row, "state": str(State.RUNNING), "epoch": 1})
-        key = done.inserted_primary_key
-        assert key is not None
-        _try(turn, key[0], 1)
-    elif found.seal != row["seal"] or found.epoch != 1 or not _is_ours(turn, found):
-        raise StateError(
-            f"{began.phase} trial {began.index} of study {turn.hold.study} was started before; "
-            "read the history and continue after it"
-        )
-    if began.state.final and not finish(turn, began, 1, began.outcome):
-        raise StateError(
-            f"{began.phase} trial {began.index} of study {turn.hold.study} has another result; "
-            "read the history and continue after it"
-        )
-    return 1
+    fresh = {"state": str(State.RUNNING), "epoch": 1}
+    rows = [{**trial_row(turn.hold.study, *each), **fresh} for each in begun]
+    at_once = together.possible(turn.connection)
+    if not (at_once and together.start(turn.connection, rows, _attempt(turn, 1))):
+        for (began, _), row in zip(begun, rows, strict=True):
+            _start(turn, began, row)
+    known = [began for began, _ in begun if began.state.final]
+    written = finish(turn, [(began, 1, began.outcome) for began in known])
+    for began, kept in zip(known, written, strict=True):
+        if not kept:
+            raise StateError(
+                f"{began.phase} trial {began.index} of study {turn.hold.study} has another result; "
+                "read the history and continue after it"
+            )
+    return [1 for _ in begun]
 
 
 def restart(turn: Turn, lost: Trial, epoch: int, reason: str, timings: Metrics) -> int | None:
@@ -115,18 +109,47 @@ def restart(turn: Turn, lost: Trial, epoch: int, reason: str, timings: Metrics) 
         _write_result(turn, row, Outcome(State.CRASHED, message=message, lost=True))
         return None
     following = row.epoch + 1
+    failpoint("store.restart")
     turn.connection.execute(_SET_EPOCH, {"of_trial": row.id, "new_epoch": following})
     _try(turn, row.id, following)
     return following
 
 
-def finish(turn: Turn, done: Trial, epoch: int, outcome: Outcome) -> bool:
-    """Write what came of attempt ``epoch``; False if a later attempt or another result stands.
+def finish(turn: Turn, done: Sequence[tuple[Trial, int, Outcome]]) -> list[bool]:
+    """Write what came of attempts; False for one if a later attempt or another result stands.
 
     True also when this very result is already written.
     """
-    if not outcome.state.final:
-        raise ValueError(f"{done.phase} trial {done.index} cannot be finished as running")
+    for of, _, outcome in done:
+        if not outcome.state.final:
+            raise ValueError(f"{of.phase} trial {of.index} cannot be finished as running")
+    if together.possible(turn.connection):
+        rows = [_end_row(turn, *each) for each in done]
+        if together.finish(turn.connection, rows, turn.moment):
+            return [True for _ in done]
+    return [_finish(turn, *each) for each in done]
+
+
+def current_epoch(turn: Turn, of: Trial) -> int:
+    return _get(turn, of).epoch
+
+
+def _start(turn: Turn, began: Trial, row: dict[str, Any]) -> None:
+    found = _find(turn, began)
+    if found is None:
+        done = turn.connection.execute(_START, row)
+        key = done.inserted_primary_key
+        assert key is not None
+        failpoint("store.start")
+        _try(turn, key[0], 1)
+    elif found.seal != row["seal"] or found.epoch != 1 or not _is_ours(turn, found):
+        raise StateError(
+            f"{began.phase} trial {began.index} of study {turn.hold.study} was started before;"
+            " read the history and continue after it"
+        )
+
+
+def _finish(turn: Turn, done: Trial, epoch: int, outcome: Outcome) -> bool:
     row = _get(turn, done)
     if row.epoch != epoch:
         return False
@@ -138,14 +161,25 @@ def finish(turn: Turn, done: Trial, epoch: int, outcome: Outcome) -> bool:
     return True
 
 
-def current_epoch(turn: Turn, of: Trial) -> int:
-    return _get(turn, of).epoch
+def _end_row(turn: Turn, done: Trial, epoch: int, outcome: Outcome) -> dict[str, Any]:
+    """All that is to be known of a trial, its attempt and its result once it is finished."""
+    return {
+        "study": turn.hold.study,
+        "phase": done.phase,
+        "idx": done.index,
+        "state": str(outcome.state),
+        **_spending(str(outcome.state), outcome.timings),
+        **result_row(epoch, outcome),
+    }
 
 
 def _find(turn: Turn, of: Trial) -> Standing | None:
-    place = {"of_study": turn.hold.study, "of_phase": of.phase, "of_index": of.index}
-    row = turn.connection.execute(_FIND, place).one_or_none()
+    row = turn.connection.execute(_FIND, _place(turn, of)).one_or_none()
     return None if row is None else Standing(*row)
+
+
+def _place(turn: Turn, of: Trial) -> dict[str, Any]:
+    return {"of_study": turn.hold.study, "of_phase": of.phase, "of_index": of.index}
 
 
 def _get(turn: Turn, of: Trial) -> Standing:
@@ -161,8 +195,11 @@ def _is_ours(turn: Turn, row: Standing) -> bool:
 
 
 def _try(turn: Turn, number: int, epoch: int) -> None:
-    row = {
-        "trial": number,
+    turn.connection.execute(_TRY, {"trial": number, **_attempt(turn, epoch)})
+
+
+def _attempt(turn: Turn, epoch: int) -> dict[str, Any]:
+    return {
         "epoch": epoch,
         "driver_epoch": turn.hold.epoch,
         "owner": turn.hold.owner,
@@ -170,18 +207,26 @@ def _try(turn: Turn, number: int, epoch: int) -> None:
         "cpu_seconds": 0.0,
         "gpu_seconds": 0.0,
     }
-    turn.connection.execute(_TRY, row)
 
 
 def _end(turn: Turn, row: Standing, reason: str, timings: Metrics) -> None:
-    place = {"of_trial": row.id, "of_epoch": row.epoch}
-    spent = {"cpu": _spent(timings, "cpu_seconds"), "gpu": _spent(timings, "gpu_seconds")}
-    turn.connection.execute(_END, {**place, **spent, "moment": turn.moment, "because": reason})
+    place = {"of_trial": row.id, "of_epoch": row.epoch, "ended": turn.moment}
+    turn.connection.execute(_END, {**place, **_spending(reason, timings)})
+
+
+def _spending(reason: str, timings: Metrics) -> dict[str, Any]:
+    """What is known of an attempt once it is over."""
+    return {
+        "reason": reason,
+        "cpu_seconds": _spent(timings, "cpu_seconds"),
+        "gpu_seconds": _spent(timings, "gpu_seconds"),
+    }
 
 
 def _write_result(turn: Turn, row: Standing, outcome: Outcome) -> None:
     state = {"of_trial": row.id, "new_state": str(outcome.state)}
     turn.connection.execute(_SET_STATE, state)
+    failpoint("store.finish")
     turn.connection.execute(_RESULT, {"trial": row.id, **result_row(row.epoch, outcome)})
 
 

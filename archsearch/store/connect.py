@@ -16,8 +16,6 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from archsearch.errors import InputError
 
 CONNECT_SECONDS = 4
-# the first release in which resetting a write-ahead log cannot corrupt the file
-SAFE_WAL = (3, 51, 3)
 _DRIVERS = {
     "sqlite": "sqlite+pysqlite",
     "postgresql": "postgresql+psycopg",
@@ -84,17 +82,22 @@ def _open_sqlite(url: URL, read_only: bool) -> Engine:
         target = ":memory:"
     else:
         target = f"file:{quote(str(Path(str(url.database)).absolute()))}"
-        target += "?mode=ro" if read_only else "?mode=rwc"
+        # a reader, too, must be able to play back the journal of a driver that was killed
+        target += "?mode=rw" if read_only else "?mode=rwc"
 
     def connect() -> sqlite3.Connection:
         raw = sqlite3.connect(
             target, timeout=5.0, isolation_level=None, check_same_thread=False, uri=not in_memory
         )
         raw.execute("PRAGMA foreign_keys = ON")
-        if not read_only:
-            safe = sqlite3.sqlite_version_info >= SAFE_WAL
-            raw.execute(f"PRAGMA journal_mode = {'WAL' if safe else 'DELETE'}")
-            raw.execute("PRAGMA synchronous = FULL")
+        if read_only:
+            raw.execute("PRAGMA query_only = ON")
+        else:
+            # one flipped bit of a write-ahead log silently takes back every commit after it
+            raw.execute("PRAGMA journal_mode = DELETE")
+            # FULL does not sync the folder that a journal is removed from: after a power cut it may
+            # be there again, and take back the last commit
+            raw.execute("PRAGMA synchronous = EXTRA")
         return raw
 
     # a database in memory lives as long as its one connection

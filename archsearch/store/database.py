@@ -12,8 +12,10 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from archsearch.errors import InputError, StateError
+from archsearch.failpoints import failpoint
 from archsearch.store.connect import open_engine, read_url
 from archsearch.store.faults import is_passing, place_of, readable
+from archsearch.store.rows import Damaged
 from archsearch.store.schema import check, check_pages, migrate
 
 T = TypeVar("T")
@@ -38,8 +40,11 @@ class Database:
             path = Path(str(parsed.database))
             self._check_file(path)
             self.folder = path.absolute().parent
-        self._reading = open_engine(parsed, read_only=read_only)
-        self._writing = self._reading.execution_options(writing=True)
+        engine = open_engine(parsed, read_only=read_only)
+        self._writing = engine.execution_options(writing=True)
+        # without a begin and a commit, which say nothing to who sees what is committed in any case
+        at_once = {"isolation_level": "AUTOCOMMIT"} if engine.name == "postgresql" else {}
+        self._reading = engine.execution_options(**at_once)
         try:
             self._prepare()
         except BaseException:
@@ -65,10 +70,17 @@ class Database:
         while True:
             try:
                 with self._turn, engine.begin() as connection:
-                    return work(connection)
+                    done = work(connection)
+                    if writing:
+                        failpoint("store.commit.before")
+                if writing:
+                    failpoint("store.commit.after")
+                return done
             except DBAPIError as error:
                 if not is_passing(error) or time.monotonic() + pause > deadline:
                     raise readable(error, self.place) from None
+            except Damaged as error:
+                raise StateError(f"{self.place}: {error}") from None
             except UnicodeDecodeError:
                 # the driver chokes on the name of a damaged table in SQLite's own message
                 raise StateError(f"{self.place} is damaged; restore it from a copy") from None

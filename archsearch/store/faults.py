@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
@@ -10,10 +13,12 @@ from archsearch.errors import ArchsearchError, InputError, StateError, TryAgainE
 _SQLITE: tuple[tuple[str, type[ArchsearchError], str], ...] = (
     ("not a database", StateError, "is not a database; name another file or restore it"),
     ("malformed", StateError, "is damaged; restore it from a copy"),
+    ("could not decode", StateError, "is damaged; restore it from a copy"),
     ("readonly", InputError, "may not be written; change its permissions or name another file"),
     ("unable to open", InputError, "cannot be opened; check that its folder exists and is yours"),
     ("full", TryAgainError, "is on a full disk; free some space and run the same command again"),
     ("locked", TryAgainError, "is locked by another program; run the same command again"),
+    ("disk i/o", TryAgainError, "is on a failing disk; see to it and run the same command again"),
 )
 _SERVER: tuple[tuple[str, type[ArchsearchError], str], ...] = (
     ("authentication", InputError, "refuses this user and password; check the URL"),
@@ -47,6 +52,13 @@ def readable(error: DBAPIError, place: str) -> ArchsearchError:
     """The error to show; the driver's own text is not shown, for it may repeat the URL."""
     said = str(error.orig).lower()
     of_file = "sqlite3" in type(error.orig).__module__
+    if of_file and _is_writable(Path(place)):
+        if "unable to open" in said:
+            # it is its journal that cannot be made
+            return TryAgainError(f"{place} has no room for a journal; free some and run it again")
+        if "readonly" in said:
+            # so says one byte of its header
+            return StateError(f"{place} is damaged; restore it from a copy")
     for words, kind, remedy in _SQLITE if of_file else _SERVER:
         if words in said:
             return kind(f"{place} {remedy}")
@@ -55,3 +67,10 @@ def readable(error: DBAPIError, place: str) -> ArchsearchError:
     if isinstance(error, OperationalError | InterfaceError):
         return TryAgainError(f"{place} cannot be reached; check the URL or try again later")
     return StateError(f"{place} refused a statement ({type(error.orig).__name__})")
+
+
+def _is_writable(path: Path) -> bool:
+    return path.is_file() and all(
+        os.access(each, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+        for each in (path, path.parent)
+    )

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Double, bindparam, cast, extract, func, select, update
 from sqlalchemy.engine import Connection
 
 from archsearch.errors import LockedError, StateError
+from archsearch.failpoints import failpoint
+from archsearch.store import together
+from archsearch.store.audit import audit
 from archsearch.store.connect import now
 from archsearch.store.owner import is_dead, label
 from archsearch.store.tables import study as table
 
 _STUDY = (
-    select(table.c.name, table.c.driver, table.c.driver_epoch, table.c.lease_until)
+    select(
+        table.c.name,
+        table.c.driver,
+        table.c.driver_epoch,
+        table.c.lease_until,
+        table.c.active_seconds,
+    )
     .where(table.c.id == bindparam("of_study"))
     .with_for_update()
 )
@@ -21,22 +30,29 @@ _TAKE = update(table).where(table.c.id == bindparam("of_study"))
 _OURS = _TAKE.where(
     table.c.driver_epoch == bindparam("of_epoch"), table.c.driver == bindparam("of_owner")
 )
-_KEEP = _OURS.values(
-    lease_until=bindparam("until"),
-    active_seconds=table.c.active_seconds + bindparam("elapsed"),
-)
+# the sum and not what is added to it, so that a commit whose answer was lost may be repeated
+_KEEP = _OURS.values(lease_until=bindparam("until"), active_seconds=bindparam("active"))
+# the same where the database can be asked for its time in passing
+_CLOCK = cast(extract("epoch", func.clock_timestamp()), Double)
+_KEEP_AT_ONCE = _OURS.values(
+    lease_until=_CLOCK + bindparam("ttl", type_=Double), active_seconds=bindparam("active")
+).returning(_CLOCK)
 _LET_GO = _OURS.values(driver=None, lease_until=None)
 
 
 @dataclass
 class Hold:
-    """This process's right to write to a study; ``seen`` is its last sign of life, monotonic."""
+    """This process's right to write to a study, had since a time of the monotonic clock.
+
+    ``before`` are the seconds that drivers had held the study until then.
+    """
 
     study: int
     owner: str
     epoch: int
     ttl: float
-    seen: float
+    since: float
+    before: float
 
     @property
     def key(self) -> dict[str, object]:
@@ -52,8 +68,10 @@ class Turn:
     moment: float
 
 
-def take(connection: Connection, study: int, owner: str, ttl: float) -> int:
-    """The new driver epoch; raises LockedError while another live driver holds the study.
+def take(connection: Connection, study: int, owner: str, ttl: float) -> tuple[int, float]:
+    """The new driver epoch, and for how many seconds drivers have held the study so far.
+
+    Raises LockedError while another live driver holds it, and Damaged for a damaged study.
 
     A lease that ran out, or whose process is known to be dead, is taken over at once. The same
     owner may take its study again; whatever it wrote under the epoch before is then refused.
@@ -67,20 +85,29 @@ def take(connection: Connection, study: int, owner: str, ttl: float) -> int:
             f"study '{row.name}' is driven by {label(row.driver)}; stop that run, or wait "
             f"{row.lease_until - moment:.0f} s if it is gone"
         )
+    # before anything is written, and under the lock
+    audit(connection, study)
     epoch = int(row.driver_epoch) + 1
     taken = {"driver": owner, "driver_epoch": epoch, "lease_until": moment + ttl, "ended": None}
     connection.execute(_TAKE.values(taken), {"of_study": study})
-    return epoch
+    failpoint("store.acquire")
+    return epoch, float(row.active_seconds)
 
 
-def keep(connection: Connection, hold: Hold, elapsed: float) -> Turn:
-    """Renew the lease and book the seconds since the last renewal; raises LockedError if lost.
+def keep(connection: Connection, hold: Hold, at: float) -> Turn:
+    """Renew the lease and book the seconds until ``at``, monotonic; raises LockedError if lost.
 
     Every write begins here: the row of the study stays locked until the write is committed, so
     that no other driver can take over half-way.
     """
+    active = hold.before + at - hold.since
+    if together.possible(connection):
+        kept = {**hold.key, "ttl": hold.ttl, "active": active}
+        told = connection.scalar(_KEEP_AT_ONCE, kept)
+        if told is not None:
+            return Turn(connection, hold, float(told))
     moment = now(connection)
-    values = {**hold.key, "until": moment + hold.ttl, "elapsed": elapsed}
+    values = {**hold.key, "until": moment + hold.ttl, "active": active}
     if connection.execute(_KEEP, values).rowcount == 1:
         return Turn(connection, hold, moment)
     row = connection.execute(_STUDY, {"of_study": hold.study}).one()

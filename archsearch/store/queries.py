@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, bindparam, func, select
@@ -11,7 +14,7 @@ from archsearch.spec.trial import Outcome, State, Trial
 from archsearch.store import tables
 from archsearch.store.owner import label
 from archsearch.store.records import Attempt, Cost, StudyRecord
-from archsearch.store.rows import outcome_from, study_from, trial_from
+from archsearch.store.rows import study_from, trial_from
 
 _ANSWERS = [str(s) for s in (State.COMPLETE, State.STOPPED, State.DIVERGED, State.INVALID)]
 _RESULT = {column.name: f"result_{column.name}" for column in tables.result.c}
@@ -34,7 +37,15 @@ def studies(connection: Connection, *where: ColumnElement[bool]) -> list[StudyRe
 def trials(connection: Connection, *where: ColumnElement[bool]) -> list[Trial]:
     """The trials that fit, with their outcomes, by phase and index."""
     order = tables.trial.c.phase, tables.trial.c.idx
-    return _trials(connection.execute(_TRIALS.where(*where).order_by(*order)))
+    with _nothing_collected():
+        return _trials(connection.execute(_TRIALS.where(*where).order_by(*order)))
+
+
+def rows(
+    connection: Connection, *where: ColumnElement[bool]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """What is stored of the trials that fit: the row of each, and that of its result."""
+    yield from _pairs(connection.execute(_TRIALS.where(*where)))
 
 
 def answer(connection: Connection, job_key: str) -> Outcome | None:
@@ -78,13 +89,27 @@ def attempts(connection: Connection, study: int) -> list[Attempt]:
     ]
 
 
-def _trials(rows: CursorResult[Any]) -> list[Trial]:
-    found = []
-    for mapping in rows.mappings():
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Of thousands of trials none is garbage; to look for it takes a third of reading them."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+def _trials(found: CursorResult[Any]) -> list[Trial]:
+    return [trial_from(*pair) for pair in _pairs(found)]
+
+
+def _pairs(found: CursorResult[Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The row of each trial, and that of its result, of None where there is none."""
+    for mapping in found.mappings():
         row = _named(mapping)
-        result = {name: row[alias] for name, alias in _RESULT.items()}
-        found.append(trial_from(row, outcome_from(row, result)))
-    return found
+        yield row, {name: row[alias] for name, alias in _RESULT.items()}
 
 
 def _named(row: RowMapping) -> dict[str, Any]:

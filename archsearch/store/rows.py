@@ -16,10 +16,16 @@ from archsearch.store.records import StudyRecord
 
 _MARK = "$float"
 _NOT_FINITE = ("nan", "inf", "-inf")
-_DAMAGED = "is not as it was written; the database is damaged or was edited: restore it from a copy"
 _STUDY = ("name", "fingerprint", "space", "settings")
 _TRIAL = ("study", "phase", "idx", "role", "point", "architecture", "digest", "seed", "job_key")
 _RESULT = ("epoch", "metrics", "curve", "timings", "message", "weights", "lost")
+
+
+class Damaged(StateError):
+    """A row is not as it was written; whoever knows which database it is in says so."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is not as it was written, by damage or an edit; restore a copy")
 
 
 def encode(plain: Any) -> str:
@@ -49,9 +55,9 @@ def study_row(
 
 
 def study_from(row: Mapping[str, Any]) -> StudyRecord:
-    """The study of a row; raises StateError if the row is not as it was written."""
+    """The study of a row; raises Damaged if the row is not as it was written."""
     if _seal({name: row[name] for name in _STUDY}) != row["seal"]:
-        raise StateError(f"study {row['id']} {_DAMAGED}")
+        raise Damaged(f"study {row['id']}")
     return StudyRecord(
         id=row["id"],
         name=row["name"],
@@ -101,10 +107,19 @@ def result_row(epoch: int, outcome: Outcome) -> dict[str, Any]:
     return {**row, "seal": _seal({**row, "state": str(outcome.state)})}
 
 
-def trial_from(row: Mapping[str, Any], outcome: Outcome) -> Trial:
-    """The trial of a row; raises StateError if the row is not as it was written."""
-    if _seal({name: row[name] for name in _TRIAL}) != row["seal"]:
-        raise StateError(_damaged(row))
+def check_trial(row: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    """Raise Damaged unless a trial and the result that its state speaks of are as written."""
+    whole = _seal({name: row[name] for name in _TRIAL}) == row["seal"]
+    if whole and row["state"] != State.RUNNING:
+        sealed = {**{name: result[name] for name in _RESULT}, "state": row["state"]}
+        whole = _seal(sealed) == result["seal"]
+    if not whole:
+        raise Damaged(f"{row['phase']} trial {row['idx']} of study {row['study']}")
+
+
+def trial_from(row: Mapping[str, Any], result: Mapping[str, Any]) -> Trial:
+    """The trial of its two rows; raises Damaged if they are not as they were written."""
+    check_trial(row, result)
     return Trial(
         index=row["idx"],
         phase=row["phase"],
@@ -112,20 +127,17 @@ def trial_from(row: Mapping[str, Any], outcome: Outcome) -> Trial:
         architecture=architecture_from_plain(decode(row["architecture"])),
         digest=row["digest"],
         seed=row["seed"],
-        outcome=outcome,
+        outcome=_outcome_from(State(row["state"]), result),
         role=row["role"],
     )
 
 
-def outcome_from(place: Mapping[str, Any], row: Mapping[str, Any]) -> Outcome:
-    """The outcome of the trial at ``place`` with that result row; raises StateError if damaged."""
-    if place["state"] == State.RUNNING:
-        return Outcome(State.RUNNING)
-    if _seal({**{name: row[name] for name in _RESULT}, "state": place["state"]}) != row["seal"]:
-        raise StateError(_damaged(place))
+def _outcome_from(state: State, row: Mapping[str, Any]) -> Outcome:
+    if state is State.RUNNING:
+        return Outcome(state)
     curve: Curve = tuple((step, _pairs(metrics)) for step, metrics in decode(row["curve"]))
     return Outcome(
-        state=State(place["state"]),
+        state=state,
         metrics=_pairs(decode(row["metrics"])),
         curve=curve,
         message=row["message"],
@@ -137,10 +149,6 @@ def outcome_from(place: Mapping[str, Any], row: Mapping[str, Any]) -> Outcome:
 
 def _pairs(plain: list[list[Any]]) -> Metrics:
     return cast("Metrics", tuple(map(tuple, plain)))
-
-
-def _damaged(row: Mapping[str, Any]) -> str:
-    return f"{row['phase']} trial {row['idx']} of study {row['study']} {_DAMAGED}"
 
 
 def _seal(row: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, column, func, inspect, select, table
 from sqlalchemy.engine import Connection
 
 from archsearch.errors import StateError
+from archsearch.failpoints import failpoint
 from archsearch.store import tables
 
 VERSION_TABLE = "archsearch_version"
@@ -64,3 +65,4 @@ def migrate(connection: Connection, place: str) -> None:
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    failpoint("store.migrate")

@@ -12,6 +12,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.engine import Connection
 
 from archsearch.errors import InputError, LockedError, StateError
+from archsearch.failpoints import failpoint
 from archsearch.spec.trial import Metrics, Outcome, State, Trial
 from archsearch.store import attempts, leases, queries, tables
 from archsearch.store.connect import now
@@ -98,6 +99,7 @@ class Store:
             if seal is None:
                 fresh = {"created": now(connection), "driver_epoch": 0, "active_seconds": 0.0}
                 connection.execute(insert(table).values(**row, **fresh))
+                failpoint("store.create")
             elif seal != row["seal"]:
                 raise StateError(f"study '{name}' exists and is another one; choose another name")
             return queries.studies(connection, named)[0]
@@ -110,23 +112,29 @@ class Store:
         """Become the driver of a study; returns the driver epoch.
 
         Raises LockedError, naming ``pid@host``, while another live process holds it. A lease that
-        ran out, or whose process is dead on this host, is taken over at once. ``ttl`` is in
-        seconds; ``owner`` is this process unless told otherwise.
+        ran out, or whose process is dead on this host, is taken over at once. Raises StateError,
+        and writes nothing, for a study that is damaged. ``ttl`` is in seconds; ``owner`` is this
+        process unless told otherwise.
         """
         name = this_process() if owner is None else owner
         began = time.monotonic()
-        epoch = self._database.write(lambda connection: leases.take(connection, study, name, ttl))
-        self._holds[study] = leases.Hold(study, name, epoch, ttl, began)
+        epoch, before = self._database.write(
+            lambda connection: leases.take(connection, study, name, ttl)
+        )
+        failpoint("store.acquire.after")
+        self._holds[study] = leases.Hold(study, name, epoch, ttl, began, before)
         return epoch
 
     def renew(self, study: int) -> None:
         """Say that the driver lives; owed every third of ``ttl`` unless something was written."""
+        failpoint("store.renew")
         self._write(study, lambda turn: turn.moment)
 
     def release(self, study: int) -> None:
         """Let the study go; does nothing if it is no longer ours."""
         hold = self._holds.pop(study, None)
         if hold is not None:
+            failpoint("store.release")
             self._database.write(lambda connection: leases.let_go(connection, hold))
 
     def advance(
@@ -144,8 +152,8 @@ class Store:
         return self._write(
             study,
             lambda turn: (
-                [attempts.finish(turn, *entry) for entry in finished],
-                [attempts.start(turn, *entry) for entry in started],
+                attempts.finish(turn, finished),
+                attempts.start(turn, started),
             ),
         )
 
@@ -174,6 +182,7 @@ class Store:
 
     def ended(self, study: int, reason: str) -> None:
         """Note why the search ended; acquiring the study again takes the note away."""
+        failpoint("store.ended")
         table = tables.study
         noted = update(table).where(table.c.id == study).values(ended=reason)
         self._write(study, lambda turn: turn.connection.execute(noted))
@@ -223,11 +232,9 @@ class Store:
             raise StateError(f"study {study} is not held by this process; acquire it first")
         began = time.monotonic()
         try:
-            done = self._database.write(
-                lambda connection: work(leases.keep(connection, hold, began - hold.seen))
+            return self._database.write(
+                lambda connection: work(leases.keep(connection, hold, began))
             )
         except LockedError:
             self._holds.pop(study, None)
             raise
-        hold.seen = began
-        return done

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from archsearch.errors import TryAgainError
 from archsearch.execute.backend import Backend
 from archsearch.execute.job import Job
+from archsearch.failpoints import failpoint
 from archsearch.spec.trial import Outcome, State, Trial
 from archsearch.store.records import Cost
 from archsearch.store.store import Store
@@ -218,6 +219,7 @@ class Driver:
             started=[(trial, job.key) for trial, job in batch.begun],
         )
         self._written = time.monotonic()
+        failpoint("study.committed")
         for (trial, _, job), written in zip(batch.finished, kept, strict=True):
             self.folder.forget(job, course.phase.name)
             if not written:
@@ -229,6 +231,7 @@ class Driver:
         for trial, job in batch.begun:
             self._tell(course, trial)
             if not trial.state.final:
+                failpoint("study.submit")
                 self.backend.submit(self.folder.furnished(job, trial.phase))
 
     def _again(self, course: Course, trial: Trial, lost: Outcome) -> None:
@@ -242,6 +245,7 @@ class Driver:
             self.folder.forget(course.phase.job(trial, course.trials), trial.phase)
             self._tell(course, stored[trial.index])
             return
+        failpoint("study.again")
         course.epochs[trial.index] = epoch
         job = replace(course.phase.job(trial, course.trials), epoch=epoch)
         self.backend.submit(self.folder.furnished(job, trial.phase))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from archsearch.execute.job import Job
+from archsearch.failpoints import failpoint
 from archsearch.search.open import open_sampler
 from archsearch.search.stopping import Stopping
 from archsearch.search.unseen import Unseen
@@ -42,6 +43,7 @@ class SearchPhase(Phase):
             return None
         self._seen.update(trial.digest for trial in trials[self._counted :])
         self._counted = index
+        failpoint("study.propose")
         found = self._unseen.propose(index, known, self._seen)
         if found is None:
             return Ended(f"the space is exhausted: all {index} architectures were tried")
@@ -63,6 +65,7 @@ class SearchPhase(Phase):
             limits=self._stopping.limits(self._known(trial.index, trials)),
             timeout=execution.timeout,
             memory=execution.memory,
+            plugins=self.plan.code_of(trial.architecture),
         )
 
     def _known(self, index: int, trials: Sequence[Trial]) -> Sequence[Trial]:
@@ -119,5 +122,6 @@ class ListPhase(Phase):
             objectives=self.plan.search.objectives,
             timeout=execution.timeout,
             memory=execution.memory,
+            plugins=self.plan.code_of(trial.architecture),
             keep=keep,
         )

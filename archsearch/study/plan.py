@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archsearch.errors import StateError
-from archsearch.spec.architecture import to_plain
+from archsearch.spec.architecture import Architecture, layers, to_plain
 from archsearch.spec.catalog import Catalog
 from archsearch.spec.settings import (
     ConfirmSettings,
@@ -25,7 +25,7 @@ class Plan:
 
     ``data`` is the fingerprint of the task's data; ``facts`` are what tables say of the task: its
     metrics, chance level and trivial baselines. The objectives of ``search`` are resolved.
-    ``plugins`` maps distributions to versions.
+    ``plugins`` maps distributions to the ``version`` and the ``sha256`` of their code.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Plan:
     search: SearchSettings
     confirm: ConfirmSettings | None = None
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
-    plugins: Mapping[str, str] = field(default_factory=dict)
+    plugins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     text: str = ""
 
     def fingerprint(self) -> dict[str, Any]:
@@ -53,8 +53,19 @@ class Plan:
             "stopping": to_plain(search.stopping),
             "objectives": {o.metric: o.direction for o in search.objectives},
             "constraints": {c.metric: f"{c.operator} {c.bound}" for c in search.constraints},
-            "plugins": dict(self.plugins),
+            "plugins": {name: dict(what) for name, what in self.plugins.items()},
         }
+
+    def code_of(self, architecture: Architecture) -> tuple[tuple[str, str], ...]:
+        """The distributions that provide layers of it, with the SHA-256 of their code."""
+        if not self.plugins:
+            return ()
+        sources = {
+            self.catalog.find(kind, layer.name).distribution for kind, layer in layers(architecture)
+        }
+        return tuple(
+            (name, what["sha256"]) for name, what in self.plugins.items() if name in sources
+        )
 
     def settings(self) -> dict[str, Any]:
         """What the tables of a stored study are made with, without its data or its space file."""
@@ -81,11 +92,26 @@ class Plan:
 
 def refuse_difference(name: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """Raise StateError naming the first thing in which the stored study is another one."""
-    for key, before, after in differences(stored, asked):
+    for key, before, after in differences(stored, _as_stored(stored, asked)):
         raise StateError(
             f"study '{name}' was begun with {key} = {_short(before)}, now it is {_short(after)}; "
             "put it back, or begin another study with --new"
         )
+
+
+def is_same(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    """Whether a study with the one fingerprint may be continued with the other."""
+    return next(differences(stored, _as_stored(stored, asked)), None) is None
+
+
+def _as_stored(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What is asked, saying no more of plugins than a study of an earlier archsearch does."""
+    known = stored["plugins"]
+    plugins = {
+        name: what["version"] if isinstance(known.get(name), str) else what
+        for name, what in asked["plugins"].items()
+    }
+    return {**asked, "plugins": plugins}
 
 
 def differences(stored: Any, asked: Any, path: str = "") -> Iterator[tuple[str, object, object]]:

@@ -30,12 +30,14 @@ Save = Callable[[Callable[[], Checkpoint]], None]
 class Diverged(Exception):
     """A loss, gradient or metric is not a finite number; training cannot go on.
 
-    ``step`` counts from 1, ``what`` names the quantity, ``norm`` is the last gradient norm.
+    ``step`` counts from 1, ``what`` names the quantity, ``norm`` is the last gradient norm; it is
+    no number where there was none yet, or where it is itself what is wrong.
     """
 
     def __init__(self, step: int, what: str, norm: float) -> None:
         self.step, self.what, self.norm = step, what, norm
-        super().__init__(f"{what} at step {step} (gradient norm {norm:.3g})")
+        last = f" (gradient norm {norm:.3g})" if math.isfinite(norm) else ""
+        super().__init__(f"{what} at step {step}{last}")
 
 
 def fit(

@@ -9,6 +9,7 @@ import shutil
 import signal
 import struct
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,7 +152,10 @@ def test_killed_while_saving(tmp_path: Path) -> None:
     made = saver.numerics()
     for attempt in range(1, 31):
         reader, writer = os.pipe()
-        pid = os.fork()
+        with warnings.catch_warnings():
+            # the child takes no lock that a thread of ours may hold
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
         if pid == 0:
             for step in range(1, 10_000):
                 generation = Generation(attempt, step)

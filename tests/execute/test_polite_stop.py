@@ -26,9 +26,10 @@ torch.set_num_threads(1)
 
 
 def ready(backend: LocalBackend) -> set[int]:
-    """Workers that have run a job each, and the processes there are."""
+    """Workers that have run a job each, and the processes of the backend."""
     everything(backend, [fault_job(k, "complete") for k in range(backend.workers)])
-    return {child.pid for child in psutil.Process().children(recursive=True)}
+    supervisor = psutil.Process(backend._supervisor.pid)
+    return {supervisor.pid, *(child.pid for child in supervisor.children(recursive=True))}
 
 
 def test_what_listens_to_nothing_is_killed_in_time() -> None:
@@ -89,7 +90,7 @@ def test_a_worker_told_to_end_writes_where_it_is(tmp_path: Path) -> None:
     with LocalBackend(1) as backend:
         warm = long_job(tmp_path, steps=2, checkpoints=None)
         everything(backend, [warm])
-        (supervisor,) = psutil.Process().children()
+        supervisor = psutil.Process(backend._supervisor.pid)
         (worker,) = supervisor.children()
         before = worker.cpu_times().user
         backend.submit(job)

@@ -93,17 +93,23 @@ def _standing(found: Stored, ended: bool) -> Iterator[str]:
 def _acknowledged(lines: list[Line], found: Stored) -> Iterator[str]:
     """What was told to be written is there, as it was told."""
     winners: dict[Place, set[tuple[int, str]]] = defaultdict(set)
+    written: set[tuple[int, int]] = set()
     for line in lines:
         if line["what"] == "acknowledged":
             trial = found.trials.get(("search", line["trial"]))
             if trial is None or trial.state != line["state"]:
                 yield f"trial {line['trial']}: acknowledged as {line['state']}, not stored so"
+            if (line["pid"], line["trial"]) not in written:
+                yield f"trial {line['trial']}: acknowledged before it was written"
+        if line["what"] == "did" and line["act"] == "restart" and line["answer"] is None:
+            written.add((line["pid"], line["trial"]))
         if line["what"] != "did" or line["act"] != "advance":
             continue
-        for (phase, index, epoch, outcome), written in zip(
+        written |= {(line["pid"], index) for _, index, *_ in line["finished"] + line["started"]}
+        for (phase, index, epoch, outcome), kept in zip(
             line["finished"], line["answer"][0], strict=True
         ):
-            if not written:
+            if not kept:
                 continue
             place = (phase, index)
             winners[place].add((epoch, outcome))
@@ -123,12 +129,18 @@ def _acknowledged(lines: list[Line], found: Stored) -> Iterator[str]:
 def _fenced(lines: list[Line]) -> Iterator[str]:
     """Once a driver was told that the study is its own, no driver before it writes."""
     newest = 0
+    given: set[int] = set()
+    known: dict[int, int] = {}
     stale: set[tuple[int, int]] = set()
     for line in lines:
-        if line["what"] == "did" and line["act"] == "acquire":
-            if line["answer"] <= newest:
-                yield f"driver epoch {line['answer']} was given after {newest}"
-            newest = max(newest, line["answer"])
+        if line.get("act") == "acquire":
+            if line["what"] == "asked":
+                known[line["pid"]] = newest
+            elif line["what"] == "did":
+                if line["answer"] <= known[line["pid"]] or line["answer"] in given:
+                    yield f"driver epoch {line['answer']} was given after {newest}"
+                given.add(line["answer"])
+                newest = max(newest, line["answer"])
         elif line["what"] == "asked" and line["driver"] is not None and line["driver"] < newest:
             stale.add((line["pid"], line["driver"]))
         elif (
@@ -144,6 +156,7 @@ def _repeated(lines: list[Line], found: Stored) -> Iterator[str]:
     finished: set[Place] = set()
     asked_after: set[tuple[int, Place]] = set()
     restarts: Counter[tuple[Place, int]] = Counter()
+    losses: Counter[Place] = Counter()
     handed_out: Counter[int] = Counter()
     ran: Counter[int] = Counter()
     for line in lines:
@@ -156,8 +169,10 @@ def _repeated(lines: list[Line], found: Stored) -> Iterator[str]:
             finished |= {(phase, index) for (phase, index, *_), written in told_so if written}
         elif line.get("act") == "restart":
             place = (line["phase"], line["trial"])
-            if line["what"] == "asked" and place in finished:
-                asked_after.add((line["pid"], place))
+            if line["what"] == "asked":
+                losses[place] += 1
+                if place in finished:
+                    asked_after.add((line["pid"], place))
             if line["what"] == "did" and line["answer"] is not None:
                 restarts[place, line["answer"]] += 1
                 if (line["pid"], place) in asked_after:
@@ -165,6 +180,9 @@ def _repeated(lines: list[Line], found: Stored) -> Iterator[str]:
     for (place, epoch), times in restarts.items():
         if times > 1:
             yield f"{place}: attempt {epoch} was begun {times} times"
+    for place, (epoch, _) in found.epochs.items():
+        if epoch > 1 + losses[place]:
+            yield f"{place}: {epoch} attempts after {losses[place]} losses"
     for index, times in handed_out.items():
         epoch = found.epochs.get(("search", index), (0, None))[0]
         if times > epoch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +21,11 @@ Line = dict[str, Any]
 
 
 class Journal:
-    """Lines that are whole and in order, because each is one write to the end of the file."""
+    """Lines in order, because each is one write to the end of the file.
+
+    A kill may cut a write short at the end of a page, so each begins with a line feed too: what
+    was cut harms no line but its own.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -29,14 +33,19 @@ class Journal:
 
     def note(self, what: str, **facts: Any) -> None:
         line = {"what": what, "pid": self._pid, **facts}
-        os.write(self._file, json.dumps(line).encode() + b"\n")
+        os.write(self._file, b"\n" + json.dumps(line).encode() + b"\n")
 
     def __del__(self) -> None:
         os.close(self._file)
 
 
 def read(path: Path) -> Iterator[Line]:
-    yield from map(json.loads, path.read_text().splitlines())
+    yield from parsed(path.read_bytes().split(b"\n"))
+
+
+def parsed(lines: Iterable[bytes]) -> Iterator[Line]:
+    """Those that are whole; whoever was killed while it wrote one did not get to say it."""
+    yield from (json.loads(line) for line in lines if line.endswith(b"}"))
 
 
 def told(outcome: Outcome) -> str:

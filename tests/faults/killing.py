@@ -7,7 +7,6 @@ what it would come to undisturbed, no worker is killed under a trial that was lo
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import signal
@@ -19,7 +18,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import psutil
-from journal import Line
+from journal import Line, parsed
 
 from archsearch.study.drive import WITH_DRIVER
 
@@ -55,7 +54,7 @@ class Follower:
             new = file.read()
             self.read += len(new)
             *whole, self.rest = (self.rest + new).split(b"\n")
-            self.lines += map(json.loads, whole)
+            self.lines += parsed(whole)
 
     def current(self, worker: int) -> int | None:
         """The trial a worker is in the midst of."""

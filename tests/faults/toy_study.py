@@ -9,14 +9,22 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from journal import Journal, JournaledBackend, JournaledStore
 
+from archsearch import failpoints
 from archsearch.errors import ArchsearchError
 from archsearch.execute.backend import Backend
+from archsearch.execute.checkpoints import (
+    Generation,
+    Manifest,
+    generations,
+    read_manifest,
+    write_manifest,
+)
+from archsearch.execute.files import written_whole
 from archsearch.execute.inline import InlineBackend
 from archsearch.execute.job import Job
 from archsearch.execute.local import LocalBackend
@@ -76,9 +84,53 @@ def work(job: Job) -> Outcome:
     return outcome
 
 
-def drive(url: str, plan: tuple[Any, ...], journal: str, workers: int, lease: float) -> None:
+def work_in_steps(job: Job) -> Outcome:
+    """The same, with a checkpoint after each of three steps, as a training writes them."""
+    if derived_seed(job.seed, "long") % 8 == 0:
+        # long enough for the driver to renew its lease
+        time.sleep(LEASE / 2)
+    folder = Path(str(job.checkpoints)) / job.key
+    done, sum_so_far = _taken_up(folder, job)
+    for step in range(done + 1, 4):
+        sum_so_far += derived_seed(job.seed, "step", step)
+        # a checkpoint that cannot be written ends no training
+        with contextlib.suppress(OSError, RuntimeError):
+            _put_down(folder, job, step, sum_so_far)
+    assert sum_so_far == sum(derived_seed(job.seed, "step", step) for step in (1, 2, 3))
+    return work(job)
+
+
+def _put_down(folder: Path, job: Job, step: int, sum_so_far: int) -> None:
+    generation, data = Generation(job.epoch, step), str(sum_so_far).encode()
+    with written_whole(generation.tensors(folder)) as stream:
+        stream.write(data)
+    seal, plain = hashlib.sha256(data).hexdigest(), {"step": step}
+    write_manifest(folder, Manifest(job.key, generation, len(data), seal, {}, plain))
+
+
+def _taken_up(folder: Path, job: Job) -> tuple[int, int]:
+    for generation in generations(folder):
+        manifest = read_manifest(folder, generation)
+        data = generation.tensors(folder).read_bytes()
+        assert manifest.key == job.key
+        assert manifest.sha256 == hashlib.sha256(data).hexdigest()
+        return generation.step, int(data)
+    return 0, 0
+
+
+def drive(
+    url: str,
+    plan: tuple[Any, ...],
+    journal: str,
+    workers: int,
+    lease: float,
+    run: str = "work",
+    fault: dict[str, str] | None = None,
+) -> None:
     """A driver of the study, from opening the database to its end; leaves with an exit code."""
     os.environ[JOURNAL] = journal
+    os.environ.update(fault or {})
+    failpoints.arm()
     notes = Journal(journal)
     notes.note("driver")
 
@@ -89,14 +141,15 @@ def drive(url: str, plan: tuple[Any, ...], journal: str, workers: int, lease: fl
     try:
         with (
             JournaledStore(Database(url), notes) as store,
-            LocalBackend(workers, run="toy_study:work") as backend,
+            LocalBackend(workers, run=run if ":" in run else f"toy_study:{run}") as backend,
         ):
             run_study(
                 toy_plan(*plan),
                 store,
                 JournaledBackend(backend, notes),
                 acknowledge,
-                lease=lease,
+                Path(journal).parent / "run",
+                lease,
             )
     except ArchsearchError as error:
         notes.note("left", error=type(error).__name__, words=str(error))
@@ -130,16 +183,3 @@ def canonical(trial: Trial) -> tuple[Any, ...]:
     values = [(name, value.hex()) for name, value in outcome.metrics]
     curve = [(step, name, value.hex()) for step, seen in outcome.curve for name, value in seen]
     return (trial.index, trial.digest, trial.seed, trial.point, str(trial.state), values, curve)
-
-
-@contextlib.contextmanager
-def importable() -> Iterator[None]:
-    """Child processes find this folder's modules, as pytest does."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parent), before)))
-    try:
-        yield
-    finally:
-        os.environ.pop("PYTHONPATH")
-        if before is not None:
-            os.environ["PYTHONPATH"] = before

@@ -15,11 +15,13 @@ from exported import FACTS, PREPARATION, TASK, VALUES, export, network, plugin_c
 from archsearch import plugins
 from archsearch.build import build
 from archsearch.errors import InputError, StateError
+from archsearch.installed import Installed
 from archsearch.plugins import built_in, load_catalog
+from archsearch.serve import folder
 from archsearch.serve.bundle import MANIFEST, WEIGHTS, expected_state, read_bundle, write_bundle
 from archsearch.serve.weights import serialize
 from archsearch.spec.architecture import Layer
-from archsearch.spec.catalog import Catalog, CellType
+from archsearch.spec.catalog import Catalog, CellType, LayerType
 from archsearch.spec.signature import Signature
 
 CELLS = load_catalog().names("cell")
@@ -175,6 +177,7 @@ def test_a_failure_on_the_way_leaves_nothing_behind(
                 full()
             return rename(self, to)
 
+        monkeypatch.setattr(folder, "_exchanged_at_once", lambda *_: False)
         monkeypatch.setattr(Path, "rename", full_for_the_new_one)
     with pytest.raises(InputError, match="No space left on device"):
         export(tmp_path / "best", network("lstm"), force=True)
@@ -195,10 +198,18 @@ def test_facts_must_be_plain_finite_data(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+CODE, OTHER = "0" * 64, "1" * 64
+
+
+def put(monkeypatch: pytest.MonkeyPatch, version: str, sha256: str) -> None:
+    """Install the plugin at this version, with this code."""
+    monkeypatch.setattr(plugins, "installed", lambda name: Installed(name, version, sha256))
+
+
 @pytest.fixture
 def leaky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle with a plugin's cell, written when that was at version 0.1.0."""
-    monkeypatch.setattr(plugins, "version", lambda _: "0.1.0")
+    put(monkeypatch, "0.1.0", CODE)
     export(tmp_path / "leaky", network("leaky"), catalog=plugin_catalog())
     return tmp_path / "leaky"
 
@@ -211,6 +222,7 @@ def test_a_plugins_cell_is_recorded_and_found_again(leaky: Path) -> None:
             "name": "leaky",
             "distribution": "archsearch-leaky",
             "version": "0.1.0",
+            "sha256": CODE,
         }
     ]
     assert read_bundle(leaky, plugin_catalog()).notes == ()
@@ -225,10 +237,50 @@ def test_a_missing_plugin_is_named_with_its_remedy(leaky: Path) -> None:
     )
 
 
-def test_another_version_of_the_plugin_is_noted(
+def test_other_code_of_the_plugin_is_refused_unless_it_is_meant(
     leaky: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plugins, "version", lambda _: "0.2.0")
+    for version, code, difference in (
+        ("0.2.0", OTHER, "written with archsearch-leaky 0.1.0, this is 0.2.0"),
+        (
+            "0.1.0",
+            OTHER,
+            "written with archsearch-leaky 0.1.0 of other code "
+            "(SHA-256 000000000000, this is 111111111111)",
+        ),
+    ):
+        put(monkeypatch, version, code)
+        with pytest.raises(StateError) as raised:
+            read_bundle(leaky, plugin_catalog())
+        assert str(raised.value) == (
+            f"{leaky} needs the cell 'leaky' from archsearch-leaky as it was exported: {difference}"
+            "; install archsearch-leaky==0.1.0, or add --allow-changed-plugins"
+        )
+        bundle = read_bundle(leaky, plugin_catalog(), changed_plugins=True)
+        assert bundle.notes == (difference,)
+
+
+def test_nothing_of_a_changed_plugin_is_imported(
+    leaky: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(monkeypatch, "0.1.0", OTHER)
+
+    def never() -> LayerType:
+        raise AssertionError("was loaded")
+
+    with pytest.raises(StateError, match="of other code"):
+        read_bundle(leaky, Catalog(built_in(), {("cell", "leaky"): never}))
+
+
+def test_a_bundle_without_hashes_is_held_to_the_version_in_a_note(
+    leaky: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = json.loads((leaky / MANIFEST).read_text())
+    del plain["plugins"][0]["sha256"]
+    (leaky / MANIFEST).write_text(json.dumps(plain))
+    put(monkeypatch, "0.1.0", OTHER)
+    assert read_bundle(leaky, plugin_catalog()).notes == ()
+    put(monkeypatch, "0.2.0", OTHER)
     assert read_bundle(leaky, plugin_catalog()).notes == (
         "written with archsearch-leaky 0.1.0, this is 0.2.0",
     )

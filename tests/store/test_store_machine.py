@@ -8,7 +8,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from archsearch.errors import LockedError, StateError
 from archsearch.spec.trial import Outcome, State
@@ -64,6 +70,10 @@ class TwoDrivers(RuleBasedStateMachine):
         self.believes[driver] = False
         return kind
 
+    @initialize(driver=DRIVERS, lasting=st.booleans())
+    def begin(self, driver: int, lasting: bool) -> None:
+        self.acquire(driver, lasting)
+
     @rule(driver=DRIVERS, lasting=st.booleans())
     def acquire(self, driver: int, lasting: bool) -> None:
         store, ttl = self.stores[driver], 3600.0 if lasting else 0.0
@@ -105,7 +115,15 @@ class TwoDrivers(RuleBasedStateMachine):
     @precondition(lambda self: self.kept)
     @rule(driver=DRIVERS, data=st.data())
     def restart(self, driver: int, data: st.DataObject) -> None:
-        index = data.draw(st.integers(0, len(self.kept) - 1))
+        self.lose(driver, data.draw(st.integers(0, len(self.kept) - 1)))
+
+    @precondition(lambda self: self.kept)
+    @rule(driver=DRIVERS, times=st.integers(1, 3))
+    def lose_the_last_again_and_again(self, driver: int, times: int) -> None:
+        for _ in range(times):
+            self.lose(driver, len(self.kept) - 1)
+
+    def lose(self, driver: int, index: int) -> None:
         kept, store = self.kept[index], self.stores[driver]
         if not self.may(driver):
             with pytest.raises(self.refused(driver)):

@@ -168,8 +168,7 @@ def test_every_connection_is_durable_and_checks_references(tmp_path: Path) -> No
         asked = ("synchronous", "foreign_keys", "journal_mode", "busy_timeout")
         told = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in asked]
     engine.dispose()
-    safe = sqlite3.sqlite_version_info >= (3, 51, 3)
-    assert told == [2, 1, "wal" if safe else "delete", 5000]
+    assert told == [3, 1, "delete", 5000]
 
 
 def read_back(path: Path) -> tuple[StudyRecord | None, list[Trial]]:
