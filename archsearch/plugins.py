@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from archsearch.blocks.declared import BLOCKS
 from archsearch.cells.declared import CELLS
 from archsearch.depth.declared import DEPTH
 from archsearch.errors import SpaceError
+from archsearch.installed import OURS, Installed, installed, normalised
 from archsearch.search.declared import SEARCH
 from archsearch.sparsity.declared import SPARSITY
 from archsearch.spec.catalog import Catalog, CellType, LayerType
@@ -19,9 +20,9 @@ from archsearch.tasks.declared import TASKS
 from archsearch.train.declared import TRAINING
 from archsearch.visitor import Origin, declaration_of, reason
 
-OURS = "archsearch"
 GROUPS: Mapping[str, str] = {"archsearch.cells": "cell"}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+Permit = Callable[[str], None]
 
 
 def built_in() -> tuple[LayerType, ...]:
@@ -29,13 +30,21 @@ def built_in() -> tuple[LayerType, ...]:
     return (*CELLS, *BLOCKS, *DEPTH, *SPARSITY, *TRAINING, *TASKS, *SEARCH)
 
 
-def load_catalog() -> Catalog:
-    """The built-in layers and every installed visitor's name; imports no visitor."""
-    installed = [(kind, entry) for group, kind in GROUPS.items() for entry in _entries(group)]
-    return join(built_in(), installed)
+def load_catalog(permit: Permit = lambda distribution: None) -> Catalog:
+    """The built-in layers and every installed visitor's name; imports no visitor.
+
+    ``permit`` is asked before anything of a distribution is imported, and raises SpaceError in
+    words that go on after the layer's name.
+    """
+    found = [(kind, entry) for group, kind in GROUPS.items() for entry in _entries(group)]
+    return join(built_in(), found, permit)
 
 
-def join(own: Sequence[LayerType], installed: Iterable[tuple[str, EntryPoint]]) -> Catalog:
+def join(
+    own: Sequence[LayerType],
+    found: Iterable[tuple[str, EntryPoint]],
+    permit: Permit = lambda distribution: None,
+) -> Catalog:
     """A catalog of our own layers and of visitors' (kind, entry point).
 
     ``distribution.name`` always names one layer. The bare name does where only one distribution
@@ -45,7 +54,7 @@ def join(own: Sequence[LayerType], installed: Iterable[tuple[str, EntryPoint]]) 
     aliases = {(entry.kind, f"{OURS}.{entry.name}"): entry.name for entry in own}
     visitors: dict[tuple[str, str], Callable[[], LayerType]] = {}
     refusals: dict[tuple[str, str], str] = {}
-    visiting = sorted(installed, key=lambda pair: (pair[0], pair[1].name, _distribution(pair[1])))
+    visiting = sorted(found, key=lambda pair: (pair[0], pair[1].name, _distribution(pair[1])))
     for kind, entry in visiting:
         owners.setdefault((kind, entry.name), []).append(_distribution(entry))
     for kind, entry in visiting:
@@ -58,25 +67,21 @@ def join(own: Sequence[LayerType], installed: Iterable[tuple[str, EntryPoint]]) 
             continue
         qualified = f"{source}.{entry.name}"
         if len(owners[kind, entry.name]) == 1:
-            visitors[kind, entry.name] = _loader(kind, entry, entry.name)
+            visitors[kind, entry.name] = _loader(kind, entry, entry.name, permit)
             aliases[kind, qualified] = entry.name
         else:
-            visitors[kind, qualified] = _loader(kind, entry, qualified)
+            visitors[kind, qualified] = _loader(kind, entry, qualified, permit)
             refusals[kind, entry.name] = _clash(kind, entry.name, owners[kind, entry.name])
     return Catalog(own, visitors, aliases=aliases, refusals=refusals)
 
 
-def versions(declared: Iterable[LayerType]) -> dict[str, str]:
-    """The installed version of every distribution, ours aside, that provides one of the layers.
+def distributions(declared: Iterable[LayerType]) -> dict[str, Installed]:
+    """Every distribution, ours aside, that provides one of the layers, by its name.
 
-    Of a catalog those are the layers that something has named so far.
+    Of a catalog those are the layers that something has named so far. Raises SpaceError.
     """
     sources = sorted({entry.distribution for entry in declared} - {OURS})
-    try:
-        return {source: version(source) for source in sources}
-    except PackageNotFoundError as error:
-        missing = error.args[0]
-        raise SpaceError(f"{missing} is not installed; try 'pip install {missing}'") from None
+    return {source: installed(source) for source in sources}
 
 
 def implementation(declared: LayerType) -> Any:
@@ -96,9 +101,7 @@ def _entries(group: str) -> Iterable[EntryPoint]:
 
 
 def _distribution(entry: EntryPoint) -> str:
-    """The distribution's name as package indexes normalise it."""
-    name = entry.dist.name if entry.dist is not None else "unknown"
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return normalised(entry.dist.name) if entry.dist is not None else "unknown"
 
 
 def _clash(kind: str, name: str, owners: Sequence[str]) -> str:
@@ -106,7 +109,7 @@ def _clash(kind: str, name: str, owners: Sequence[str]) -> str:
     return f"{kind} '{name}' is provided by {' and by '.join(owners)}; write {remedy}"
 
 
-def _loader(kind: str, entry: EntryPoint, name: str) -> Callable[[], LayerType]:
+def _loader(kind: str, entry: EntryPoint, name: str, permit: Permit) -> Callable[[], LayerType]:
     source = _distribution(entry)
     what = f"{kind} '{entry.name}' from {source}"
 
@@ -114,6 +117,7 @@ def _loader(kind: str, entry: EntryPoint, name: str) -> Callable[[], LayerType]:
         number = entry.dist.version if entry.dist is not None else ""
         place = str(entry.dist.locate_file("")) if entry.dist is not None else ""
         try:
+            permit(source)
             declared = declaration_of(Origin(entry.value, source, number, place))
         except SpaceError as error:
             raise SpaceError(f"{what} {error}") from error

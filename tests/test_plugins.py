@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from archsearch.errors import LocatedError, SpaceError
-from archsearch.plugins import built_in, implementation, load_catalog, versions
+from archsearch.plugins import built_in, distributions, implementation, load_catalog
 from archsearch.spec.architecture import Layer
-from archsearch.spec.catalog import KINDS, CellType
+from archsearch.spec.catalog import KINDS, Catalog, CellType
 from archsearch.spec.spacefile import read_space
 
 DECLARATION = """\
@@ -68,6 +68,10 @@ def read(tmp_path: Path, cell: str, catalog=None):
     return read_space(path, catalog or load_catalog())
 
 
+def versions(catalog: Catalog) -> dict[str, str]:
+    return {name: what.version for name, what in distributions(catalog).items()}
+
+
 def test_our_own_layers_are_all_there():
     catalog = load_catalog()
     for kind in KINDS:
@@ -88,7 +92,7 @@ def test_a_visitor_is_named_from_metadata_and_read_in_another_process(
     catalog = load_catalog()
     assert "leaky" in catalog.names("cell")
     assert f"{module}.declared" not in sys.modules
-    assert versions(catalog) == {}
+    assert distributions(catalog) == {}
     file = read(tmp_path, "{name: leaky, decay: 0.5}", catalog)
     assert f"{module}.declared" not in sys.modules
     cell = file.space.architecture(()).stages[0].blocks[0].cell
@@ -199,7 +203,7 @@ def test_a_name_with_a_dot_takes_nobodys_place(install, tmp_path):
 def test_a_missing_distribution_is_named():
     gone = CellType("gone", "gone:Gone", distribution="archsearch-gone")
     with pytest.raises(SpaceError, match="try 'pip install archsearch-gone'"):
-        versions([gone])
+        distributions([gone])
 
 
 def test_implementations_that_cannot_be_had():

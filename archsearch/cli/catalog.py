@@ -7,10 +7,11 @@ from typing import Any
 import click
 from rich.table import Table
 
+from archsearch.cli.cellpage import by_family, ran_on
 from archsearch.cli.options import console, json_option, print_json
 from archsearch.errors import SpaceError
 from archsearch.plugins import load_catalog
-from archsearch.spec.catalog import Catalog, CellType, LayerType, Option
+from archsearch.spec.catalog import Catalog, CellType, LayerType
 from archsearch.spec.positions import escape
 
 PLACES = ("cell", "gate", "channel", "norm", "embed", "head", "halting", "sparsity", "training")
@@ -54,7 +55,8 @@ def _listing(catalog: Catalog, kind: str, name: str | None, as_json: bool) -> No
     elif name:
         _show_one(chosen[0])
     else:
-        console().print(_table(kind, chosen))
+        described = [entry for entry in chosen if isinstance(entry, CellType)]
+        console().print(_cells(described) if described else _table(chosen))
 
 
 def _usable(catalog: Catalog, kind: str) -> list[LayerType]:
@@ -68,25 +70,33 @@ def _usable(catalog: Catalog, kind: str) -> list[LayerType]:
     return found
 
 
-def _table(kind: str, entries: list[LayerType]) -> Table:
+def _table(entries: list[LayerType]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("name", style="bold", no_wrap=True)
-    if kind == "cell":
-        table.add_column("cost", no_wrap=True)
-        table.add_column("step")
     table.add_column("what")
     table.add_column("options")
     table.add_column("from", no_wrap=True)
     for entry in entries:
-        facts = []
-        if kind == "cell":
-            cost, step = ("", False)
-            if isinstance(entry, CellType):
-                cost, step = entry.cost, entry.has_step
-            facts = [cost, "yes" if step else "no"]
-        options = ", ".join(entry.options)
-        table.add_row(entry.name, *facts, entry.doc, options, entry.distribution)
+        table.add_row(entry.name, entry.doc, ", ".join(entry.options), entry.distribution)
     return table
+
+
+def _cells(entries: list[CellType]) -> Table:
+    """By family; the options of each are too many for a list."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("name", style="bold", no_wrap=True)
+    table.add_column("cost", no_wrap=True)
+    table.add_column("step")
+    table.add_column("what")
+    for family, members in by_family(entries).items():
+        table.add_row(f"[dim]{family}[/dim]")
+        for entry in members:
+            table.add_row(f"  {entry.name}", entry.cost, _yes(entry.has_step), entry.doc)
+    return table
+
+
+def _yes(given: bool) -> str:
+    return "yes" if given else "no"
 
 
 def _show_one(entry: LayerType) -> None:
@@ -95,6 +105,8 @@ def _show_one(entry: LayerType) -> None:
     out.print(entry.doc)
     if entry.source:
         out.print(f"Source: {entry.source}", markup=False)
+    if isinstance(entry, CellType):
+        out.print(f"Cost: {entry.cost}. {ran_on(entry)}", markup=False)
     if not entry.options:
         return
     table = Table(box=None, pad_edge=False)
@@ -102,23 +114,8 @@ def _show_one(entry: LayerType) -> None:
         table.add_column(column)
     for key, option in entry.options.items():
         default = "" if option.default is None else str(option.default)
-        table.add_row(key, default, option.expected, _searched(option), _what(option))
+        table.add_row(key, default, option.expected, option.searched, option.meaning)
     out.print(table)
-
-
-def _searched(option: Option) -> str:
-    if option.search is None:
-        return "no"
-    if isinstance(option.search, tuple):
-        return ", ".join(str(value) for value in option.search)
-    scale = ", log" if option.search.log else ""
-    return f"{option.search.low:g} to {option.search.high:g}{scale}"
-
-
-def _what(option: Option) -> str:
-    conditions = [f"{name} is {' or '.join(map(str, values))}" for name, values in option.when]
-    when = f" (only when {' and '.join(conditions)})" if conditions else ""
-    return option.doc + when
 
 
 def _plain(entry: LayerType) -> dict[str, Any]:
@@ -132,12 +129,13 @@ def _plain(entry: LayerType) -> dict[str, Any]:
             key: {
                 "default": option.default,
                 "legal": option.expected,
-                "searched": _searched(option),
-                "doc": _what(option),
+                "searched": option.searched,
+                "doc": option.meaning,
             }
             for key, option in entry.options.items()
         },
     }
     if isinstance(entry, CellType):
         plain |= {"causal": entry.causal, "step": entry.has_step, "cost": entry.cost}
+        plain["devices"] = list(entry.devices)
     return plain

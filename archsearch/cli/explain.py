@@ -16,6 +16,7 @@ from rich.table import Table
 
 from archsearch.cli.drawing import draw
 from archsearch.cli.facts import data_lines
+from archsearch.cli.lock import open_space
 from archsearch.cli.options import (
     console,
     json_option,
@@ -27,10 +28,8 @@ from archsearch.cli.options import (
 from archsearch.cli.plans import plans_of
 from archsearch.cli.space import spell_count
 from archsearch.errors import InputError
-from archsearch.plugins import load_catalog
 from archsearch.spec.architecture import Architecture, Layer
 from archsearch.spec.domains import Choice, Domain
-from archsearch.spec.spacefile import read_space
 from archsearch.study.plan import Plan
 from archsearch.tasks.open import open_task
 
@@ -52,8 +51,7 @@ def explain(space: str, assignments: tuple[str, ...], samples: int, as_json: boo
 
     Builds a sample of the space and trains a few of them for a few steps on the real data.
     """
-    catalog = load_catalog()
-    file = read_space(space, catalog, parse_assignments(assignments))
+    file, catalog = open_space(space, parse_assignments(assignments))
     plan = plans_of(file, catalog)[0]
     rng = random.Random(0)
     drawn = [file.space.architecture(file.space.sample(rng)) for _ in range(samples)]

@@ -9,15 +9,18 @@ import click
 
 from archsearch.cli.options import storage_option
 from archsearch.cli.results import Result, read_result, run_folder
-from archsearch.errors import InputError
-from archsearch.plugins import load_catalog
+from archsearch.errors import InputError, StateError
+from archsearch.installed import installed
+from archsearch.plugins import built_in, load_catalog
 from archsearch.select.verdict import verdict
 from archsearch.serve.folder import check_place
 from archsearch.serve.manifest import MANIFEST, SOURCE, WEIGHTS
+from archsearch.spec.architecture import layers
 from archsearch.spec.catalog import suggestion
 from archsearch.spec.signature import Signature
 from archsearch.spec.trial import Trial
 from archsearch.store.store import open_store
+from archsearch.study.plan import differences
 
 EXAMPLE = """\b
 Examples:
@@ -83,6 +86,7 @@ def export_result(
     they are trained again, which gives the same.
     """
     trial = _chosen(result, candidate)
+    _refuse_changed_plugins(result, trial)
     from archsearch.serve.bundle import write_bundle
 
     weights = _weights(result, trial, run_folder(storage, result.name))
@@ -126,6 +130,22 @@ def _chosen(result: Result, candidate: str | None) -> Trial:
             f"study '{result.name}' judged: {', '.join(roles)}"
         )
     return runs[0]
+
+
+def _refuse_changed_plugins(result: Result, trial: Trial) -> None:
+    """Raise StateError if a plugin's code is not what the trial was trained with."""
+    ours = {(entry.kind, entry.name) for entry in built_in()}
+    if all((kind, layer.name) in ours for kind, layer in layers(trial.architecture)):
+        return
+    for name, stored in result.plugins.items():
+        now = installed(name)
+        # a study of an earlier archsearch knows the version alone
+        known = {"version": stored} if isinstance(stored, str) else stored
+        for key, before, after in differences(known, {k: now.to_plain()[k] for k in known}):
+            raise StateError(
+                f"study '{result.name}' was trained with {name} of {key} {before}, not {after}; "
+                "put it back, or run the space file again with --new"
+            )
 
 
 def _weights(result: Result, trial: Trial, folder: Path) -> Path:

@@ -17,7 +17,7 @@ def data_lines(facts: Mapping[str, Any]) -> list[str]:
     ``facts`` are those of :meth:`archsearch.tasks.task.Task.describe`.
     """
     source = PurePath(str(facts["data"])).name
-    if facts.get("target"):
+    if facts.get("target") and facts.get("layout") != "archive":
         source += f", target '{facts['target']}'"
     counts = ", ".join(f"{_count(facts[split])} {split}" for split in SPLITS)
     line = f"data: {source}: {counts} {_unit(facts)}"

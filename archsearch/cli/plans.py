@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from archsearch.errors import InputError
-from archsearch.plugins import versions
+from archsearch.plugins import distributions
 from archsearch.spec.catalog import Catalog, suggestion
 from archsearch.spec.settings import MEASURED, TIMED, Objective
 from archsearch.spec.spacefile import SpaceFile
@@ -40,7 +40,7 @@ def _plan(file: SpaceFile, catalog: Catalog, name: str, position: int) -> Plan:
         search=replace(file.search, objectives=_judged_first(objectives)),
         confirm=file.confirm,
         execution=file.execution,
-        plugins=versions(catalog),
+        plugins={name: what.to_plain() for name, what in distributions(catalog).items()},
         text=file.text,
     )
 

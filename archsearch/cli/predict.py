@@ -21,8 +21,12 @@ Examples:
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("data")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="CSV file for the answers.")
+@click.option("--allow-changed-plugins", is_flag=True, help="Predict with a plugin whose code is "
+              "not that of the export.")  # fmt: skip
 @json_option
-def predict(bundle: Path, data: str, output: Path | None, as_json: bool) -> None:
+def predict(
+    bundle: Path, data: str, output: Path | None, allow_changed_plugins: bool, as_json: bool
+) -> None:
     """Apply the model of BUNDLE to DATA, a file like the one it was trained on (or `ucr:NAME`).
 
     Classes come with probabilities, forecasts with their times, text with the likelihood of each
@@ -40,7 +44,7 @@ def predict(bundle: Path, data: str, output: Path | None, as_json: bool) -> None
     from archsearch.serve.bundle import read_bundle
     from archsearch.serve.predictor import Predictor
 
-    model = read_bundle(bundle)
+    model = read_bundle(bundle, changed_plugins=allow_changed_plugins)
     predictor = Predictor(model)
     outputs = [predictor.predict(batch.inputs, batch.lengths) for batch in prepared.batches]
     if model.signature.targets == "class":

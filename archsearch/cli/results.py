@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from archsearch.select.verdict import verdict
 from archsearch.spec.architecture import layer_from_plain
 from archsearch.spec.catalog import suggestion
 from archsearch.spec.settings import Constraint, Objective, TaskSpec
-from archsearch.spec.trial import Trial
+from archsearch.spec.trial import State, Trial
+from archsearch.store.records import Attempt
 from archsearch.store.store import Store
 
 RUNS = Path("archsearch-runs")
@@ -23,7 +26,10 @@ RUNS = Path("archsearch-runs")
 
 @dataclass(frozen=True)
 class Result:
-    """What is known of one study; ``evidence`` is None until something was confirmed."""
+    """What is known of one study; ``evidence`` is None until something was confirmed.
+
+    ``plugins`` is what its fingerprint says of them; ``attempts`` are those at all trials.
+    """
 
     name: str
     ended: str
@@ -35,6 +41,8 @@ class Result:
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...]
     evidence: Evidence | None
+    plugins: Mapping[str, Any]
+    attempts: list[Attempt]
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -50,6 +58,12 @@ class Result:
         return [trial for trial in self.confirmed if trial.role == name]
 
     @property
+    def lost(self) -> dict[str, int]:
+        """How many attempts were lost, by the reason; what was lost is tried again."""
+        reasons = (attempt.reason for attempt in self.attempts if is_lost(attempt))
+        return dict(Counter(reason or "" for reason in reasons).most_common())
+
+    @property
     def across(self) -> TaskResult:
         return TaskResult(
             self.settings["label"], self.searched, self.objectives, self.constraints, self.evidence
@@ -63,6 +77,7 @@ class Result:
             "ended": self.ended,
             "data": self.facts["data"],
             "trials": len(self.searched),
+            "lost_attempts": self.lost,
             "objectives": {o.metric: o.direction for o in self.objectives},
             "best": [
                 {"trial": t.index, "digest": t.digest, "metrics": dict(t.outcome.metrics)}
@@ -99,7 +114,14 @@ def read_result(store: Store, name: str, ended: str = "") -> Result:
         objectives=objectives,
         constraints=constraints,
         evidence=_evidence(settings, objectives[0], confirmed) if confirmed else None,
+        plugins=record.fingerprint["plugins"],
+        attempts=store.attempts(record.id),
     )
+
+
+def is_lost(attempt: Attempt) -> bool:
+    """Whether it ended without an outcome: its worker or its driver was lost."""
+    return attempt.ended is not None and attempt.reason not in [str(state) for state in State]
 
 
 def run_folder(storage: str, name: str) -> Path:

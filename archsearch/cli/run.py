@@ -13,6 +13,7 @@ import click
 
 from archsearch.cli.drawing import draw
 from archsearch.cli.facts import data_lines
+from archsearch.cli.lock import open_space
 from archsearch.cli.options import (
     console,
     json_option,
@@ -28,12 +29,10 @@ from archsearch.cli.results import Result, read_result, run_folder
 from archsearch.cli.tables import across_table, print_result
 from archsearch.errors import TryAgainError
 from archsearch.execute.open import open_backend
-from archsearch.plugins import load_catalog
 from archsearch.search.open import open_sampler
 from archsearch.search.unseen import Unseen
-from archsearch.spec.spacefile import read_space
 from archsearch.store.store import Store, open_store
-from archsearch.study.plan import Plan
+from archsearch.study.plan import Plan, is_same
 from archsearch.study.study import run_study
 
 EXAMPLE = """\b
@@ -87,8 +86,7 @@ def run(
     overrides += [(f"execution.{key}", str(value)) for key, value in given.items() if value]
     # in quotes, so that any name is read as a text, and held to the rule for names in files
     overrides += [("name", json.dumps(name))] if name else []
-    catalog = load_catalog()
-    file = read_space(space, catalog, overrides)
+    file, catalog = open_space(space, overrides)
     plans = plans_of(file, catalog, name)
     if dry_run:
         _dry_run(plans, as_json)
@@ -132,7 +130,7 @@ def _run_plan(plan: Plan, store: Store, storage: str, new: bool, quiet: bool) ->
 def _renamed(plan: Plan, store: Store) -> Plan:
     number, name = 2, plan.name
     while (found := store.find_study(name)) is not None:
-        if found.fingerprint == plan.fingerprint():
+        if is_same(found.fingerprint, plan.fingerprint()):
             break
         name, number = f"{plan.name}-{number}", number + 1
     return replace(plan, name=name)

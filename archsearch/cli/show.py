@@ -8,11 +8,12 @@ from rich.table import Table
 
 from archsearch.cli.drawing import draw
 from archsearch.cli.options import console, json_option, print_json, storage_option
-from archsearch.cli.results import Result, read_result
+from archsearch.cli.results import Result, is_lost, read_result
 from archsearch.cli.tables import print_result, spark, spell_number
 from archsearch.errors import InputError
 from archsearch.spec.architecture import to_plain
 from archsearch.spec.trial import Trial
+from archsearch.store.records import Attempt
 from archsearch.store.store import open_store
 
 EXAMPLE = """\b
@@ -28,7 +29,7 @@ Examples:
 @storage_option
 @json_option
 def show(study: str, trial: int | None, storage: str, as_json: bool) -> None:
-    """Show the answer of STUDY, or its TRIAL: architecture, metrics, curve, what went wrong."""
+    """Show the answer of STUDY, or its TRIAL: architecture, metrics, curve, attempts, faults."""
     with open_store(storage, read_only=True) as store:
         result = read_result(store, study)
     if trial is not None:
@@ -45,8 +46,9 @@ def _show_trial(result: Result, index: int, as_json: bool) -> None:
         raise InputError(
             f"study '{result.name}' has no trial {index}; it has 0 to {len(result.searched) - 1}"
         )
+    attempts = [each for each in result.attempts if (each.phase, each.index) == ("search", index)]
     if as_json:
-        print_json(_plain(found))
+        print_json(_plain(found) | {"attempts": [_plain_attempt(each) for each in attempts]})
         return
     out = console()
     outcome = found.outcome
@@ -66,6 +68,38 @@ def _show_trial(result: Result, index: int, as_json: bool) -> None:
             f"{spell_number(values[-1])} at step {steps[-1]}"
         )
     out.print(f"seed {found.seed}")
+    if len(attempts) > 1 or any(map(is_lost, attempts)):
+        out.print(_attempts(attempts))
+
+
+def _attempts(attempts: list[Attempt]) -> Table:
+    """One line for each time that the trial was begun."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("attempt", "seconds", "cpu seconds", "driver", "how it ended"):
+        table.add_column(column)
+    for each in attempts:
+        ended = "running" if each.ended is None else each.reason or ""
+        table.add_row(
+            str(each.epoch),
+            "" if each.ended is None else spell_number(each.ended - each.started),
+            spell_number(each.cost.cpu_seconds) if each.ended is not None else "",
+            each.owner,
+            f"lost: {ended}" if is_lost(each) else ended,
+        )
+    return table
+
+
+def _plain_attempt(attempt: Attempt) -> dict[str, object]:
+    return {
+        "epoch": attempt.epoch,
+        "driver": attempt.owner,
+        "started": attempt.started,
+        "ended": attempt.ended,
+        "reason": attempt.reason,
+        "lost": is_lost(attempt),
+        "cpu_seconds": attempt.cost.cpu_seconds,
+        "gpu_seconds": attempt.cost.gpu_seconds,
+    }
 
 
 def _plain(trial: Trial) -> dict[str, object]:

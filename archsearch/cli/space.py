@@ -6,6 +6,7 @@ import math
 
 import click
 
+from archsearch.cli.lock import open_space
 from archsearch.cli.options import (
     json_option,
     parse_assignments,
@@ -16,7 +17,7 @@ from archsearch.cli.options import (
 from archsearch.plugins import load_catalog
 from archsearch.spec.positions import fault
 from archsearch.spec.schema import json_schema
-from archsearch.spec.spacefile import SpaceFile, read_space
+from archsearch.spec.spacefile import SpaceFile
 
 VALIDATE_EXAMPLE = """\b
 Example:
@@ -40,7 +41,7 @@ def validate(space: str, assignments: tuple[str, ...], check_plugins: bool, as_j
     Prints one line. A fault is one line `file:line:col: error: key: expected ..., got ...` on
     stderr, and exit code 2.
     """
-    file = read_space(space, load_catalog(), parse_assignments(assignments))
+    file, _ = open_space(space, parse_assignments(assignments))
     if check_plugins:
         examine_plugins(file)
     size = file.space.size()

@@ -19,7 +19,7 @@ Example:
 @storage_option
 @json_option
 def studies(storage: str, as_json: bool) -> None:
-    """List the stored studies: trials, best value, how they ended."""
+    """List the stored studies: trials, attempts that were lost, best value, how they ended."""
     with open_store(storage, read_only=True) as store:
         results = [read_result(store, study.name) for study in store.studies()]
     if as_json:
@@ -29,7 +29,7 @@ def studies(storage: str, as_json: bool) -> None:
         click.echo(f"no studies in {storage}; begin one with: archsearch run SPACE.YAML")
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("study", "task", "trials", "best", "confirmed", "ended"):
+    for column in ("study", "task", "trials", "lost", "best", "confirmed", "ended"):
         table.add_column(column)
     for result in results:
         metric = result.objectives[0].metric
@@ -38,6 +38,7 @@ def studies(storage: str, as_json: bool) -> None:
             result.name,
             result.settings["label"],
             str(len(result.searched)),
+            str(sum(result.lost.values()) or ""),
             f"{metric} {value:.4g}" if value is not None else "",
             "yes" if result.confirmed else "no",
             result.ended or "unfinished",

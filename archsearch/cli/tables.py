@@ -32,6 +32,9 @@ def print_result(out: Console, result: Result) -> None:
     ended = f"; {result.ended}" if result.ended else ""
     out.print(f"\n[bold]{result.name}[/bold]: {found.trials} trials ({states}){ended}")
     out.print("\n".join(data_lines(result.facts["data"])) + "\n", markup=False, style="dim")
+    if result.lost:
+        reasons = ", ".join(f"{count} × {reason}" for reason, count in result.lost.items())
+        out.print(f"attempts lost and tried again: {reasons}\n", markup=False)
     evidence = result.evidence
     if evidence is not None:
         out.print(answer_table(result, evidence, out.width))

@@ -23,11 +23,10 @@ from archsearch.serve.manifest import (
     WEIGHTS,
     Manifest,
     Plugin,
-    layers,
     read_manifest,
 )
 from archsearch.serve.weights import read_weights, serialize
-from archsearch.spec.architecture import Architecture
+from archsearch.spec.architecture import Architecture, layers
 from archsearch.spec.catalog import Catalog
 from archsearch.spec.settings import TaskSpec
 from archsearch.spec.signature import Signature
@@ -108,15 +107,17 @@ def write_bundle(
     return replace(written, path=path)
 
 
-def read_bundle(path: Path, catalog: Catalog | None = None) -> Bundle:
+def read_bundle(
+    path: Path, catalog: Catalog | None = None, *, changed_plugins: bool = False
+) -> Bundle:
     """The bundle in a folder, checked in full; the catalog is that of what is installed.
 
     Raises InputError where there is no bundle, StateError naming the file and the fault, or the
-    plugin that is missing.
+    plugin that is missing, or whose code is not that of the export unless ``changed_plugins``.
     """
     manifest = read_manifest(path)
     catalog = plugins.load_catalog() if catalog is None else catalog
-    notes = [*_provided(path, manifest, catalog), *_own_versions(manifest)]
+    notes = [*_provided(path, manifest, catalog, changed_plugins), *_own_versions(manifest)]
     expected = expected_state(manifest.architecture, catalog, manifest.signature, path)
     state = read_weights(path / WEIGHTS, expected, manifest.sha256)
     return Bundle(path, manifest, state, catalog, tuple(notes))
@@ -141,33 +142,50 @@ def _plugins(architecture: Architecture, catalog: Catalog) -> tuple[Plugin, ...]
     found = {}
     for kind, layer in layers(architecture):
         declared = catalog.find(kind, layer.name)
-        for distribution, number in plugins.versions([declared]).items():
-            found[kind, layer.name] = Plugin(kind, layer.name, distribution, number)
+        for source, here in plugins.distributions([declared]).items():
+            found[kind, layer.name] = Plugin(kind, layer.name, source, here.version, here.sha256)
     return tuple(found.values())
 
 
-def _provided(path: Path, manifest: Manifest, catalog: Catalog) -> list[str]:
-    """Notes on plugins of another version; StateError for one that is missing or another's."""
+def _provided(path: Path, manifest: Manifest, catalog: Catalog, changed_plugins: bool) -> list[str]:
+    """Notes on plugins that changed; StateError for one that may not, is missing or another's.
+
+    A plugin is compared before anything of it is imported.
+    """
     notes = []
     for plugin in manifest.plugins:
         needs = f"{path} needs the {plugin.kind} '{plugin.name}' from {plugin.distribution}"
         if plugin.name not in catalog.names(plugin.kind):
             raise StateError(f"{needs} {plugin.version}; try 'pip install {plugin.distribution}'")
         try:
+            difference = _difference(plugin)
+            if difference and not changed_plugins and plugin.sha256 is not None:
+                raise StateError(
+                    f"{needs} as it was exported: {difference}; install "
+                    f"{plugin.distribution}=={plugin.version}, or add --allow-changed-plugins"
+                )
             declared = catalog.find(plugin.kind, plugin.name)
-            installed = plugins.versions([declared]).get(plugin.distribution)
         except SpaceError as error:
             raise StateError(f"{needs} {plugin.version}: {error}") from error
-        if installed is None:
+        if declared.distribution != plugin.distribution:
             raise StateError(
                 f"{needs} {plugin.version}, but {declared.distribution} provides that name here; "
                 f"uninstall it and try 'pip install {plugin.distribution}'"
             )
-        if installed != plugin.version:
-            notes.append(
-                f"written with {plugin.distribution} {plugin.version}, this is {installed}"
-            )
+        if difference:
+            notes.append(difference)
     return notes
+
+
+def _difference(plugin: Plugin) -> str | None:
+    """How the installed distribution differs from the one that the bundle was written with."""
+    here = plugins.installed(plugin.distribution)
+    written = f"written with {plugin.distribution} {plugin.version}"
+    if here.version != plugin.version:
+        return f"{written}, this is {here.version}"
+    if plugin.sha256 not in (None, here.sha256):
+        return f"{written} of other code (SHA-256 {plugin.sha256[:12]}, this is {here.sha256[:12]})"
+    return None
 
 
 def _own_versions(manifest: Manifest) -> list[str]:

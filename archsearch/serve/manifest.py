@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from typing import Any
 from archsearch.errors import InputError, StateError
 from archsearch.spec.architecture import (
     Architecture,
-    Layer,
     architecture_from_plain,
     layer_from_plain,
+    layers,
     to_plain,
 )
 from archsearch.spec.settings import TaskSpec
@@ -39,12 +39,16 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Plugin:
-    """A layer that another distribution provides."""
+    """A layer that another distribution provides.
+
+    ``sha256`` is of the distribution's code; None in a bundle of an archsearch that did not say.
+    """
 
     kind: str
     name: str
     distribution: str
     version: str
+    sha256: str | None
 
 
 @dataclass(frozen=True)
@@ -125,18 +129,6 @@ def manifest_from_plain(plain: Any, place: str) -> Manifest:
     )
 
 
-def layers(architecture: Architecture) -> Iterator[tuple[str, Layer]]:
-    """Every (kind, layer) that an architecture names."""
-    yield "embed", architecture.embed
-    for stage in architecture.stages:
-        for block in stage.blocks:
-            yield from (("cell", block.cell), ("gate", block.gate))
-            yield from (("channel", block.channel), ("norm", block.norm))
-        yield from (("tie", stage.tie), ("halting", stage.halting))
-    yield from (("norm", architecture.norm), ("head", architecture.head))
-    yield from (("sparsity", architecture.sparsity), ("training", architecture.training))
-
-
 def _part(plain: Mapping[str, Any], key: str, place: str, parse: Callable[[Any], Any]) -> Any:
     if key not in plain:
         raise StateError(f"{place}: {key} is missing")
@@ -198,6 +190,7 @@ def _plugins(plain: Any) -> tuple[Plugin, ...]:
             name=_text(entry["name"], _LAYER),
             distribution=_text(entry["distribution"], _DISTRIBUTION),
             version=_text(entry["version"], _VERSION),
+            sha256=_text(entry["sha256"], _SHA256) if "sha256" in entry else None,
         )
         for entry in plain
     )

@@ -13,6 +13,9 @@ from archsearch.errors import InputError
 
 Key: TypeAlias = tuple[str, str]
 
+# names a function's faster forms, which are no plain PyTorch: what it decorates does without
+FASTER = "accelerated"
+
 
 @dataclass(frozen=True, eq=False)
 class Definition:
@@ -190,11 +193,20 @@ def _read_module(name: str, own: frozenset[str], into: _Module) -> None:
                         name, (bound,), single, ast.unparse(single), foreign=True
                     )
             case _:
+                if isinstance(node, ast.FunctionDef):
+                    node.decorator_list = [d for d in node.decorator_list if not _is_faster(d)]
                 begin = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
                 text = "\n".join(lines[begin - 1 : node.end_lineno])
                 bound_names = tuple(dict.fromkeys(_names_bound(node)))
                 definition = Definition(name, bound_names, node, text)
                 into.defined.update(dict.fromkeys(bound_names, definition))
+
+
+def _is_faster(decorator: ast.expr) -> bool:
+    match decorator:
+        case ast.Call(func=ast.Name(id=name)):
+            return name == FASTER
+    return False
 
 
 def _joined(imports: Iterable[str]) -> list[str]:

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from archsearch.errors import InputError
 from archsearch.serve.bundle import Bundle
 from archsearch.serve.folder import write_folder
-from archsearch.serve.manifest import SOURCE, WEIGHTS, layers
+from archsearch.serve.manifest import SOURCE, WEIGHTS
 from archsearch.serve.sources import Key, Sources
 from archsearch.serve.weights import serialize
-from archsearch.spec.architecture import NONE, Architecture, Block, Layer, Stage
+from archsearch.spec.architecture import NONE, Architecture, Block, Layer, Stage, layers
 from archsearch.spec.catalog import Catalog
 from archsearch.spec.signature import Signature
 from archsearch.spec.untrusted import shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -106,6 +107,18 @@ class Architecture:
             loops = f" loop{stage.loops}" if stage.loops > 1 else ""
             parts.append(f"{unique}{copies}{loops}")
         return " | ".join(parts) + f" w{self.width}"
+
+
+def layers(architecture: Architecture) -> Iterator[tuple[str, Layer]]:
+    """Every (kind, layer) that an architecture names."""
+    yield "embed", architecture.embed
+    for stage in architecture.stages:
+        for block in stage.blocks:
+            yield from (("cell", block.cell), ("gate", block.gate))
+            yield from (("channel", block.channel), ("norm", block.norm))
+        yield from (("tie", stage.tie), ("halting", stage.halting))
+    yield from (("norm", architecture.norm), ("head", architecture.head))
+    yield from (("sparsity", architecture.sparsity), ("training", architecture.training))
 
 
 def to_plain(value: Any) -> Any:

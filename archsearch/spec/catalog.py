@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from archsearch.errors import SpaceError
 from archsearch.spec.architecture import Architecture, Block, Layer, Stage, Value
-from archsearch.spec.domains import FloatRange, IntRange
-from archsearch.spec.words import spell as _spell
+from archsearch.spec.option import Option as Option
+from archsearch.spec.option import choice as choice
+from archsearch.spec.option import flag as flag
+from archsearch.spec.option import integer as integer
+from archsearch.spec.option import real as real
+from archsearch.spec.option import same
+from archsearch.spec.option import text as text
+from archsearch.spec.words import known_names, spell
 from archsearch.spec.words import suggestion as suggestion
 
 KINDS = (
@@ -28,114 +34,6 @@ KINDS = (
     "sampler",
     "stopping",
 )
-
-
-@dataclass(frozen=True)
-class Option:
-    """One declared option: its legal values, its default, and what a search explores.
-
-    ``search`` is a tuple of values (a choice among them) or a range; None keeps the default.
-    ``when`` names the other options of the same layer that must have one of the given values
-    for this one to mean anything; an inactive option is not part of the architecture.
-    """
-
-    default: Value
-    type: type
-    choices: tuple[Value, ...] | None = None
-    low: float | None = None
-    high: float | None = None
-    search: tuple[Value, ...] | IntRange | FloatRange | None = None
-    when: tuple[tuple[str, tuple[Value, ...]], ...] = ()
-    doc: str = ""
-
-    def only_when(self, **conditions: Value | tuple[Value, ...]) -> Option:
-        pairs = tuple(
-            (name, values if isinstance(values, tuple) else (values,))
-            for name, values in conditions.items()
-        )
-        return replace(self, when=self.when + pairs)
-
-    @property
-    def expected(self) -> str:
-        """The legal values in words, for messages and the reference page."""
-        if self.choices is not None:
-            return "one of " + ", ".join(_spell(choice) for choice in self.choices)
-        kind = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-        words = kind[self.type]
-        if self.low is not None and self.high is not None:
-            return f"{words} from {_spell(self.low)} to {_spell(self.high)}"
-        if self.low is not None:
-            return f"{words} of at least {_spell(self.low)}"
-        if self.high is not None:
-            return f"{words} of at most {_spell(self.high)}"
-        return words
-
-    def normal(self, value: Any) -> Value:
-        """The declared object equal to ``value``; raises SpaceError with what was expected."""
-        if self.choices is not None:
-            for choice in self.choices:
-                if _same(choice, value):
-                    return choice
-            raise SpaceError(
-                f"expected {self.expected}, got {_spell(value)}"
-                + suggestion(str(value), [str(choice) for choice in self.choices])
-            )
-        if value is None and self.default is None:
-            return None
-        if self.type is float and type(value) is int:
-            value = float(value)
-        legal = type(value) is self.type
-        if legal and self.type in (int, float):
-            legal = value == value and abs(value) != float("inf")
-            legal = legal and (self.low is None or value >= self.low)
-            legal = legal and (self.high is None or value <= self.high)
-        if not legal:
-            raise SpaceError(f"expected {self.expected}, got {_spell(value)}")
-        return value  # type: ignore[no-any-return]
-
-
-def choice(
-    *values: Value, default: Value = None, search: tuple[Value, ...] | None = None, doc: str = ""
-) -> Option:
-    """One of the given values; the first is the default; all are searched unless told less."""
-    first = values[0] if default is None else default
-    explored = values if search is None else search
-    return Option(first, type(values[0]), values, search=explored or None, doc=doc)
-
-
-def flag(default: bool, *, search: bool = True, doc: str = "") -> Option:
-    """True or false."""
-    values = (default, not default)
-    return Option(default, bool, values, search=values if search else None, doc=doc)
-
-
-def integer(
-    default: int | None,
-    low: int | None = None,
-    high: int | None = None,
-    *,
-    search: tuple[int, ...] | IntRange | None = None,
-    doc: str = "",
-) -> Option:
-    """A whole number between two bounds, both included."""
-    return Option(default, int, None, low, high, search, doc=doc)
-
-
-def real(
-    default: float | None,
-    low: float | None = None,
-    high: float | None = None,
-    *,
-    search: tuple[float, ...] | FloatRange | None = None,
-    doc: str = "",
-) -> Option:
-    """A real number between two bounds, both included."""
-    return Option(default, float, None, low, high, search, doc=doc)
-
-
-def text(default: str | None, *, doc: str = "") -> Option:
-    """Any text; never searched."""
-    return Option(default, str, doc=doc)
 
 
 @dataclass(frozen=True)
@@ -171,7 +69,7 @@ class LayerType:
     def active(self, key: str, chosen: Mapping[str, Value]) -> bool:
         """Whether option ``key`` means anything beside the values already chosen."""
         return all(
-            name in chosen and any(_same(chosen[name], value) for value in values)
+            name in chosen and any(same(chosen[name], value) for value in values)
             for name, values in self.options[key].when
         )
 
@@ -200,11 +98,13 @@ class CellType(LayerType):
     """A declared sequence mixer.
 
     ``cost`` says how the forward pass grows with the time T: ``T``, ``T log T`` or ``T^2``.
+    ``devices`` are those that its tests have been run on.
     """
 
     causal: bool = True
     has_step: bool = True
     cost: str = "T"
+    devices: tuple[str, ...] = ("cpu",)
 
 
 class Catalog:
@@ -254,8 +154,8 @@ class Catalog:
                 return self._known[key]
             if key in self._refusals:
                 raise SpaceError(self._refusals[key])
-            names, got = self.names(kind), _spell(name) + suggestion(name, self.names(kind))
-            raise SpaceError(f"expected a {kind}: {', '.join(sorted(names))}; got {got}")
+            names, got = self.names(kind), spell(name) + suggestion(name, self.names(kind))
+            raise SpaceError(f"expected a {kind}: {known_names(kind, names)}; got {got}")
         return self._known[key]
 
     def declarations(self, kind: str) -> tuple[LayerType, ...]:
@@ -293,8 +193,3 @@ class Catalog:
             sparsity=self.complete("sparsity", architecture.sparsity),
             training=self.complete("training", architecture.training),
         )
-
-
-def _same(declared: Any, given: Any) -> bool:
-    alike = type(declared) is type(given) or {type(declared), type(given)} == {int, float}
-    return alike and bool(declared == given)

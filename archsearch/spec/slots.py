@@ -28,7 +28,7 @@ from archsearch.spec.ranges import OptionValue
 from archsearch.spec.scalars import resolve
 from archsearch.spec.sections import ListOf, unknown_key
 from archsearch.spec.tree import Fixed, Node, Range, Row, join, pick
-from archsearch.spec.words import suggestion
+from archsearch.spec.words import known_names, suggestion
 
 OURS = "archsearch"
 NOUNS = {
@@ -194,7 +194,7 @@ class LayerSlot(Form):
         return fault(place, key, self._one_of(catalog.names(self.kind)), got, hint)
 
     def _one_of(self, names: tuple[str, ...]) -> str:
-        return f"{NOUNS[self.kind]} ({', '.join(sorted(names))})"
+        return f"{NOUNS[self.kind]} ({known_names(self.kind, names)})"
 
     def _searched(
         self, given: tuple[Scalar, Located] | None, key: str, declared: LayerType

@@ -5,12 +5,23 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MANY_NAMES = 16
+
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`` (did you mean 'gru'?)`` when something close is known, else nothing."""
     # comparing costs the product of the lengths, and no name is that long
     close = difflib.get_close_matches(str(word)[:100], list(known), n=1, cutoff=0.6)
     return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def known_names(kind: str, names: Iterable[str]) -> str:
+    """The names of a kind, or, where nobody would read so many, the command that lists them."""
+    known = sorted(names)
+    if len(known) <= MANY_NAMES:
+        return ", ".join(known)
+    asked = {"cell": "cells", "task": "tasks"}.get(kind, f"cells --kind {kind}")
+    return f"'archsearch {asked}' lists {len(known)}"
 
 
 def spell(value: object) -> str:

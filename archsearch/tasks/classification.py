@@ -109,11 +109,15 @@ def class_positions(labels: np.ndarray) -> tuple[list[int | float | str], np.nda
     Labels that are all numbers, also as texts, are ordered by size and whole ones are ints; texts
     like 007 stay texts.
     """
-    texts = pd.Series(labels).astype(str)
+    found, distinct = pd.factorize(np.asarray(labels))
+    texts = pd.Series(distinct).astype(str)
     numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
+    names: list[int | float | str]
     if np.isfinite(numbers).all() and not texts.str.fullmatch(r"0\d+").any():
-        values, codes = np.unique(numbers, return_inverse=True)
+        values, places = np.unique(numbers, return_inverse=True)
         whole = bool((values == np.round(values)).all() and (np.abs(values) < 2**53).all())
-        return [int(v) if whole else float(v) for v in values], codes.astype(np.int64)
-    names, codes = np.unique(texts.to_numpy(dtype=str), return_inverse=True)
-    return [str(name) for name in names], codes.astype(np.int64)
+        names = [int(value) if whole else float(value) for value in values]
+    else:
+        words, places = np.unique(texts.to_numpy(dtype=str), return_inverse=True)
+        names = [str(word) for word in words]
+    return names, places[found].astype(np.int64)

@@ -20,6 +20,8 @@ from archsearch.tasks.task import Batch, Protocol, Split, Task
 
 FEWEST = 8
 FEWEST_BESIDE_TEST = 4
+# times the usual length from which on a sequence is worth a note
+LOPSIDED = 10
 
 
 class Labelled(Task):
@@ -94,7 +96,13 @@ class Labelled(Task):
         return padded(self.inputs, self.starts, rows, targets)
 
     def describe(self) -> dict[str, Any]:
-        counts = {split: len(rows) for split, rows in self.rows.items()}
+        counts: dict[str, int] = {split: len(rows) for split, rows in self.rows.items()}
+        notes, usual, longest = list(self.notes), np.median(self.lengths), int(self.lengths.max())
+        if longest > LOPSIDED * usual:
+            notes.append(
+                f"the longest sequence has {longest} steps, half of all at most {usual:.0f}: it is "
+                "what training time and memory go into"
+            )
         return {
             "task": self.name,
             "data": self.where,
@@ -104,7 +112,7 @@ class Labelled(Task):
             "length": [int(self.lengths.min()), int(self.lengths.max())],
             "inputs": self.signature.channels,
             "outputs": self.signature.outputs,
-            "notes": list(self.notes),
+            "notes": notes,
         }
 
     def preparation(self) -> dict[str, Any]:
@@ -183,7 +191,7 @@ def steps_of(starts: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def padded(inputs: np.ndarray, starts: np.ndarray, rows: np.ndarray, targets: np.ndarray) -> Batch:
     """Sequences ``rows`` of ``inputs`` (all steps, C) as one batch (B, T, C)."""
-    lengths = np.diff(starts)[rows]
+    lengths = starts[rows + 1] - starts[rows]
     steps = np.arange(lengths.max())
     inside = steps < lengths[:, None]  # (B, T)
     places = np.where(inside, starts[rows][:, None] + steps, 0)

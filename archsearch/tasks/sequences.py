@@ -81,7 +81,8 @@ def from_cases(cases: list[np.ndarray], labels: np.ndarray | None, where: object
 def from_arrays(path: Path, target: str | None, labelled: bool = True) -> Sequences:
     """An .npz with x (n, T) or (n, T, C) and y (n,); objects in it are refused, never unpickled."""
     arrays: dict[str, np.ndarray] = {}
-    wanted = ("x", target or "y") if labelled else ("x",)
+    answer = target or "y"
+    wanted = ("x", answer) if labelled else ("x",)
     try:
         with path.open("rb") as file:
             stored = np.load(file, allow_pickle=False)
@@ -104,18 +105,18 @@ def from_arrays(path: Path, target: str | None, labelled: bool = True) -> Sequen
         )
     labels: np.ndarray | None = None
     if labelled:
-        labels = arrays[wanted[1]]
+        labels = arrays[answer]
         labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
         if labels.shape != x.shape[:1]:
             raise DataError(f"{path}: y must have shape ({len(x)},), got {labels.shape}")
         if labels.dtype.kind not in "fiubSU":
-            raise DataError(f"{path}: {wanted[1]} must be numbers or texts, got {labels.dtype}")
+            raise DataError(f"{path}: {answer} must be numbers or texts, got {labels.dtype}")
         if labels.dtype.kind == "S":
             labels = np.char.decode(labels, "utf-8", "replace")
         missing = np.flatnonzero(pd.isna(labels))
         if len(missing):
             raise DataError(
-                f"{path}: {wanted[1]} is missing for {len(missing)} sequences, first for sequence "
+                f"{path}: {answer} is missing for {len(missing)} sequences, first for sequence "
                 f"{missing[0] + 1}; fill them in or remove the sequences"
             )
     cases = x.astype(np.float64)

@@ -118,7 +118,7 @@ def _delimited(path: Path) -> pd.DataFrame:
             path,
             sep=dialect.separator,
             decimal=dialect.decimal,
-            dtype=dict.fromkeys(dialect.texts, str) or None,  # type: ignore[arg-type]
+            dtype=dict.fromkeys(dialect.texts, str) or None,
             engine="pyarrow" if fast else "c",
             encoding="utf-8-sig",
         )

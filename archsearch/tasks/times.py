@@ -122,7 +122,7 @@ def _by_parts(texts: pd.Series) -> tuple[pd.DatetimeIndex, bool]:
     year, rest = parts[3], parts[4].fillna("")
     by_day = _read(year + "-" + parts[2].str.zfill(2) + "-" + parts[0].str.zfill(2) + rest)
     by_month = _read(year + "-" + parts[0].str.zfill(2) + "-" + parts[2].str.zfill(2) + rest)
-    gaps = int(by_day.isna().sum()), int(by_month.isna().sum())
+    gaps = int(np.sum(by_day.isna())), int(np.sum(by_month.isna()))
     if gaps[0] != gaps[1]:
         day_first = gaps[0] < gaps[1]
     elif parts[1].iloc[0] == ".":

@@ -206,7 +206,7 @@ def test_a_wide_architecture_is_compared_before_it_is_allocated(bundle: Path) ->
     ("name", "options", "match"),
     [
         ("lsmt", {}, "got 'lsmt' .*did you mean 'lstm'"),
-        ("lstm", {"forget": 1.0}, "has no option 'forget'"),
+        ("lstm", {"forgets": 1.0}, "has no option 'forgets'"),
         ("lstm", {"forget_bias": 1e6}, "expected a number from"),
         ("gla", {"heads": 5}, "cannot be built"),
     ],
@@ -262,6 +262,13 @@ def test_a_plugin_whose_name_is_a_command(bundle: Path, distribution: str, versi
     entry = {"kind": "cell", "name": "x", "distribution": distribution, "version": version}
     edit(bundle, lambda plain: plain.update(plugins=[entry]))
     assert "pip install" not in refused(bundle, "plugins is malformed")
+
+
+@pytest.mark.parametrize("sha256", ["", "0" * 63, "0" * 64 + "\n", "G" * 64, 7, None])
+def test_a_plugin_whose_hash_is_none(bundle: Path, sha256: object) -> None:
+    entry = {"kind": "cell", "name": "x", "distribution": "x", "version": "1", "sha256": sha256}
+    edit(bundle, lambda plain: plain.update(plugins=[entry]))
+    refused(bundle, "plugins is malformed")
 
 
 # --- the weights

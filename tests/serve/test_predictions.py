@@ -74,6 +74,8 @@ def test_padding_and_batching_change_nothing(tmp_path: Path, name: str, pool: st
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_a_stream_is_the_prediction_for_what_was_seen(tmp_path: Path, cell: str, name: str) -> None:
     signature = SIGNATURES[name]
+    if signature.every_step and not load_catalog().find("cell", cell).causal:
+        pytest.skip("it sees the future, so no task with an answer at every step takes it")
     bundle = export(tmp_path / "best", network(cell, width=16), signature)
     inputs = some_inputs(signature, 1, 6)
     stream, predictor = Stream(bundle), Predictor(bundle)
