@@ -13,14 +13,16 @@ from archsearch.blocks.pools import real_steps
 from archsearch.depth.loops import Spent
 from archsearch.errors import ArchitectureError, InputError
 from archsearch.spec import architecture as plain
-from archsearch.spec.catalog import Catalog
+from archsearch.spec.catalog import Catalog, CellType
 from archsearch.spec.signature import Signature
 
 
 class Model(nn.Module):
     """Embedding, stages, norm and head; a whole sequence at once or one step at a time.
 
-    All are causal, so steps beyond a sequence's length change nothing before them.
+    Where all cells are causal, steps beyond a sequence's length change nothing before them. Where
+    one is not, sequences are cut to their lengths first, those of one length together, and a
+    stream keeps its inputs and is read anew with every step.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class Model(nn.Module):
         super().__init__()
         self.embed, self.norm, self.head = embed, norm, head
         self.stages = nn.ModuleList(stages)
+        self.causal = all(getattr(part, "causal", True) for part in self.modules())
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The prediction, (batch, outputs) or (batch, time, outputs), and what depth costs.
@@ -37,7 +40,7 @@ class Model(nn.Module):
         for full length. The second is a scalar to be added to the loss: the mean over all real
         positions, zero where nothing halts.
         """
-        h, spent = self._stages(x)
+        h, spent = self._stages(x, lengths)
         penalty = h.new_zeros(())
         for stage in spent:
             penalty = penalty + _mean_over_steps(stage.cost, lengths)
@@ -45,6 +48,8 @@ class Model(nn.Module):
 
     def initial_state(self, batch: int) -> tuple[Any, ...]:
         """The state before the first step of ``batch`` streams: nested tuples of tensors."""
+        if not self.causal:
+            return ()
         return (
             self.embed.initial_state(batch),
             tuple(stage.initial_state(batch) for stage in self.stages),
@@ -56,6 +61,9 @@ class Model(nn.Module):
 
         It equals ``forward`` on the steps seen, (batch, outputs), or the last of its time steps.
         """
+        if not self.causal:
+            seen = torch.cat([*state, x_t.unsqueeze(1)], 1)
+            return self(seen)[0], (seen,)
         at_embed, at_stages, at_head = state
         h, at_embed = self.embed.step(x_t, at_embed)
         after = []
@@ -67,7 +75,7 @@ class Model(nn.Module):
 
     def loops_used(self, x: Tensor, lengths: Tensor | None = None) -> tuple[float, ...]:
         """How often each stage was applied to these inputs, as a mean over real positions."""
-        _, spent = self._stages(x)
+        _, spent = self._stages(x, lengths)
         return tuple(float(_mean_over_steps(stage.loops, lengths)) for stage in spent)
 
     def no_decay(self) -> frozenset[str]:
@@ -84,7 +92,29 @@ class Model(nn.Module):
             if parameter.ndim < 2 or name in exempt
         )
 
-    def _stages(self, x: Tensor) -> tuple[Tensor, list[Spent]]:
+    def _stages(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, list[Spent]]:
+        if lengths is None or self.causal:
+            return self._through(x)
+        groups = [
+            (torch.nonzero(lengths == length).squeeze(1), length)
+            for length in torch.unique(lengths).tolist()
+        ]
+        found = [self._through(x[rows, :length]) for rows, length in groups]
+
+        def placed(parts: list[Tensor]) -> Tensor:
+            """(batch, time, ..) of the groups' results, zero beyond the lengths."""
+            whole = parts[0].new_zeros(*x.shape[:2], *parts[0].shape[2:])
+            for (rows, length), part in zip(groups, parts, strict=True):
+                whole[rows, :length] = part
+            return whole
+
+        spent = [
+            Spent(placed([part.loops for part in stage]), placed([part.cost for part in stage]))
+            for stage in zip(*(used for _, used in found), strict=True)
+        ]
+        return placed([h for h, _ in found]), spent
+
+    def _through(self, x: Tensor) -> tuple[Tensor, list[Spent]]:
         h, spent = self.embed(x), []
         for stage in self.stages:
             h, used = stage(h)
@@ -108,17 +138,20 @@ def build(
     with torch.random.fork_rng(devices=()):
         # torch.manual_seed would also reseed every accelerator
         torch.default_generator.manual_seed(seed)
-        return _Builder(architecture, catalog).model(signature)
+        return _Builder(architecture, catalog, signature.every_step).model(signature)
 
 
 class _Builder:
     """Constructs layer by layer and knows how to name the one that fails."""
 
-    def __init__(self, architecture: plain.Architecture, catalog: Catalog) -> None:
+    def __init__(
+        self, architecture: plain.Architecture, catalog: Catalog, every_step: bool
+    ) -> None:
         self.digest = architecture.digest
         self.architecture = architecture.canonical()
         self.width = architecture.width
         self.catalog = catalog
+        self.every_step = every_step
 
     def model(self, signature: Signature) -> Model:
         given, width = self.architecture, self.width
@@ -160,6 +193,11 @@ class _Builder:
         try:
             declared = self.catalog.find(kind, layer.name)
             options = dict(declared.complete(layer).options)
+            if self.every_step and isinstance(declared, CellType) and not declared.causal:
+                raise ArchitectureError(
+                    "it sees the steps to come, and this task asks for an answer at every step;"
+                    " take a causal cell"
+                )
             construct: Callable[..., nn.Module] = declared.implementation()
             return construct(*given, **options)
         except (MemoryError, RuntimeError):

@@ -52,6 +52,7 @@ class Leaky(nn.Module):
 LEAKY = CellType("leaky", Leaky, {"decay": real(0.9, 0.0, 1.0, search=(0.5, 0.9))})
 CATALOG = Catalog((*CELLS, LEAKY, *BLOCKS, *DEPTH, *SPARSITY, *TRAINING))
 CELL_NAMES = CATALOG.names("cell")
+CAUSAL = tuple(name for name in CELL_NAMES if CATALOG.find("cell", name).causal)
 
 
 def signature(inputs="values", every_step=False):
@@ -117,9 +118,12 @@ def test_a_stream_equals_the_whole_on_every_prefix(
     cell, inputs, every_step, batch, time, dtype, tolerance
 ):
     given = signature(inputs, every_step)
+    names = CAUSAL if every_step else CELL_NAMES
+    if cell not in names:
+        pytest.skip("it sees the future, so no task with an answer at every step takes it")
     for draw in range(2):
         rng = random.Random(f"{cell}/{inputs}/{every_step}/{draw}")
-        architecture = drawn(rng, [cell, rng.choice(CELL_NAMES), rng.choice(CELL_NAMES)])
+        architecture = drawn(rng, [cell, rng.choice(names), rng.choice(names)])
         model = halting_often(build(architecture, CATALOG, given, seed=draw)).eval().to(dtype)
         x = example(given, batch, time)
         x = x.to(dtype) if inputs == "values" else x
@@ -134,11 +138,12 @@ def test_a_stream_equals_the_whole_on_every_prefix(
                 torch.testing.assert_close(prediction, expected, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("cell", ["leaky", "bidirectional"])
 @pytest.mark.parametrize("pool", ["last", "mean", "max"])
-def test_padding_changes_nothing(pool):
+def test_padding_changes_nothing(cell, pool):
     given = signature()
     architecture = network(
-        Stage((one_block("leaky"),), loops=3, halting=Layer.of("act", weight=0.5)),
+        Stage((one_block(cell),), loops=3, halting=Layer.of("act", weight=0.5)),
         head=Layer.of("linear", pool=pool),
     )
     model = halting_often(build(architecture, CATALOG, given, seed=0)).eval()
@@ -150,6 +155,9 @@ def test_padding_changes_nothing(pool):
         torch.testing.assert_close(together[row : row + 1], alone, rtol=1e-5, atol=1e-6)
         costs.append(cost.item() * length)
     assert penalty.item() == pytest.approx(sum(costs) / 12, rel=1e-5)
+    # in another order, one length twice
+    again, _ = model(x[[2, 0, 1, 0]], lengths[[2, 0, 1, 0]])
+    torch.testing.assert_close(again, together[[2, 0, 1, 0]], rtol=1e-5, atol=1e-6)
 
 
 def test_two_spellings_of_one_network_have_the_same_weights():
@@ -209,7 +217,8 @@ def test_twelve_blocks_begin_with_a_sane_variance(cell, gate):
     seen = []
     model.norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     prediction, _ = model(example(signature(), 8, 20))
-    assert 1e-3 < seen[0].var().item() < 1e2
+    # with a skip in the cell, too, every block adds up to one deviation
+    assert 1e-3 < seen[0].var().item() < (1 + 12) ** 2 * 1.2
     prediction.square().sum().backward()
     reached = [block.cell.layer for block in model.stages[0].tie.body.blocks]
     sizes = [sum(p.grad.norm().item() for p in cell.parameters()) for cell in reached]

@@ -59,6 +59,13 @@ def test_what_cannot_be_built_is_named_with_its_place(architecture, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_cell_that_sees_the_future_is_refused_where_every_step_is_answered():
+    architecture = network(Stage((one_block("gru"), one_block("bidirectional"))))
+    assert not build(architecture, CATALOG, SIGNATURE, seed=0).causal
+    with pytest.raises(ArchitectureError, match=r"block 2, cell 'bidirectional' .* the steps to"):
+        build(architecture, CATALOG, replace(SIGNATURE, every_step=True), seed=0)
+
+
 class Picky(nn.Module):
     """Refuses as visitors do."""
 

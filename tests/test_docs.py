@@ -116,6 +116,17 @@ def test_the_tutorial_runs_as_it_stands(followed):
     assert {"model.py", "model.safetensors"} <= {p.name for p in (folder / "plain").iterdir()}
 
 
+def test_the_picture_can_be_drawn_again(followed):
+    folder, _ = followed
+    drawing = [sys.executable, str(ROOT / "docs" / "picture.py"), "archsearch.db", "starts"]
+    subprocess.run([*drawing, "starts.svg"], cwd=folder, check=True)
+    drawn = (folder / "starts.svg").read_text()
+    committed = (ROOT / "docs" / "run.svg").read_text()
+    for picture in (drawn, committed):
+        assert all(word in picture for word in ("search", "Verdict", "confirm", "chance"))
+        assert "http" not in picture.replace("http://www.w3.org/2000/svg", "")
+
+
 def quotes(quoted: str, line: str) -> bool:
     """Whether a line begins and ends as quoted, with something left out in between."""
     first, last = " ".join(quoted.split()).split("...")

@@ -32,11 +32,16 @@ class Cell(nn.Module, ABC):
     not see each other; inputs and states are never written to; every parameter matters;
     everything stays finite over long sequences of large inputs.
 
+    A cell whose y_t depends on later inputs too sets ``causal`` to False, here and in its
+    declaration. It keeps no state, ``()``; its ``step`` raises ArchitectureError, and it is never
+    given steps beyond a sequence's end.
+
     ``no_decay`` names the parameters, as ``named_parameters`` spells them, that weight decay
     would harm (rates, angles); biases and norms need not be listed.
     """
 
     no_decay: ClassVar[frozenset[str]] = frozenset()
+    causal: ClassVar[bool] = True
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -9,34 +9,37 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def depthwise(x: Tensor, weight: Tensor) -> Tensor:
-    """y_t = sum_j weight_j x_{t + j}, per channel.
+def depthwise(x: Tensor, weight: Tensor, dilation: int = 1) -> Tensor:
+    """y_t = sum_j weight_j x_{t + j dilation}, per channel.
 
-    ``x`` is (B, T + taps - 1, C), the past on the left, and ``weight`` (taps, C), the oldest tap
-    first. Returns (B, T, C). One pass per tap and no intermediate results: for four taps two to
-    four times as fast on a CPU as a grouped convolution.
+    ``x`` is (B, T + (taps - 1) dilation, C), the past on the left, and ``weight`` (taps, C), the
+    oldest tap first. Returns (B, T, C). One pass per tap and no intermediate results: for four
+    taps two to four times as fast on a CPU as a grouped convolution.
     """
-    return _Depthwise.apply(x, weight)  # type: ignore[no-any-return]
+    return _Depthwise.apply(x, weight, dilation)  # type: ignore[no-any-return]
 
 
 class _Depthwise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
         ctx.save_for_backward(x, weight)
-        length = x.shape[1] - len(weight) + 1
+        ctx.dilation = dilation
+        length = x.shape[1] - (len(weight) - 1) * dilation
         y = x[:, :length] * weight[0]
         for tap in range(1, len(weight)):
-            y.addcmul_(x[:, tap : tap + length], weight[tap])
+            begin = tap * dilation
+            y.addcmul_(x[:, begin : begin + length], weight[tap])
         return y
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight = ctx.saved_tensors
         length = dy.shape[1]
         dx = torch.zeros_like(x)
         rows = []
         for tap in range(len(weight)):
-            dx[:, tap : tap + length].addcmul_(dy, weight[tap])
-            rows.append((dy * x[:, tap : tap + length]).sum((0, 1)))
-        return dx, torch.stack(rows)
+            begin = tap * ctx.dilation
+            dx[:, begin : begin + length].addcmul_(dy, weight[tap])
+            rows.append((dy * x[:, begin : begin + length]).sum((0, 1)))
+        return dx, torch.stack(rows), None

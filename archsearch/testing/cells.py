@@ -33,6 +33,8 @@ class CellContract:
     width: ClassVar[int] = 16
     rows: ClassVar[int] = 3
     steps: ClassVar[int] = 37  # no multiple of any chunk
+    leak: ClassVar[float] = 0.0
+    """What a transform's rounding may carry from the future, as a share of its size (1e-6)."""
 
     def parameters(self, width: int, options: Options) -> int | None:
         """The number of parameters in closed form; None leaves it unchecked."""
@@ -87,6 +89,8 @@ class CellContract:
         declared = {name: option.default for name, option in self.cell_type.options.items()}
         assert accepted == declared, "declared options and defaults are the constructor's"
         assert next(iter(signature.parameters)) == "width"
+        causal = getattr(implementation(self.cell_type), "causal", True)
+        assert causal == self.cell_type.causal, "the class and its declaration agree on causality"
         assert self.cell_type.doc, "a declaration says in a sentence what the cell is"
 
     def test_names_without_decay_exist(self) -> None:
@@ -101,9 +105,12 @@ class CellContract:
         y, state = cell(x)
         assert y.shape == x.shape
         assert y.dtype == x.dtype
-        y_t, stepped = cell.step(x[:, 0], cell.initial_state(rows))
-        assert y_t.shape == (rows, self.width)
-        for after in (state, stepped, cell.initial_state(rows)):
+        states = [state, cell.initial_state(rows)]
+        if self.cell_type.has_step:
+            y_t, stepped = cell.step(x[:, 0], cell.initial_state(rows))
+            assert y_t.shape == (rows, self.width)
+            states.append(stepped)
+        for after in states:
             assert isinstance(after, tuple)
             for part in flatten(after):
                 assert len(part) == rows, "a state's first dimension is the batch"
@@ -115,7 +122,8 @@ class CellContract:
         kept = [part.clone() for part in (x, *flatten(state))]
         with torch.no_grad():
             y, _ = cell(x, state)
-            cell.step(x[:, 0], state)
+            if self.cell_type.has_step:
+                cell.step(x[:, 0], state)
             scattered = x.permute(2, 0, 1).contiguous().permute(1, 2, 0)
             again, _ = cell(scattered, state)
         for part, before in zip((x, *flatten(state)), kept, strict=True):
@@ -164,11 +172,13 @@ class CellContract:
             y = cell(x, state)[0]
             (gradient,) = torch.autograd.grad(y[:, :cut].sum(), x)
             x = x.detach()
-            assert torch.equal(cell(changed, state)[0][:, :cut], y[:, :cut])
-            assert not gradient[:, cut:].any()
+            _close(cell(changed, state)[0][:, :cut], y[:, :cut], self.leak)
+            assert gradient[:, cut:].abs().max() <= self.leak * gradient.abs().max()
 
     @pytest.mark.parametrize("cut", [1, 16, 21])
     def test_g3_a_cut_changes_nothing(self, options: Options, cut: int) -> None:
+        if not self.cell_type.causal:
+            pytest.skip("declared as not causal")
         cell = self.build(options)
         x, state = self.inputs(self.steps), self.some_state(cell)
         y, after = cell(x, state)

@@ -10,15 +10,16 @@ from archsearch.kernels.depthwise import depthwise
 
 
 @pytest.mark.parametrize(
-    ("rows", "length", "channels", "taps"),
-    [(1, 1, 1, 1), (1, 1, 3, 4), (3, 17, 5, 4), (2, 9, 6, 2)],
+    ("rows", "length", "channels", "taps", "dilation"),
+    [(1, 1, 1, 1, 1), (1, 1, 3, 4, 1), (3, 17, 5, 4, 1), (2, 9, 6, 2, 3), (1, 1, 2, 3, 5)],
 )
-def test_equals_the_grouped_convolution(rows, length, channels, taps):
+def test_equals_the_grouped_convolution(rows, length, channels, taps, dilation):
     torch.manual_seed(0)
-    x = torch.randn(rows, channels, length + taps - 1, dtype=torch.float64).mT.requires_grad_()
+    past = (taps - 1) * dilation
+    x = torch.randn(rows, channels, length + past, dtype=torch.float64).mT.requires_grad_()
     weight = torch.randn(taps, channels, dtype=torch.float64, requires_grad=True)
-    got = depthwise(x, weight)
-    want = conv1d(x.mT, weight.t()[:, None], groups=channels).mT
+    got = depthwise(x, weight, dilation)
+    want = conv1d(x.mT, weight.t()[:, None], groups=channels, dilation=dilation).mT
     torch.testing.assert_close(got, want)
     upstream = torch.randn_like(want)
     expected = torch.autograd.grad(want, (x, weight), upstream)
@@ -30,3 +31,4 @@ def test_gradcheck():
     x = torch.randn(2, 8, 3, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(depthwise, (x, weight))
+    assert torch.autograd.gradcheck(depthwise, (x, weight, 2))

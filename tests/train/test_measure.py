@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from torch import nn
 from toy_task import SignTask, network
 
 from archsearch.build import Model, build
@@ -44,13 +47,27 @@ def test_attention_flops() -> None:
     assert found == projections + pairs + ends(width, length)
 
 
+@pytest.mark.parametrize("size", [16, 17])
+def test_transform_flops(size: int) -> None:
+    """5 n log2 n for n complex numbers, half for n real ones, per row and channel."""
+
+    class Filter(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.fft.irfft(torch.fft.rfft(x, size, 1), size, 1) + torch.fft.fft(x).real
+
+    found = flops(Filter(), torch.zeros(3, size, 4))
+    whole = 5 * 3 * size * 4 * math.log2(4)
+    assert found == pytest.approx(2 * 2.5 * 3 * 4 * size * math.log2(size) + whole, abs=3)
+
+
 @pytest.mark.parametrize("cell", [entry.name for entry in CELLS])
 def test_every_cell_is_counted(cell: str) -> None:
-    """At least the projections that are visible as matrices in its parameters."""
+    """At least the projections that are visible as matrices in its parameters, taps aside."""
     task = SignTask()
     model = built(cell, task)
     figures = measure(model, task, 4).figures
-    matrices = [p.numel() for name, p in model.stages.named_parameters() if p.ndim >= 2]
+    shaped = [(name, p.numel()) for name, p in model.stages.named_parameters() if p.ndim >= 2]
+    matrices = [size for name, size in shaped if not name.endswith("taps")]
     assert figures["flops"] >= 2 * max(matrices)
     assert figures["params"] == sum(p.numel() for p in model.parameters())
     assert figures == measure(built(cell, task), task, 4).figures

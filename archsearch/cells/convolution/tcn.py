@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv1d
 
 from archsearch.cells.cell import Cell, State
+from archsearch.cells.convolution.causal import CausalConv
 
 
 class TCN(Cell):
@@ -27,7 +26,7 @@ class TCN(Cell):
     ) -> None:
         super().__init__(width)
         self.convolutions = nn.ModuleList(
-            _Convolution(width, kernel, dilation**layer, weight_norm)
+            CausalConv(width, width, kernel, dilation=dilation**layer, weight_norm=weight_norm)
             for layer in range(layers)
             for _ in range(2)
         )
@@ -54,30 +53,3 @@ class TCN(Cell):
             x = (x + inner.relu()).relu()
             kept += [first, second]
         return x, tuple(kept)
-
-
-class _Convolution(nn.Module):
-    """One causal dilated convolution; with weight norm a filter is gain times its direction."""
-
-    def __init__(self, width: int, kernel: int, dilation: int, weight_norm: bool) -> None:
-        super().__init__()
-        self.dilation, self.past = dilation, (kernel - 1) * dilation
-        self.weight = nn.Parameter(torch.empty(width, width, kernel).normal_(std=0.01))
-        self.bias = nn.Parameter(torch.zeros(width))
-        lengths = self.weight.detach().norm(dim=(1, 2), keepdim=True)
-        self.gain = nn.Parameter(lengths) if weight_norm else None
-
-    def _filter(self) -> Tensor:
-        if self.gain is None:
-            return self.weight
-        return self.gain * self.weight / self.weight.norm(dim=(1, 2), keepdim=True)
-
-    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        x = torch.cat([past, x], 1)  # the past on the left, so that no output sees its future
-        y = conv1d(x.transpose(1, 2), self._filter(), self.bias, dilation=self.dilation)
-        return y.transpose(1, 2), x[:, x.shape[1] - self.past :]
-
-    def step(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        seen = torch.cat([past, x[:, None]], 1)
-        taps = seen[:, :: self.dilation]  # (B, kernel, W)
-        return torch.einsum("bki,oik->bo", taps, self._filter()) + self.bias, seen[:, 1:]

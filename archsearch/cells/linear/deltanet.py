@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, relu, silu
 
 from archsearch.cells.cell import Cell, State
+from archsearch.cells.linear.gates import full, in_full
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.delta_rule import delta_rule
 
@@ -56,12 +57,12 @@ class DeltaNet(Cell):
         return q, k, v, beta
 
     def _answer(self, read: Tensor) -> Tensor:
-        return self.output(self.norm(read).flatten(-2))
+        return self.output(self.norm(full(read)).flatten(-2))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state
         mixed, recent = self.conv(self.project(x), recent)
-        read, memory = delta_rule(*self._split(mixed, x), memory)
+        read, memory = in_full(delta_rule, *self._split(mixed, x), memory)
         return self._answer(read), (memory, recent)
 
     def initial_state(self, batch: int) -> State:

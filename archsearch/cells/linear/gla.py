@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, silu
 
 from archsearch.cells.cell import Cell, State, split_width
+from archsearch.cells.linear.gates import full, spread
 from archsearch.cells.linear.short_conv import ShortConv
-from archsearch.kernels.linear_attention import SLOWEST_LOG_DECAY, linear_attention
+from archsearch.kernels.linear_attention import linear_attention
+from archsearch.kernels.signed_attention import attend_once, floored, signed_attention
 
 RANK = 16  # of the gate's projection
 
@@ -17,8 +18,9 @@ class GLA(Cell):
     """S_t = diag(alpha_t) S_{t-1} + k_t v_t', o_t = S_t' q_t / sqrt(K), per head.
 
     log alpha_t = log s(x_t W_1 W_2 + b) / tau, never below -5. y_t = W_o (rms(o_t) silu(W_g x_t))
-    (Yang et al. 2023, arXiv 2312.06635, section 4). ``conv`` puts a short causal convolution and
-    a silu on q, k and v. State: the memory S (B, H, K, V) and the convolution's (B, taps - 1, .).
+    (Yang et al. 2023, arXiv 2312.06635, section 4). Where ``negative``, the factor of a row is
+    2 alpha_t - 1. ``conv`` puts a short causal convolution and a silu on q, k and v. State: the
+    memory S (B, H, K, V) and the convolution's (B, taps - 1, .).
     """
 
     def __init__(
@@ -29,10 +31,11 @@ class GLA(Cell):
         expand_v: float = 1.0,
         tau: float = 16.0,
         conv: int = 0,
+        negative: bool = False,
     ) -> None:
         super().__init__(width)
         keys, values = int(width * expand_k), int(width * expand_v)
-        self.heads, self.tau = heads, tau
+        self.heads, self.tau, self.negative = heads, tau, negative
         self.key_size = split_width(keys, heads, "key width")
         self.value_size = split_width(values, heads, "value width")
         self.sizes = [keys, keys, values]
@@ -50,16 +53,21 @@ class GLA(Cell):
         if self.conv.taps:
             mixed = silu(mixed)
         q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in mixed.split(self.sizes, -1))
-        log_decay = (logsigmoid(self.gate(x)) / self.tau).unflatten(-1, (self.heads, -1))
+        log_decay = (logsigmoid(full(self.gate(x))) / self.tau).unflatten(-1, (self.heads, -1))
         return q * self.key_size**-0.5, k, v, log_decay
 
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
-        return self.output(self.norm(read).flatten(-2) * silu(self.open(x)))
+        return self.output(self.norm(full(read)).flatten(-2) * silu(self.open(x)))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state
         mixed, recent = self.conv(self.project(x), recent)
-        read, memory = linear_attention(*self._split(mixed, x), memory)
+        q, k, v, log_decay = self._split(mixed, x)
+        if self.negative:
+            factor = spread(log_decay.exp(), True)
+            read, memory = signed_attention(q, k, v, factor, memory)
+        else:
+            read, memory = linear_attention(q, k, v, log_decay, memory)
         return self._answer(read, x), (memory, recent)
 
     def initial_state(self, batch: int) -> State:
@@ -70,7 +78,6 @@ class GLA(Cell):
         memory, recent = state
         mixed, recent = self.conv.step(self.project(x), recent)
         q, k, v, log_decay = self._split(mixed, x)  # (B, H, K or V)
-        decay = log_decay.clamp_min(SLOWEST_LOG_DECAY).exp()
-        memory = decay[..., None] * memory + k[..., None] * v[..., None, :]
-        read = torch.einsum("bhk,bhkv->bhv", q, memory)
+        factor = floored(spread(log_decay.exp(), self.negative))
+        read, memory = attend_once(q, k, v, factor, memory)
         return self._answer(read, x), (memory, recent)

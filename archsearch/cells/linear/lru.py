@@ -59,9 +59,8 @@ class LRU(Cell):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (pairs,) = self.initial_state(len(x)) if state is None else state
-        # time-major, so that a step of the scan lies in one piece of memory
-        drive = self._drive(x.transpose(0, 1)).transpose(0, 1)  # (B, T, N)
-        h = linear_scan(self.eigenvalues[None, None], drive, torch.view_as_complex(pairs))
+        h0 = torch.view_as_complex(pairs)
+        h = linear_scan(self.eigenvalues[None, None], self._drive(x), h0)  # (B, T, N)
         return self._read(h, x), (torch.view_as_real(h[:, -1]),)
 
     def initial_state(self, batch: int) -> State:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
+from archsearch.cells.recurrent.heads import HeadwiseLinear
+from archsearch.kernels.recurrence import gru
 
 
 class GRU(Cell):
@@ -13,17 +15,20 @@ class GRU(Cell):
 
     Reset before the matrix (Cho et al. 2014): n = tanh(W_n x_t + U_n (r h_{t-1}) + b_n). Reset
     after it, as cuDNN and torch do: n = tanh(W_n x_t + b_n + r (U_n h_{t-1} + b')).
-    U starts orthogonal per gate, b at zero but for the update gate z. State: h (B, W).
+    U starts orthogonal per gate, b at zero but for the update gate z. With several heads every
+    U is block-diagonal (arXiv 2412.07752). State: h (B, W).
     """
 
-    def __init__(self, width: int, reset: str = "after", update_bias: float = 1.0) -> None:
+    def __init__(
+        self, width: int, reset: str = "after", update_bias: float = 1.0, heads: int = 1
+    ) -> None:
         super().__init__(width)
         self.input = nn.Linear(width, 3 * width)
-        self.recurrent = nn.Linear(width, 3 * width, bias=False)
+        self.recurrent = HeadwiseLinear(width, gates=3, heads=heads)
         for gate in range(3):
-            rows = slice(gate * width, (gate + 1) * width)
-            nn.init.xavier_uniform_(self.input.weight[rows])
-            nn.init.orthogonal_(self.recurrent.weight[rows])
+            nn.init.xavier_uniform_(self.input.weight[gate * width : (gate + 1) * width])
+            for block in self.recurrent.blocks(gate):
+                nn.init.orthogonal_(block)
         nn.init.zeros_(self.input.bias)
         nn.init.constant_(self.input.bias[width : 2 * width], update_bias)
         self.candidate_bias = nn.Parameter(torch.zeros(width)) if reset == "after" else None
@@ -32,22 +37,38 @@ class GRU(Cell):
         (h,) = self.initial_state(len(x)) if state is None else state
         if self.candidate_bias is None:
             return self._reset_before(x, h)
-        biases = torch.cat([self.zeros(2 * self.width), self.candidate_bias])
-        weights = [self.input.weight, self.recurrent.weight, self.input.bias, biases]
-        # torch's own recurrence: layers, dropout, training, bidirectional, batch first
-        y, h = torch.gru(x, h[None], weights, True, 1, 0.0, True, False, True)
-        return y, (h[0],)
+        if self.recurrent.heads > 1:
+            biases = torch.cat([self.zeros(2 * self.width), self.candidate_bias])
+            return self._reset_after(x, h, biases)
+        weights = (self.input.weight, self.recurrent.weight, self.input.bias, self.candidate_bias)
+        y = gru(x, h, *weights)
+        return y, (y[:, -1],)
+
+    def _reset_after(self, x: Tensor, h: Tensor, biases: Tensor) -> tuple[Tensor, State]:
+        u = self.recurrent
+        driven, bias = u.apart(self.input(x.transpose(0, 1))), u.apart(biases[None])
+        h, matrix, states = u.apart(h), u.matrix(), []
+        for drive in driven.unbind(0):
+            r, z, n = drive.chunk(3, -1)
+            of_r, of_z, of_n = u.advance(bias, h, matrix).chunk(3, -1)
+            n = torch.tanh(torch.addcmul(n, torch.sigmoid(r + of_r), of_n))
+            h = torch.lerp(n, h, torch.sigmoid(z + of_z))
+            states.append(h)
+        return u.together(torch.stack(states, -2)), (u.together(h),)
 
     def _reset_before(self, x: Tensor, h: Tensor) -> tuple[Tensor, State]:
-        gates, candidates = self.input(x.transpose(0, 1)).split([2 * self.width, self.width], -1)
-        matrix = self.recurrent.weight.t()
-        gate_matrix, candidate_matrix = matrix.split([2 * self.width, self.width], -1)
-        states = []
+        u = self.recurrent
+        size = u.in_features
+        driven = u.apart(self.input(x.transpose(0, 1)))
+        gates, candidates = torch.split(driven, [2 * size, size], -1)
+        gate_matrix, candidate_matrix = torch.split(u.matrix(), [2 * size, size], -1)
+        h, states = u.apart(h), []
         for gate, candidate in zip(gates.unbind(0), candidates.unbind(0), strict=True):
-            r, z = torch.sigmoid(torch.addmm(gate, h, gate_matrix)).chunk(2, -1)
-            h = torch.lerp(torch.tanh(torch.addmm(candidate, r * h, candidate_matrix)), h, z)
+            r, z = torch.sigmoid(u.advance(gate, h, gate_matrix)).chunk(2, -1)
+            n = torch.tanh(u.advance(candidate, r * h, candidate_matrix))
+            h = torch.lerp(n, h, z)
             states.append(h)
-        return torch.stack(states, 1), (h,)
+        return u.together(torch.stack(states, -2)), (u.together(h),)
 
     def initial_state(self, batch: int) -> State:
         return (self.zeros(batch, self.width),)
@@ -55,12 +76,12 @@ class GRU(Cell):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         (h,) = state
         r, z, n = self.input(x).chunk(3, -1)
-        matrix_r, matrix_z, matrix_n = self.recurrent.weight.chunk(3, 0)
-        r = torch.sigmoid(r + h @ matrix_r.t())
-        z = torch.sigmoid(z + h @ matrix_z.t())
+        of_r, of_z, of_n = self.recurrent(h).chunk(3, -1)
+        r, z = torch.sigmoid(r + of_r), torch.sigmoid(z + of_z)
         if self.candidate_bias is None:
-            n = torch.tanh(n + (r * h) @ matrix_n.t())
+            of_n = self.recurrent(r * h).chunk(3, -1)[2]
+            n = torch.tanh(n + of_n)
         else:
-            n = torch.tanh(n + r * (h @ matrix_n.t() + self.candidate_bias))
+            n = torch.tanh(n + r * (of_n + self.candidate_bias))
         h = (1 - z) * n + z * h
         return h, (h,)

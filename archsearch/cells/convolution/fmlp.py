@@ -1,0 +1,43 @@
+"""A learnable filter in the frequency domain."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from archsearch.cells.cell import Cell, State
+from archsearch.kernels.fft_convolution import fft_convolution
+
+
+class FMLP(Cell):
+    """y = x * w per channel, w = irfft(F): a filter of ``reach`` taps, learned as its spectrum F.
+
+    The layer of Zhou et al. 2022, arXiv 2202.13556, section 4.2, filters the whole sequence
+    around a circle, which sees the future and one length only; here the same spectrum gives a
+    causal filter, and any length. F starts at N(0, scale) in both parts, scaled so that the gain
+    at each frequency does not depend on ``reach``; rfft(w) = F. State: the last reach - 1
+    inputs, (B, reach - 1, W).
+    """
+
+    def __init__(self, width: int, reach: int = 64, scale: float = 0.02) -> None:
+        super().__init__(width)
+        self.reach = reach
+        self.real = nn.Parameter(torch.empty(reach // 2 + 1, width).normal_(std=scale))
+        self.imaginary = nn.Parameter(torch.empty(reach // 2 + 1, width).normal_(std=scale))
+
+    @property
+    def kernel(self) -> Tensor:
+        """The filter (reach, W), newest tap first."""
+        return torch.fft.irfft(torch.complex(self.real, self.imaginary), self.reach, 0)
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        (past,) = self.initial_state(len(x)) if state is None else state
+        seen = torch.cat([past, x], 1)
+        return fft_convolution(seen, self.kernel), (seen[:, x.shape[1] :],)
+
+    def initial_state(self, batch: int) -> State:
+        return (self.zeros(batch, self.reach - 1, self.width),)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        seen = torch.cat([state[0], x[:, None]], 1)
+        return (seen * self.kernel.flip(0)).sum(1), (seen[:, 1:],)

@@ -1,0 +1,69 @@
+"""TrellisNet."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from archsearch.cells.cell import Cell, State
+
+
+class Trellis(Cell):
+    """A deep convolution whose levels share their weights and all see the input again.
+
+    At level i, with d its dilation: [i, f, g, o] = W_1 * x + W_2 * h^i + b with taps t - d and t,
+    c^{i+1}_t = s(f) c^i_{t-d} + s(i) tanh(g), h^{i+1} = s(o) tanh(c^{i+1}); h^0 = c^0 = 0
+    and y = h^levels (Bai, Kolter & Koltun 2019, arXiv 1810.06682, section 4). Dilations go
+    through 1, 2, ..., 2^(cycle - 1) again and again. With W_1 on tap t and W_2 on tap t - d
+    alone it is an LSTM that forgets all but its last ``levels`` inputs (their theorem 1).
+    State: x, and h and c of each level but the first and last, for the d inputs before.
+    """
+
+    def __init__(self, width: int, levels: int = 8, cycle: int = 1) -> None:
+        super().__init__(width)
+        self.dilations = [2 ** (level % cycle) for level in range(levels)]
+        self.reach = 1 + sum(self.dilations)
+        # taps t - dilation and t
+        self.inject = nn.Parameter(torch.empty(2, width, 4 * width).normal_(std=0.01))
+        self.hidden = nn.Parameter(torch.empty(2, width, 4 * width).normal_(std=0.01))
+        self.bias = nn.Parameter(torch.zeros(4 * width))
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        past, *levels = self.initial_state(len(x)) if state is None else state
+        length = x.shape[1]
+        seen = torch.cat([past, x], 1)
+        before, now = seen @ self.inject[0], x @ self.inject[1] + self.bias
+        injected: dict[int, Tensor] = {}
+        kept: list[tuple[Tensor, Tensor]] = []
+        h = c = torch.zeros_like(x)
+        for level, dilation in enumerate(self.dilations):
+            if dilation not in injected:
+                begin = past.shape[1] - dilation
+                injected[dilation] = now + before[:, begin : begin + length]
+            gates = injected[dilation]
+            c_before = c
+            if level:
+                h_past, c_past = levels[level - 1]
+                h, c = torch.cat([h_past, h], 1), torch.cat([c_past, c], 1)
+                gates = gates + h[:, :length] @ self.hidden[0] + h[:, dilation:] @ self.hidden[1]
+                c_before = c[:, :length]
+                kept.append((h[:, length:], c[:, length:]))
+            h, c = _gated(gates, c_before)
+        return h, (seen[:, length:], *kept)
+
+    def initial_state(self, batch: int) -> State:
+        def zeros(steps: int) -> Tensor:
+            return self.zeros(batch, steps, self.width)
+
+        levels = ((zeros(dilation), zeros(dilation)) for dilation in self.dilations[1:])
+        return zeros(max(self.dilations)), *levels
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        y, state = self.forward(x[:, None], state)
+        return y[:, 0], state
+
+
+def _gated(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    i, f, g, o = gates.chunk(4, -1)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c

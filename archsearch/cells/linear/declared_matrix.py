@@ -1,0 +1,177 @@
+"""Linear recurrences whose state is a matrix: a memory that queries read by their keys."""
+
+from __future__ import annotations
+
+from archsearch.spec.catalog import CellType, choice, flag, integer, real
+
+_HEADS = integer(4, 1, 64, search=(1, 2, 4, 8), doc="independent heads; divides the width")
+_BEFORE = choice(0, 4, doc="taps of a short causal convolution before everything")
+_WITHIN = choice(4, 0, doc="taps of a short causal convolution on queries, keys and values")
+_NEGATIVE = flag(False, doc="factors in (-1, 1) instead of (0, 1), which lets a state change sign")
+_BETA = "writing strength in (0, 1) or (0, 2); 2 allows negative eigenvalues"
+_LOWER_BOUND = real(
+    0.0,
+    0.0,
+    0.999,
+    search=(0.0, 0.5, 0.9),
+    doc="the least share that a unit keeps; higher for higher layers",
+)
+_DT_MIN = real(1e-3, 1e-6, 10.0, search=(1e-3, 1e-2), doc="the smallest step size at the start")
+_DT_MAX = real(0.1, 1e-6, 10.0, search=(0.1, 0.5), doc="the largest step size at the start")
+_HEAD_SIZE = integer(16, 1, 256, search=(8, 16, 32), doc="key and value width of each memory")
+
+CELLS: tuple[CellType, ...] = (
+    CellType(
+        "gla",
+        "archsearch.cells.linear.gla:GLA",
+        {
+            "heads": _HEADS,
+            "expand_k": choice(0.5, 1.0, doc="key width over the cell's width"),
+            "expand_v": choice(1.0, 2.0, doc="value width over the cell's width"),
+            "tau": choice(16.0, 4.0, 1.0, doc="gate temperature; larger forgets more slowly"),
+            "conv": choice(
+                0, 4, doc="taps of a short causal convolution on queries, keys and values"
+            ),
+            "negative": _NEGATIVE,
+        },
+        doc="Gated linear attention: a matrix memory whose rows forget at learned, given rates.",
+        source="Yang et al. 2023, arXiv 2312.06635; negative factors: Grazzi et al. 2024, "
+        "arXiv 2411.12537",
+    ),
+    CellType(
+        "retention",
+        "archsearch.cells.linear.retention:Retention",
+        {
+            "heads": _HEADS,
+            "expand_v": choice(1.0, 2.0, doc="value width over the cell's width"),
+            "exponent": real(
+                5.0,
+                1.0,
+                10.0,
+                search=(3.0, 5.0),
+                doc="head h keeps 1 - 2^-(exponent + h) of its memory per step",
+            ),
+            "rotary": flag(True, doc="rotate queries and keys by their position"),
+        },
+        doc="Retention: a matrix memory that forgets at a fixed rate per head.",
+        source="Sun et al. 2023, arXiv 2307.08621",
+    ),
+    CellType(
+        "deltanet",
+        "archsearch.cells.linear.deltanet:DeltaNet",
+        {
+            "heads": integer(2, 1, 64, search=(1, 2, 4), doc="independent memories"),
+            "head_size": integer(
+                16, 1, 256, search=(8, 16, 32), doc="key and value width of each memory"
+            ),
+            "conv": choice(
+                4, 0, doc="taps of a short causal convolution on queries, keys and values"
+            ),
+            "beta_range": choice(
+                1, 2, doc="writing strength in (0, 1) or (0, 2); 2 allows negative eigenvalues"
+            ),
+            "activation": choice("silu", "relu", "identity", doc="on queries, keys and values"),
+        },
+        doc="DeltaNet: a matrix memory that replaces what it holds for a key instead of adding.",
+        source="Yang et al. 2024, arXiv 2406.06484; beta range: Grazzi et al. 2024, "
+        "arXiv 2411.12537",
+    ),
+    CellType(
+        "hgrn2",
+        "archsearch.cells.linear.hgrn2:HGRN2",
+        {
+            "heads": _HEADS,
+            "lower_bound": _LOWER_BOUND,
+            "conv": _BEFORE,
+            "negative": _NEGATIVE,
+        },
+        doc="HGRN with a matrix memory: what a gate lets go is the key under which to write.",
+        source="Qin et al. 2024, arXiv 2404.07904; negative factors: Grazzi et al. 2024, "
+        "arXiv 2411.12537",
+    ),
+    CellType(
+        "mamba2",
+        "archsearch.cells.linear.mamba2:Mamba2",
+        {
+            "heads": integer(4, 1, 64, search=(1, 2, 4, 8), doc="heads; divides the inner width"),
+            "state": integer(32, 1, 512, search=(8, 16, 32), doc="key width of the memories"),
+            "expand": choice(2.0, 1.0, doc="inner width over the cell's width"),
+            "conv": choice(4, 2, 0, doc="taps of the short causal convolution"),
+            "dt_min": _DT_MIN,
+            "dt_max": _DT_MAX,
+            "negative": _NEGATIVE,
+        },
+        doc="Mamba-2: a matrix memory with one selected rate of forgetting per head.",
+        source="Dao, Gu 2024, arXiv 2405.21060; negative factors: Grazzi et al. 2024, "
+        "arXiv 2411.12537",
+    ),
+    CellType(
+        "gated_deltanet",
+        "archsearch.cells.linear.gated_deltanet:GatedDeltaNet",
+        {
+            "heads": integer(2, 1, 64, search=(1, 2, 4), doc="independent memories"),
+            "head_size": _HEAD_SIZE,
+            "expand_v": choice(1.0, 2.0, doc="value width over the key width"),
+            "conv": _WITHIN,
+            "beta_range": choice(1, 2, doc=_BETA),
+        },
+        doc="Gated DeltaNet: a matrix memory that replaces what it holds for a key, and fades.",
+        source="Yang et al. 2024, arXiv 2412.06464; beta range: Grazzi et al. 2024, "
+        "arXiv 2411.12537",
+    ),
+    CellType(
+        "deltaproduct",
+        "archsearch.cells.linear.deltaproduct:DeltaProduct",
+        {
+            "heads": integer(2, 1, 64, search=(1, 2, 4), doc="independent memories"),
+            "head_size": _HEAD_SIZE,
+            "steps": integer(2, 1, 16, search=(1, 2, 3), doc="writes into the memory per position"),
+            "conv": _WITHIN,
+            "beta_range": choice(2, 1, doc=_BETA),
+            "fade": flag(False, doc="forget a given share of all of the memory per position"),
+        },
+        doc="DeltaProduct: a matrix memory that each position rotates by several overwrites.",
+        source="Siems et al. 2025, arXiv 2502.10297",
+    ),
+    CellType(
+        "mlstm",
+        "archsearch.cells.linear.mlstm:MLSTM",
+        {
+            "heads": integer(4, 1, 64, search=(1, 2, 4, 8), doc="heads; divides the inner width"),
+            "expand": choice(2.0, 1.0, doc="inner width over the cell's width"),
+            "conv": choice(4, 0, doc="taps of the short causal convolution"),
+        },
+        doc="mLSTM: a matrix memory with exponential input gates, read as a weighted mean.",
+        source="Beck et al. 2024, arXiv 2405.04517",
+    ),
+    CellType(
+        "plstm",
+        "archsearch.cells.linear.plstm:PLSTM",
+        {
+            "heads": _HEADS,
+            "lanes": choice(2, 1, 4, doc="memories of each head, between which contents can move"),
+            "mode": choice(
+                "propagate",
+                "diffuse",
+                doc="contents are divided among the lanes, or stay in theirs",
+            ).only_when(lanes=(2, 4)),
+            "conv": _WITHIN,
+        },
+        doc="pLSTM on a sequence: matrix memories in lanes, moved by a transition at each step.",
+        source="Poeppel et al. 2025, arXiv 2506.11997",
+    ),
+    CellType(
+        "prefix_attention",
+        "archsearch.cells.linear.prefix_attention:PrefixAttention",
+        {
+            "heads": _HEADS,
+            "prefix": integer(16, 1, 1 << 20, search=(8, 16, 64), doc="positions written twice"),
+            "feature_size": integer(8, 1, 32, search=(4, 8, 16), doc="query and key width"),
+            "features": choice(
+                "taylor", "elu", "relu2", doc="positive map of queries and keys; taylor is exp's"
+            ),
+        },
+        doc="Linear attention that writes its first positions twice, once by keys of their own.",
+        source="Arora et al. 2024, arXiv 2407.05483",
+    ),
+)

@@ -1,0 +1,76 @@
+"""Legendre memory unit."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from archsearch.cells.cell import Cell, State
+from archsearch.cells.linear.gates import full, in_full
+from archsearch.cells.linear.hippo import sliding_window
+from archsearch.kernels.window_memory import window_memory
+
+
+class LMU(Cell):
+    """m_t = A m_{t-1} + B u_t per channel: the last ``theta`` steps of u as Legendre coefficients.
+
+    The parallel form has u_t = relu(W_u x_t + b_u), y_t = relu(W_h [m_t; x_t] + b_h) (Chilkuri,
+    Eliasmith 2021, arXiv 2102.11417). The recurrent form feeds its output back,
+    u_t = E_x x_t + E_h y_{t-1} + E_m m_{t-1}, y_t = tanh(W_x x_t + W_y y_{t-1} + W_m m_t), with
+    E_m zero at the start (Voelker, Kajic, Eliasmith 2019, NeurIPS). A and B hold u over a step
+    and are fixed. ``order`` coefficients resolve about order / 2 periods in the window. State:
+    m (B, channels, order), and y (B, W) for the recurrent form.
+    """
+
+    matrix: Tensor
+    write: Tensor
+
+    def __init__(
+        self,
+        width: int,
+        order: int = 16,
+        theta: float = 64.0,
+        channels: int = 4,
+        form: str = "parallel",
+    ) -> None:
+        super().__init__(width)
+        self.order, self.channels, self.recurrent = order, channels, form == "recurrent"
+        matrix, write = sliding_window(order, theta)
+        self.register_buffer("matrix", matrix.float(), persistent=False)  # (N, N)
+        self.register_buffer("write", write.float(), persistent=False)  # (N,)
+        size = channels * order
+        extra = width if self.recurrent else 0  # the output fed back
+        self.encode = nn.Linear(width + extra, channels, bias=not self.recurrent)
+        self.hidden = nn.Linear(size + width + extra, width, bias=not self.recurrent)
+        bound = (3 / (width + extra)) ** 0.5
+        nn.init.uniform_(self.encode.weight, -bound, bound)
+        nn.init.xavier_normal_(self.hidden.weight)
+        if self.recurrent:
+            self.echo = nn.Linear(size, channels, bias=False)
+            nn.init.zeros_(self.echo.weight)
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        if self.recurrent:
+            return super().forward(x, state)
+        (memory,) = self.initial_state(len(x)) if state is None else state
+        u = relu(self.encode(x))
+        found = in_full(window_memory, u, self.matrix, self.write, memory)
+        y = relu(self.hidden(torch.cat([found.flatten(-2), x], -1)))
+        return y, (found[:, -1],)
+
+    def initial_state(self, batch: int) -> State:
+        memory = self.zeros(batch, self.channels, self.order)
+        return (memory, self.zeros(batch, self.width)) if self.recurrent else (memory,)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        memory = state[0]
+        if self.recurrent:
+            seen = torch.cat([x, state[1]], -1)
+            u = self.encode(seen) + self.echo(memory.flatten(-2))
+        else:
+            seen, u = x, relu(self.encode(x))
+        with torch.autocast(x.device.type, enabled=False):
+            memory = memory @ self.matrix.mT + self.write * full(u)[..., None]
+        y = self.hidden(torch.cat([memory.flatten(-2), seen], -1))
+        return (y.tanh(), (memory, y.tanh())) if self.recurrent else (relu(y), (memory,))

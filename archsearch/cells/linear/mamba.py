@@ -1,0 +1,88 @@
+"""Selective state space model (Mamba, S6)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import silu, softplus
+
+from archsearch.cells.cell import Cell, State
+from archsearch.cells.linear.gates import full, spread
+from archsearch.cells.linear.short_conv import ShortConv
+from archsearch.cells.linear.timescale import before_softplus, log_uniform
+from archsearch.kernels.linear_scan import linear_scan
+
+
+class Mamba(Cell):
+    """h_t = exp(d_t A) h_{t-1} + d_t B_t u_t, r_t = C_t' h_t + D u_t, y_t = W_o (r_t silu(z_t)).
+
+    u and z are projections of x, u convolved over ``conv`` positions and activated; the step size
+    d_t = softplus(W_d W_x u_t + b_d) > 0 per channel, the input B_t and the read-out C_t of all
+    channels are functions of u_t; A = -exp(a_log) is diagonal and starts at -1 ... -state in each
+    channel, softplus(b_d) log-uniform from ``dt_min`` to ``dt_max`` (Gu, Dao 2023, arXiv
+    2312.00752, algorithm 2). Where ``negative`` the factor is 2 exp(d_t A) - 1 (Grazzi et al. 2024,
+    arXiv 2411.12537). State: h (B, E, state) with E = expand W, and the convolution's
+    (B, conv - 1, E).
+    """
+
+    no_decay = frozenset({"a_log", "skip"})
+
+    def __init__(
+        self,
+        width: int,
+        state: int = 16,
+        expand: float = 2.0,
+        conv: int = 4,
+        dt_min: float = 1e-3,
+        dt_max: float = 0.1,
+        negative: bool = False,
+    ) -> None:
+        super().__init__(width)
+        self.size, self.negative = int(width * expand), negative
+        rank = math.ceil(width / 16)
+        self.parts = [rank, state, state]
+        self.project = nn.Linear(width, 2 * self.size, bias=False)
+        self.conv = ShortConv(self.size, conv)
+        self.select = nn.Linear(self.size, sum(self.parts), bias=False)
+        self.delta = nn.Linear(rank, self.size)
+        self.a_log = nn.Parameter(torch.arange(1, state + 1).float().log().repeat(self.size, 1))
+        self.skip = nn.Parameter(torch.ones(self.size))
+        self.output = nn.Linear(self.size, width, bias=False)
+        nn.init.uniform_(self.delta.weight, -(rank**-0.5), rank**-0.5)
+        start = log_uniform((self.size,), dt_min, dt_max).exp().clamp_min(1e-4)
+        with torch.no_grad():
+            self.delta.bias.copy_(before_softplus(start))
+
+    def _coefficients(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        low, write, read = self.select(u).split(self.parts, -1)
+        delta = softplus(full(self.delta(low)))  # (..., E)
+        factor = spread(torch.exp(-delta[..., None] * self.a_log.exp()), self.negative)
+        return factor, (delta * u)[..., None] * write[..., None, :], read  # (..., E, N), (..., N)
+
+    def _answer(self, h: Tensor, read: Tensor, u: Tensor, z: Tensor) -> Tensor:
+        found = (h @ read.to(h.dtype)[..., None])[..., 0] + self.skip * u
+        return self.output(found * silu(z))
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        h, recent = self.initial_state(len(x)) if state is None else state
+        u, z = self.project(x).chunk(2, -1)
+        u, recent = self.conv(u, recent)
+        u = silu(u)
+        factor, added, read = self._coefficients(u)
+        states = linear_scan(factor, added, h)  # (B, T, E, N)
+        return self._answer(states, read, u, z), (states[:, -1], recent)
+
+    def initial_state(self, batch: int) -> State:
+        recent = self.zeros(batch, max(self.conv.taps - 1, 0), self.size)
+        return self.zeros(batch, *self.a_log.shape), recent
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        h, recent = state
+        u, z = self.project(x).chunk(2, -1)
+        u, recent = self.conv.step(u, recent)
+        u = silu(u)
+        factor, added, read = self._coefficients(u)
+        h = factor * h + added
+        return self._answer(h, read, u, z), (h, recent)

@@ -1,0 +1,86 @@
+"""Matrix long short-term memory (mLSTM)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm, logsigmoid, silu
+
+from archsearch.cells.cell import Cell, State, split_width
+from archsearch.cells.linear.gates import full
+from archsearch.cells.linear.short_conv import ShortConv
+from archsearch.errors import ArchitectureError
+from archsearch.kernels.stabilised_attention import stabilised_attention, weigh_once
+
+BLOCK = 4  # channels that meet in one block of the query, key and value matrices
+
+
+class MLSTM(Cell):
+    """C_t = f_t C_{t-1} + exp(i_t) k_t v_t', n_t = f_t n_{t-1} + exp(i_t) k_t, per head.
+
+    h_t = C_t' q_t / max(|n_t' q_t|, 1); i_t and f_t = s(.) are linear in [q; k; v]. Of the two
+    halves u and z of a projection of x, u is convolved over ``conv`` positions and activated to
+    c; q and k come from c, v from u, by matrices of blocks of four; k is scaled by K^(-1/2).
+    y_t = W_o ((layernorm(h_t) + s c_t) silu(z_t)), the norm per head (Beck et al. 2024, arXiv
+    2405.04517, section 2.3 and figure 10). The gates start as constants: f from s(3) to s(6) over
+    the heads, i near one. State: exp(-m) [C, n] (B, H, K, K + 1) and m (B, H), as in
+    :mod:`archsearch.kernels.stabilised_attention`, and the convolution's (B, conv - 1, E) with
+    E = expand W.
+    """
+
+    no_decay = frozenset({"skip"})
+
+    def __init__(self, width: int, heads: int = 4, expand: float = 2.0, conv: int = 4) -> None:
+        super().__init__(width)
+        size = int(width * expand)
+        self.heads, self.head_size = heads, split_width(size, heads, "inner width")
+        if size % BLOCK:
+            raise ArchitectureError(
+                f"inner width {size} is no multiple of {BLOCK}; take another width"
+            )
+        if self.head_size == 1:
+            raise ArchitectureError("a head of size one has no norm; take fewer heads")
+        self.project = nn.Linear(width, 2 * size, bias=False)
+        self.conv = ShortConv(size, conv)
+        self.blocks = nn.Parameter(torch.randn(3, size // BLOCK, BLOCK, BLOCK) * 0.1**0.5)
+        self.gates = nn.Linear(3 * size, 2 * heads)  # input, forget
+        self.scale = nn.Parameter(torch.ones(heads, self.head_size))
+        self.skip = nn.Parameter(torch.ones(size))
+        self.output = nn.Linear(size, width, bias=False)
+        nn.init.zeros_(self.gates.weight)
+        with torch.no_grad():
+            self.gates.bias[:heads].normal_(std=0.1)
+            self.gates.bias[heads:] = torch.linspace(3.0, 6.0, heads)
+
+    def _split(self, c: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        both = torch.stack([c, c, u], -2).unflatten(-1, (-1, BLOCK))  # (..., 3, E / 4, 4)
+        mixed = (both[..., None, :] * self.blocks).sum(-1).flatten(-2)  # (..., 3, E)
+        gate, forget = full(self.gates(mixed.flatten(-2))).chunk(2, -1)
+        q, k, v = mixed.unflatten(-1, (self.heads, -1)).unbind(-3)
+        return q, k * self.head_size**-0.5, v, gate, logsigmoid(forget)
+
+    def _answer(self, h: Tensor, c: Tensor, z: Tensor) -> Tensor:
+        normed = (layer_norm(h, [self.head_size], eps=1e-5) * self.scale).flatten(-2)
+        return self.output((normed + self.skip * c) * silu(z))
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        held, size, recent = self.initial_state(len(x)) if state is None else state
+        u, z = self.project(x).chunk(2, -1)
+        c, recent = self.conv(u, recent)
+        c = silu(c)
+        h, (held, size) = stabilised_attention(*self._split(c, u), (held, size))
+        return self._answer(h, c, z), (held, size, recent)
+
+    def initial_state(self, batch: int) -> State:
+        held = self.zeros(batch, self.heads, self.head_size, self.head_size + 1)
+        recent = self.zeros(batch, max(self.conv.taps - 1, 0), self.conv.channels)
+        # an empty memory is zero under any maximum
+        return held, self.zeros(batch, self.heads), recent
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        held, size, recent = state
+        u, z = self.project(x).chunk(2, -1)
+        c, recent = self.conv.step(u, recent)
+        c = silu(c)
+        h, (held, size) = weigh_once(*self._split(c, u), (held, size))
+        return self._answer(h, c, z), (held, size, recent)

@@ -1,0 +1,60 @@
+"""Cells whose state is a small network that learns while it reads."""
+
+from __future__ import annotations
+
+from archsearch.spec.catalog import CellType, Option, choice, flag, integer
+
+_MIRAS = "Behrouz, Razaviyayn, Zhong, Mirrokni 2025, arXiv 2504.13173"
+
+
+def _options(**more: Option) -> dict[str, Option]:
+    return {
+        "heads": integer(4, 1, 64, search=(2, 4), doc="independent memories; divide the width"),
+        "depth": choice(2, 1, doc="matrices of the memory: 1 is linear, 2 a residual network"),
+        "expand": integer(
+            2, 1, 8, search=(2, 4), doc="hidden width of a memory over its width"
+        ).only_when(depth=2),
+        "chunk": integer(
+            8, 1, 256, search=(8, 16), doc="positions whose gradients are taken at one memory"
+        ),
+        "rate": choice(1.0, 0.3, doc="largest sum of the learning rates in a chunk"),
+        **more,
+    }
+
+
+CELLS: tuple[CellType, ...] = (
+    CellType(
+        "titans",
+        "archsearch.cells.memory.titans:Titans",
+        _options(
+            momentum=flag(True, doc="carry past surprise along"),
+            forget=flag(True, doc="let the memory decay at a rate the input sets"),
+        ),
+        doc="Titans: a memory network trained on surprise, with momentum and forgetting.",
+        source="Behrouz, Zhong, Mirrokni 2024, arXiv 2501.00663",
+    ),
+    CellType(
+        "moneta",
+        "archsearch.cells.memory.moneta:Moneta",
+        _options(
+            p=choice(3, 2, 4, doc="exponent of the loss"),
+            q=choice(4, 2, doc="norm that the memory is kept in"),
+        ),
+        doc="Moneta: a memory network with an l_p loss, kept in an l_q norm.",
+        source=_MIRAS,
+    ),
+    CellType(
+        "yaad",
+        "archsearch.cells.memory.yaad:Yaad",
+        _options(),
+        doc="Yaad: a memory network with a Huber loss, robust to outliers.",
+        source=_MIRAS,
+    ),
+    CellType(
+        "memora",
+        "archsearch.cells.memory.memora:Memora",
+        _options(),
+        doc="Memora: a memory network whose rows are distributions.",
+        source=_MIRAS,
+    ),
+)

@@ -1,0 +1,36 @@
+"""Yaad."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from archsearch.cells.memory.neural_memory import NeuralMemory
+
+SHARPNESS = 10.0  # of the smooth sign, tanh(SHARPNESS e)
+
+
+class Yaad(NeuralMemory):
+    """The memory descends along a Huber loss of M(k) - v: outliers move it by their signs alone.
+
+    The gradient by M(k) is e = M(k) - v while |e| <= delta_t, else delta_t sign(e), smoothed;
+    delta_t = softplus(w x_t) per head (Behrouz, Razaviyayn, Zhong & Mirrokni 2025, arXiv
+    2504.13173, section 5).
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int = 4,
+        depth: int = 2,
+        expand: int = 2,
+        chunk: int = 8,
+        rate: float = 1.0,
+    ) -> None:
+        super().__init__(width, heads, depth, expand, chunk, rate, sized=True)
+
+    def error(self, difference: Tensor, size: Tensor | None) -> Tensor:
+        assert size is not None
+        bound = size[..., None]
+        outlier = difference.norm(dim=-1, keepdim=True) > bound
+        return torch.where(outlier, bound * torch.tanh(SHARPNESS * difference), difference)

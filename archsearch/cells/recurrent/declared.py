@@ -1,0 +1,179 @@
+"""The recurrent cells: a state that passes through a nonlinearity at every step."""
+
+from __future__ import annotations
+
+from archsearch.spec.catalog import CellType, choice, flag, integer, real
+
+_HEADS = integer(
+    1, 1, 256, search=(1, 4), doc="blocks of the recurrent matrix, deaf to each other; 1 is dense"
+)
+_MIXING = integer(1, 1, 256, search=(1, 4), doc="blocks of the input matrix")
+_CLIP = real(
+    0.0, 0.0, 10.0, search=(0.0, 0.5), doc="bound on the recurrent weights; 0 leaves them free"
+)
+
+CELLS: tuple[CellType, ...] = (
+    CellType(
+        "rnn",
+        "archsearch.cells.recurrent.rnn:RNN",
+        {
+            "activation": choice("tanh", "relu", doc="the nonlinearity of the state"),
+            "init": choice(
+                "orthogonal",
+                "identity",
+                "default",
+                doc="the recurrent matrix at the start; identity with relu is the IRNN",
+            ),
+            "scale": real(
+                1.0, 0.0, 1.5, search=(0.8, 1.0), doc="what the identity is multiplied by"
+            ).only_when(init="identity"),
+            "heads": _HEADS,
+        },
+        doc="A vanilla recurrent network: the whole state passes through one matrix per step.",
+        source="Elman 1990; identity start: Le, Jaitly, Hinton 2015, arXiv 1504.00941",
+    ),
+    CellType(
+        "lstm",
+        "archsearch.cells.recurrent.lstm:LSTM",
+        {
+            "forget": choice(
+                "own",
+                "coupled",
+                "none",
+                doc="the forget gate: its own, one minus the input gate (CIFG), or always open",
+            ),
+            "start": choice(
+                "constant", "chrono", doc="forget biases: all one, or for spans up to a longest"
+            ).only_when(forget=("own", "coupled")),
+            "forget_bias": real(
+                1.0, -5.0, 10.0, search=(0.0, 1.0, 3.0), doc="the forget gate's bias at the start"
+            ).only_when(start="constant"),
+            "longest": integer(
+                128, 3, 1_000_000, search=(64, 512), doc="the longest span in steps at the start"
+            ).only_when(start="chrono"),
+            "peephole": flag(False, doc="let the gates see the memory"),
+            "squash": flag(True, doc="read the memory through a tanh"),
+            "heads": _HEADS,
+        },
+        doc="Long short-term memory: a gated additive memory beside the hidden state.",
+        source="Hochreiter, Schmidhuber 1997; forget bias: Jozefowicz et al. 2015; variants: "
+        "Greff et al. 2015, arXiv 1503.04069; chrono: arXiv 1804.11188",
+    ),
+    CellType(
+        "gru",
+        "archsearch.cells.recurrent.gru:GRU",
+        {
+            "reset": choice(
+                "after", "before", doc="where the reset gate acts: after or before the matrix"
+            ),
+            "update_bias": real(
+                1.0,
+                -5.0,
+                10.0,
+                search=(0.0, 1.0, 2.0),
+                doc="the update gate's bias at the start; larger keeps the state for longer",
+            ),
+            "heads": _HEADS,
+        },
+        doc="Gated recurrent unit: one state, mixed with its candidate by an update gate.",
+        source="Cho et al. 2014, arXiv 1406.1078",
+    ),
+    CellType(
+        "rhn",
+        "archsearch.cells.recurrent.rhn:RHN",
+        {
+            "depth": integer(2, 1, 20, search=(1, 2, 4), doc="highway layers in a step of time"),
+            "coupled": flag(True, doc="carry what is not transformed; else a gate of its own"),
+            "transform_bias": real(
+                -2.0,
+                -10.0,
+                5.0,
+                search=(-4.0, -2.0, -1.0),
+                doc="the transform gate's bias at the start; smaller keeps the state for longer",
+            ),
+            "shared": flag(False, doc="the same recurrent weights in all layers of a step"),
+        },
+        doc="Recurrent highway network: several gated layers between two steps of time.",
+        source="Zilly et al. 2016, arXiv 1607.03474",
+    ),
+    CellType(
+        "slstm",
+        "archsearch.cells.recurrent.slstm:SLSTM",
+        {
+            "heads": integer(4, 1, 256, search=(1, 4), doc="blocks of the recurrent matrix"),
+            "forget": choice("sigmoid", "exp", doc="the forget gate's function"),
+            "norm": flag(True, doc="group norm per head on the output"),
+        },
+        doc="Scalar LSTM with exponential gates, which can revise what it stored.",
+        source="Beck et al. 2024, arXiv 2405.04517",
+    ),
+    CellType(
+        "paragru",
+        "archsearch.cells.recurrent.paragru:ParaGRU",
+        {"heads": _MIXING, "clip": _CLIP},
+        doc="A GRU whose units hear only themselves between steps.",
+        source="Danieli et al. 2025, arXiv 2510.21450",
+    ),
+    CellType(
+        "paralstm",
+        "archsearch.cells.recurrent.paralstm:ParaLSTM",
+        {"heads": _MIXING, "clip": _CLIP},
+        doc="An LSTM whose units hear only themselves between steps.",
+        source="Danieli et al. 2025, arXiv 2510.21450",
+    ),
+    CellType(
+        "bidirectional",
+        "archsearch.cells.recurrent.bidirectional:Bidirectional",
+        {
+            "inner": choice("gru", "lstm", "rnn", "rhn", doc="the cell of each direction"),
+            "merge": choice("concat", "sum", doc="two cells of half the width, or a sum of two"),
+        },
+        doc="Two cells, one reading backwards; for tasks with one answer per sequence.",
+        source="Schuster, Paliwal 1997",
+        causal=False,
+        has_step=False,
+    ),
+    CellType(
+        "leaky_rnn",
+        "archsearch.cells.recurrent.leaky_rnn:LeakyRNN",
+        {
+            "timescales": choice(
+                "unit", "shared", "fixed", doc="a time constant per unit, one for all, or untrained"
+            ),
+            "spread": flag(
+                True, doc="time constants from 2 to tau at the start, else all tau"
+            ).only_when(timescales=("unit", "fixed")),
+            "tau": real(
+                10.0, 1.01, 1e6, search=(3.0, 10.0, 50.0), doc="time constant in steps at the start"
+            ),
+            "activation": choice("tanh", "leaky_relu", doc="the nonlinearity of the drive"),
+        },
+        doc="A leaky recurrent network: every unit moves at a time constant of its own.",
+        source="Funahashi, Nakamura 1993; trained: Khajehabdollahi et al. 2023, arXiv 2309.12927",
+    ),
+    CellType(
+        "sparse_rnn",
+        "archsearch.cells.recurrent.sparse_rnn:SparseRNN",
+        {
+            "density": real(
+                0.25, 0.0, 1.0, search=(0.1, 0.25, 0.5), doc="share of the units that a unit hears"
+            ),
+            "graph": choice("random", "small_world", doc="how it is drawn whom a unit hears"),
+            "activation": choice("tanh", "relu", doc="the nonlinearity of the state"),
+        },
+        doc="A recurrent network on a sparse graph, drawn once and then fixed.",
+        source="Jaeger 2001 (sparse reservoirs); small world: Watts, Strogatz 1998",
+    ),
+    CellType(
+        "ode",
+        "archsearch.cells.recurrent.ode:ODECell",
+        {
+            "field": choice("gru", "leaky", doc="what drives the state"),
+            "solver": choice("rk4", "euler", doc="Runge-Kutta of order four, or Euler"),
+            "substeps": integer(1, 1, 16, search=(1, 2), doc="steps of the solver per input"),
+        },
+        doc="A state that follows a differential equation between inputs.",
+        source="Chen et al. 2018, arXiv 1806.07366; field: De Brouwer et al. 2019, "
+        "arXiv 1905.12374",
+    ),
+)

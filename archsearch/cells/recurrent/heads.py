@@ -1,0 +1,63 @@
+"""A recurrent matrix in blocks: every head of the state hears itself only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from archsearch.cells.cell import split_width
+
+
+class HeadwiseLinear(nn.Linear):
+    """U_g h for every gate g, each U_g block-diagonal with one block per head.
+
+    (.., W) to (.., gates W), gate after gate. The weight is (gates W, W / heads); the rows of one
+    head read that head's part of h (FlashRNN, Poeppel et al. 2024, arXiv 2412.07752). With one
+    head it is a plain matrix. Raises ArchitectureError when the heads do not divide the width.
+
+    A loop over time is spared the reshaping: it takes its drives and its first state through
+    ``apart``, repeats ``advance`` with ``matrix()``, and takes its states back ``together``.
+    """
+
+    def __init__(self, width: int, gates: int = 1, heads: int = 1) -> None:
+        super().__init__(split_width(width, heads), gates * width, bias=False)
+        self.width, self.gates, self.heads = width, gates, heads
+
+    def blocks(self, gate: int = 0) -> Iterator[Tensor]:
+        """The square blocks of one gate, to be filled."""
+        rows = slice(gate * self.width, (gate + 1) * self.width)
+        yield from self.weight[rows].chunk(self.heads)
+
+    def forward(self, h: Tensor) -> Tensor:
+        if self.heads == 1:
+            return F.linear(h, self.weight)
+        parts = torch.unflatten(h, -1, (self.heads, -1))
+        weight = self.weight.view(self.gates, self.heads, -1, self.in_features)
+        return torch.einsum("...hi,ghoi->...gho", parts, weight).flatten(-3)
+
+    def matrix(self) -> Tensor:
+        """What ``advance`` multiplies by: (W, gates W), or (heads, size, gates size)."""
+        if self.heads == 1:
+            return self.weight.t()
+        weight = self.weight.view(self.gates, self.heads, -1, self.in_features)
+        return weight.permute(1, 3, 0, 2).flatten(-2)
+
+    def advance(self, drive: Tensor, h: Tensor, matrix: Tensor) -> Tensor:
+        """drive + U h, all of them apart."""
+        if self.heads == 1:
+            return torch.addmm(drive, h, matrix)
+        return torch.baddbmm(drive, h, matrix)
+
+    def apart(self, x: Tensor) -> Tensor:
+        """(.., B, n W) to (.., heads, B, n size) for any number n of gates; one head is left."""
+        if self.heads == 1:
+            return x
+        parts = torch.unflatten(x, -1, (-1, self.heads, self.in_features))
+        return parts.movedim(-2, -4).flatten(-2)
+
+    def together(self, x: Tensor) -> Tensor:
+        """(heads, .., size) to (.., W)."""
+        return x if self.heads == 1 else x.movedim(0, -2).flatten(-2)

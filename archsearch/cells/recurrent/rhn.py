@@ -1,0 +1,77 @@
+"""Recurrent highway network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from archsearch.cells.cell import Cell, State
+
+
+class RHN(Cell):
+    """A step of time as ``depth`` highway layers (Zilly et al. 2016, arXiv 1607.03474).
+
+    s_0 = h_{t-1}; for l = 1 .. depth: [u, g] = [l = 1] W x_t + U_l s_{l-1} + b_l and
+    s_l = s(g) tanh(u) + (1 - s(g)) s_{l-1}, with s the logistic function; y_t = h_t = s_depth.
+    Without ``coupled`` a third part c of the product carries s(c) s_{l-1} instead. ``shared`` is
+    one U and b for all layers. U starts orthogonal per gate, b at zero but ``transform_bias`` for
+    g and its negative for c. State: h (B, W).
+    """
+
+    def __init__(
+        self,
+        width: int,
+        depth: int = 2,
+        coupled: bool = True,
+        transform_bias: float = -2.0,
+        shared: bool = False,
+    ) -> None:
+        super().__init__(width)
+        self.depth, self.coupled = depth, coupled
+        gates = 2 if coupled else 3
+        self.input = nn.Linear(width, gates * width, bias=False)
+        self.layers = nn.ModuleList(
+            nn.Linear(width, gates * width) for _ in range(1 if shared else depth)
+        )
+        for matrix in self.input.weight.chunk(gates):
+            nn.init.xavier_uniform_(matrix)
+        for layer in self._each_layer()[: len(self.layers)]:
+            for matrix in layer.weight.chunk(gates):
+                nn.init.orthogonal_(matrix)
+            nn.init.zeros_(layer.bias)
+            nn.init.constant_(layer.bias[width : 2 * width], transform_bias)
+            nn.init.constant_(layer.bias[2 * width :], -transform_bias)
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        (h,) = self.initial_state(len(x)) if state is None else state
+        first, *deeper = [(layer.bias, layer.weight.t()) for layer in self._each_layer()]
+        driven = self.input(x.transpose(0, 1)) + first[0]
+        states = []
+        for drive in driven.unbind(0):
+            h = self._highway(torch.addmm(drive, h, first[1]), h)
+            for bias, matrix in deeper:
+                h = self._highway(torch.addmm(bias, h, matrix), h)
+            states.append(h)
+        return torch.stack(states, 1), (h,)
+
+    def initial_state(self, batch: int) -> State:
+        return (self.zeros(batch, self.width),)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        (h,) = state
+        drive = self.input(x)
+        for layer in self._each_layer():
+            h = self._highway(drive + layer(h), h)
+            drive = torch.zeros_like(drive)
+        return h, (h,)
+
+    def _each_layer(self) -> list[nn.Linear]:
+        """The layer of every depth, in order; one and the same where they share weights."""
+        layers = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+        return layers if len(layers) == self.depth else layers * self.depth
+
+    def _highway(self, gates: Tensor, h: Tensor) -> Tensor:
+        u, g, *c = torch.split(gates, self.width, -1)
+        if self.coupled:
+            return torch.lerp(h, torch.tanh(u), torch.sigmoid(g))
+        return torch.addcmul(torch.sigmoid(c[0]) * h, torch.sigmoid(g), torch.tanh(u))

@@ -1,0 +1,72 @@
+"""The scalar LSTM of xLSTM: exponential gates that a running maximum keeps in range."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from archsearch.cells.cell import Cell, State
+from archsearch.cells.recurrent.heads import HeadwiseLinear
+
+
+class SLSTM(Cell):
+    """[i, f, z, o] = W x_t + R h_{t-1} + b; c_t = F c_{t-1} + exp(i) tanh(z);
+    n_t = F n_{t-1} + exp(i); h_t = s(o) c_t / n_t (Beck et al. 2024, arXiv 2405.04517).
+
+    F is s(f), the logistic function, or exp(f). c and n are kept divided by exp(m_t), with
+    m_t = max(log F + m_{t-1}, i), which changes no h; n is not bounded from below, since it is
+    at least one from the first step on. R has one block per head. y is h, or its group norm per
+    head. R starts at zero, b too but for f: from 5 down to -7 within a head. State: h, c, n, m,
+    each (B, W).
+    """
+
+    def __init__(
+        self, width: int, heads: int = 4, forget: str = "sigmoid", norm: bool = True
+    ) -> None:
+        super().__init__(width)
+        self.sigmoid = forget == "sigmoid"
+        self.input = nn.Linear(width, 4 * width)
+        self.recurrent = HeadwiseLinear(width, 4, heads)
+        for matrix in self.input.weight.chunk(4):
+            nn.init.xavier_uniform_(matrix)
+        nn.init.zeros_(self.input.bias)
+        nn.init.zeros_(self.recurrent.weight)
+        place = torch.linspace(0, 1, width // heads).repeat(heads)
+        with torch.no_grad():
+            self.input.bias[width : 2 * width] = 5 - 12 * place**0.3
+        self.norm = nn.GroupNorm(heads, width) if norm and width > heads else None
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        state = self.initial_state(len(x)) if state is None else state
+        u = self.recurrent
+        driven, matrix = u.apart(self.input(x.transpose(0, 1))), u.matrix()
+        state, states = tuple(u.apart(part) for part in state), []
+        for drive in driven.unbind(0):
+            state = self._advance(u.advance(drive, state[0], matrix), state)
+            states.append(state[0])
+        y = u.together(torch.stack(states, -2))
+        return self._normed(y), tuple(u.together(part) for part in state)
+
+    def _advance(self, gates: Tensor, state: State) -> State:
+        _, c, n, m = state
+        i, f, z, o = gates.chunk(4, -1)
+        kept = (F.logsigmoid(f) if self.sigmoid else f) + m
+        # no h depends on m, so no gradient passes through it
+        m = torch.maximum(kept, i).detach()
+        keep, take = torch.exp(kept - m), torch.exp(i - m)
+        c = torch.addcmul(keep * c, take, torch.tanh(z))
+        n = torch.addcmul(take, keep, n)
+        return torch.sigmoid(o) * c / n, c, n, m
+
+    def initial_state(self, batch: int) -> State:
+        none = self.zeros(batch, self.width)
+        # nothing is kept at the first step, whatever its gates say
+        return none, none, none, torch.full_like(none, -torch.inf)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        state = self._advance(self.input(x) + self.recurrent(state[0]), state)
+        return self._normed(state[0]), state
+
+    def _normed(self, h: Tensor) -> Tensor:
+        return h if self.norm is None else self.norm(h.flatten(0, -2)).view_as(h)

@@ -1,0 +1,72 @@
+"""Every built-in convolution cell keeps the contract, on every declared choice."""
+
+from __future__ import annotations
+
+from archsearch.cells.convolution.declared import CELLS
+from archsearch.testing.cells import CellContract
+
+DECLARED = {entry.name: entry for entry in CELLS}
+
+
+class TestTCN(CellContract):
+    cell_type = DECLARED["tcn"]
+
+    def parameters(self, width, options):
+        gain = width if options["weight_norm"] else 0
+        return 2 * options["layers"] * (width * width * options["kernel"] + width + gain)
+
+
+class TestGatedConv(CellContract):
+    cell_type = DECLARED["gated_conv"]
+
+    def parameters(self, width, options):
+        gain = 2 * width if options["weight_norm"] else 0
+        return options["layers"] * (2 * width * (width * options["kernel"] + 1) + gain)
+
+
+class TestTrellis(CellContract):
+    cell_type = DECLARED["trellis"]
+
+    def parameters(self, width, options):
+        return 4 * width * (4 * width + 1)
+
+
+class TestFSMN(CellContract):
+    cell_type = DECLARED["fsmn"]
+
+    def parameters(self, width, options):
+        hidden = options["expand"] * width
+        return hidden * (2 * width + 1) + options["order"] * width
+
+
+class TestDilatedFSMN(CellContract):
+    cell_type = DECLARED["dilated_fsmn"]
+
+    def parameters(self, width, options):
+        depth = options["depth"]
+        taps = options["order"] * width * depth * (depth + 1) // 2
+        gated = 3 * width * (width + 1) if options["gated"] else 0
+        return width * (2 * width + 1) + taps + depth * (width + 1) + gated
+
+
+class TestFMLP(CellContract):
+    cell_type = DECLARED["fmlp"]
+    leak = 1e-9
+
+    def parameters(self, width, options):
+        return 2 * (options["reach"] // 2 + 1) * width
+
+
+class TestTCNCA(CellContract):
+    cell_type = DECLARED["tcnca"]
+
+    def parameters(self, width, options):
+        size = options["query_size"]
+        convolved = 2 * options["layers"] * width * (width * options["kernel"] + 1)
+        attention = size * (width + 1) + 4 * size + options["chunk"]
+        return convolved + attention + 4 * width * (width + 1) + width * width
+
+
+def test_every_declared_cell_is_held_to_the_contract():
+    held = {case.cell_type.name for case in CellContract.__subclasses__()}
+    assert held >= set(DECLARED)

@@ -1,0 +1,182 @@
+"""What each convolutional cell is known to be equal to, and how far it sees."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import conv1d, glu, prelu, rms_norm, silu
+
+from archsearch.cells.convolution.dilated_fsmn import DilatedFSMN
+from archsearch.cells.convolution.fmlp import FMLP
+from archsearch.cells.convolution.fsmn import FSMN
+from archsearch.cells.convolution.gated_conv import GatedConv
+from archsearch.cells.convolution.tcnca import TCNCA
+from archsearch.cells.convolution.trellis import Trellis
+
+
+def seen_by_the_last(cell):
+    """How much the last of 60 outputs depends on each input, by gradient."""
+    x = torch.rand(1, 60, 4, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(cell.double()(x)[0][0, -1].sum(), x)
+    return gradient[0].abs().sum(-1)
+
+
+@pytest.mark.parametrize(
+    ("build", "reach"),
+    [
+        (lambda: GatedConv(4, kernel=3, layers=2), 5),
+        (lambda: GatedConv(4, kernel=5, layers=3, gate="gtu"), 13),
+        (lambda: Trellis(4, levels=6, cycle=1), 7),
+        (lambda: Trellis(4, levels=7, cycle=3), 1 + 1 + 2 + 4 + 1 + 2 + 4 + 1),
+        (lambda: DilatedFSMN(4, order=5, depth=1), 5),
+        (lambda: DilatedFSMN(4, order=4, depth=3), 1 + 3 * (1 + 2 + 4)),
+        (lambda: FSMN(4, order=12), 12),
+        (lambda: FMLP(4, reach=33), 33),
+    ],
+)
+def test_the_last_output_sees_exactly_its_reach(build, reach):
+    torch.manual_seed(0)
+    cell = build()
+    for name, part in cell.named_parameters():
+        if name.startswith(("widen", "project")):
+            nn.init.uniform_(part, 0.1, 1.0)  # positive, so that no relu hides a path
+    assert getattr(cell, "reach", reach) == reach
+    seen, exact = seen_by_the_last(cell), torch.arange(60) >= 60 - reach
+    # the transform's rounding reaches further
+    assert torch.equal(seen > 1e-14 if isinstance(cell, FMLP) else seen > 0, exact)
+
+
+def test_gated_convolution_is_torch_glu_of_a_padded_convolution():
+    torch.manual_seed(0)
+    cell, x = GatedConv(5, kernel=4, layers=1), torch.randn(2, 11, 5)
+    part = cell.convolutions[0]
+    both = conv1d(nn.functional.pad(x.mT, (3, 0)), part.weight, part.bias)
+    torch.testing.assert_close(cell(x)[0], x + glu(both, 1).mT)
+
+
+def test_an_open_gate_leaves_a_plain_convolution():
+    torch.manual_seed(0)
+    cell, x = GatedConv(5, kernel=4, layers=1), torch.randn(2, 11, 5)
+    part = cell.convolutions[0]
+    with torch.no_grad():
+        part.weight[5:] = 0
+        part.bias[5:] = 40
+    plain = conv1d(nn.functional.pad(x.mT, (3, 0)), part.weight[:5], part.bias[:5]).mT
+    torch.testing.assert_close(cell(x)[0], x + plain)
+
+
+@pytest.mark.parametrize("levels", [2, 5, 9])
+def test_a_sparse_trellis_is_a_truncated_lstm(levels):
+    """Theorem 1 of arXiv 1810.06682: only W_1 at t and W_2 at t - 1."""
+    torch.manual_seed(0)
+    width, length = 6, 14
+    cell, oracle = Trellis(width, levels=levels), nn.LSTM(width, width, batch_first=True)
+    with torch.no_grad():
+        cell.inject[0], cell.hidden[1] = 0, 0
+        cell.inject[1], cell.hidden[0] = oracle.weight_ih_l0.T, oracle.weight_hh_l0.T
+        cell.bias.copy_(oracle.bias_ih_l0 + oracle.bias_hh_l0)
+        x = torch.randn(2, length, width)
+        got = cell(x)[0]
+        for last in range(levels - 1, length):
+            want = oracle(x[:, last - levels + 1 : last + 1])[0][:, -1]
+            torch.testing.assert_close(got[:, last], want)
+
+
+def test_a_trellis_is_its_equations_in_plain_convolutions():
+    torch.manual_seed(0)
+    width, x = 3, torch.randn(2, 17, 3)
+    cell = Trellis(width, levels=5, cycle=2)
+    h = c = torch.zeros(2, width, 17)
+    for dilation in (1, 2, 1, 2, 1):
+        both = torch.cat(
+            [nn.functional.pad(x.mT, (dilation, 0)), nn.functional.pad(h, (dilation, 0))], 1
+        )
+        weight = torch.cat([cell.inject, cell.hidden], 1).permute(2, 1, 0)
+        gates = conv1d(both, weight, cell.bias, dilation=dilation)
+        i, f, g, o = gates.chunk(4, 1)
+        c = f.sigmoid() * nn.functional.pad(c, (dilation, 0))[..., :17] + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+    torch.testing.assert_close(cell(x)[0], h.mT)
+
+
+def test_fsmn_is_a_depthwise_convolution_of_its_projection():
+    torch.manual_seed(0)
+    cell, x = FSMN(5, order=7, expand=2), torch.randn(2, 11, 5)
+    p = cell.project(cell.widen(x).relu())
+    kernel = cell.taps.T[:, None]
+    memory = conv1d(nn.functional.pad(p.mT, (6, 0)), kernel, groups=5).mT
+    torch.testing.assert_close(cell(x)[0], x + p + memory)
+
+
+def test_dilated_fsmn_is_its_equations():
+    torch.manual_seed(0)
+    width, order = 4, 3
+    cell, x = DilatedFSMN(width, order=order, depth=2), torch.randn(2, 13, width)
+    u, v = silu(cell.enter(x)).chunk(2, -1)
+    found = [cell.project(cell.widen(v).relu())]
+    for index, memory in enumerate(cell.memories):
+        total = 0
+        for taps, source in zip(memory.taps.split(width, 1), found, strict=True):
+            past = (order - 1) * 2**index
+            padded = nn.functional.pad(source.mT, (past, 0))
+            total = total + conv1d(padded, taps.T[:, None], groups=width, dilation=2**index).mT
+        normed = rms_norm(total, (width,), memory.norm.weight, 1e-5)
+        found.append(prelu(normed, memory.activation.weight))
+    torch.testing.assert_close(cell(x)[0], cell.output(u * (v + found[0] + found[-1])))
+
+
+@pytest.mark.parametrize("reach", [8, 33, 64])
+def test_fmlp_filters_with_its_spectrum(reach):
+    torch.manual_seed(0)
+    cell = FMLP(3, reach=reach).double()
+    spectrum = torch.complex(cell.real, cell.imaginary)
+    inner = slice(1, (reach + 1) // 2)  # the constant and the fastest wave are real
+    found = torch.fft.rfft(cell.kernel, dim=0)
+    torch.testing.assert_close(found[inner], spectrum[inner])
+    # once around the circle: on a periodic input it is the paper's circular filter
+    x = torch.randn(2, reach, 3, dtype=torch.float64)
+    circular = torch.fft.irfft(torch.fft.rfft(x, dim=1) * found, reach, 1)
+    torch.testing.assert_close(cell(torch.cat([x, x], 1))[0][:, reach:], circular)
+
+
+def test_fmlp_with_a_spectrum_of_ones_changes_nothing():
+    cell, x = FMLP(3, reach=32), torch.randn(2, 40, 3)
+    with torch.no_grad():
+        cell.real.fill_(1)
+        cell.imaginary.fill_(0)
+    torch.testing.assert_close(cell(x)[0], x)
+
+
+def test_only_the_convolution_crosses_a_border_of_chunks():
+    torch.manual_seed(0)
+    cell = TCNCA(4, chunk=8, layers=1, kernel=2, dilation=1).double()
+    assert cell.tcn.reach == 3
+    x = torch.randn(1, 24, 4, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(cell(x)[0][0, 19].sum(), x)
+    # position 19 attends to 16 ... 19, whose convolutions see two steps further back
+    assert torch.equal(
+        gradient[0].abs().sum(-1) > 0, (torch.arange(24) >= 14).logical_and(torch.arange(24) <= 19)
+    )
+
+
+def test_tcnca_is_attention_in_each_chunk():
+    torch.manual_seed(0)
+    chunk, size, x = 5, 6, torch.randn(2, 13, 4)
+    cell = TCNCA(4, chunk=chunk, query_size=size)
+    nn.init.normal_(cell.bias)
+    convolved = cell.tcn(x)[0]
+    z = silu(cell.shared(convolved))
+    q, k = (z * cell.scale[side] + cell.shift[side] for side in (0, 1))
+    v = silu(cell.value(x))
+    seen = torch.zeros_like(v)
+    for row in range(2):
+        for t in range(13):
+            begin = t - t % chunk
+            scores = k[row, begin : t + 1] @ q[row, t] / size**0.5
+            scores = scores + cell.bias[: t - begin + 1].flip(0)
+            seen[row, t] = scores.softmax(0) @ v[row, begin : t + 1]
+    reset, update, candidate = cell.gates(convolved).chunk(3, -1)
+    new = silu(candidate + cell.attended(silu(reset) * seen))
+    want = update.sigmoid() * new + (1 - update.sigmoid()) * x
+    torch.testing.assert_close(cell(x)[0], want)

@@ -1,0 +1,191 @@
+"""Every built-in linear cell keeps the contract, on every declared choice."""
+
+from __future__ import annotations
+
+from archsearch.cells.linear.declared import CELLS
+from archsearch.testing.cells import CellContract
+
+DECLARED = {entry.name: entry for entry in CELLS}
+
+
+class TestLRU(CellContract):
+    cell_type = DECLARED["lru"]
+
+    def parameters(self, width, options):
+        return options["state"] * (4 * width + 3) + width
+
+
+class TestGLA(CellContract):
+    cell_type = DECLARED["gla"]
+
+    def parameters(self, width, options):
+        keys, values = int(width * options["expand_k"]), int(width * options["expand_v"])
+        mixed = 2 * keys + values
+        gate = 16 * width + 17 * keys
+        return (
+            width * (mixed + 2 * values)
+            + gate
+            + options["conv"] * mixed
+            + values // options["heads"]
+        )
+
+
+class TestRetention(CellContract):
+    cell_type = DECLARED["retention"]
+
+    def parameters(self, width, options):
+        return width * (2 * width + 3 * int(width * options["expand_v"]))
+
+
+class TestDeltaNet(CellContract):
+    cell_type = DECLARED["deltanet"]
+
+    def parameters(self, width, options):
+        size = options["heads"] * options["head_size"]
+        return (
+            4 * width * size
+            + 3 * options["conv"] * size
+            + options["heads"] * (width + 1)
+            + options["head_size"]
+        )
+
+
+class TestMinGRU(CellContract):
+    cell_type = DECLARED["mingru"]
+
+    def parameters(self, width, options):
+        size = int(width * options["expand"])
+        return 2 * size * (width + 1) + size * width + options["conv"] * width
+
+
+class TestMinLSTM(CellContract):
+    cell_type = DECLARED["minlstm"]
+
+    def parameters(self, width, options):
+        size = int(width * options["expand"])
+        return 3 * size * (width + 1) + size * width + options["conv"] * width
+
+
+class TestHGRN(CellContract):
+    cell_type = DECLARED["hgrn"]
+
+    def parameters(self, width, options):
+        size = int(width * options["expand"])
+        gates = size // 2 if options["rotate"] else size
+        own = gates * (width + 1) + (gates if options["rotate"] else 0)
+        return 3 * size * width + own + size + options["conv"] * width
+
+
+class TestHGRN2(CellContract):
+    cell_type = DECLARED["hgrn2"]
+
+    def parameters(self, width, options):
+        return width * (4 * width + 2 + options["conv"])
+
+
+class TestMamba(CellContract):
+    cell_type = DECLARED["mamba"]
+
+    def parameters(self, width, options):
+        size, state, rank = int(width * options["expand"]), options["state"], -(-width // 16)
+        selected = size * (rank + 2 * state) + (rank + 1) * size
+        return 3 * width * size + options["conv"] * size + selected + size * (state + 1)
+
+
+class TestMamba2(CellContract):
+    cell_type = DECLARED["mamba2"]
+
+    def parameters(self, width, options):
+        size, state, heads = int(width * options["expand"]), options["state"], options["heads"]
+        projected = width * (2 * size + 2 * state + heads)
+        return projected + options["conv"] * (size + 2 * state) + 3 * heads + size + size * width
+
+
+class TestGatedDeltaNet(CellContract):
+    cell_type = DECLARED["gated_deltanet"]
+
+    def parameters(self, width, options):
+        heads = options["heads"]
+        keys = heads * options["head_size"]
+        values = int(keys * options["expand_v"])
+        gates = 2 * heads * (width + 1) + heads
+        mixed = 2 * keys + values
+        return (width + options["conv"]) * mixed + gates + 2 * values * width + values // heads
+
+
+class TestDeltaProduct(CellContract):
+    cell_type = DECLARED["deltaproduct"]
+
+    def parameters(self, width, options):
+        heads, steps = options["heads"], options["steps"]
+        size = heads * options["head_size"]
+        gates = steps * heads * (width + 1)
+        if options["fade"]:
+            gates += heads * (width + 2)
+        mixed = (1 + 2 * steps) * size
+        return (width + options["conv"]) * mixed + gates + size * width + options["head_size"]
+
+
+class TestS4D(CellContract):
+    cell_type = DECLARED["s4d"]
+
+    def parameters(self, width, options):
+        return 2 * width * options["state"] + 2 * width + 2 * width * (width + 1)
+
+
+class TestLSSL(CellContract):
+    cell_type = DECLARED["lssl"]
+
+    def parameters(self, width, options):
+        state = options["state"]
+        rank = {"legs": 1, "legt": 2}[options["init"]]
+        matrix = state * (state + rank) if options["train_matrix"] else 0
+        return width * (state + 2) + matrix + 2 * width * (width + 1)
+
+
+class TestLMU(CellContract):
+    cell_type = DECLARED["lmu"]
+
+    def parameters(self, width, options):
+        channels, size = options["channels"], options["channels"] * options["order"]
+        if options["form"] == "parallel":
+            return channels * (width + 1) + width * (size + width + 1)
+        return channels * (2 * width + size) + width * (size + 2 * width)
+
+
+class TestMLSTM(CellContract):
+    cell_type = DECLARED["mlstm"]
+
+    def parameters(self, width, options):
+        size, heads = int(width * options["expand"]), options["heads"]
+        gates = 2 * heads * (3 * size + 1)
+        return 3 * width * size + (options["conv"] + 12 + 2) * size + gates
+
+
+class TestAaren(CellContract):
+    cell_type = DECLARED["aaren"]
+
+    def parameters(self, width, options):
+        return width * (3 * width + 1)
+
+
+class TestPLSTM(CellContract):
+    cell_type = DECLARED["plstm"]
+
+    def parameters(self, width, options):
+        heads, lanes = options["heads"], options["lanes"]
+        shares = lanes**2 if options.get("mode") == "propagate" else 0
+        gates = heads * (3 * lanes + 1 + shares) * (width + 1)
+        return 5 * width**2 + 3 * options["conv"] * width + gates + width // heads
+
+
+class TestPrefixAttention(CellContract):
+    cell_type = DECLARED["prefix_attention"]
+
+    def parameters(self, width, options):
+        return 3 * width * options["heads"] * options["feature_size"] + 3 * width**2
+
+
+def test_every_declared_cell_is_held_to_the_contract():
+    held = {case.cell_type.name for case in CellContract.__subclasses__()}
+    assert held >= set(DECLARED)

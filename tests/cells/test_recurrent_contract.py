@@ -1,0 +1,107 @@
+"""Every built-in recurrent cell keeps the contract, on every declared choice."""
+
+from __future__ import annotations
+
+from archsearch.cells.recurrent.declared import CELLS
+from archsearch.testing.cells import CellContract
+
+DECLARED = {entry.name: entry for entry in CELLS}
+
+
+class TestRNN(CellContract):
+    cell_type = DECLARED["rnn"]
+
+    def parameters(self, width, options):
+        return width * (width + width // options["heads"] + 1)
+
+
+class TestLSTM(CellContract):
+    cell_type = DECLARED["lstm"]
+
+    def parameters(self, width, options):
+        gates = 4 if options["forget"] == "own" else 3
+        seeing = (gates - 1) * width if options["peephole"] else 0
+        return gates * width * (width + width // options["heads"] + 1) + seeing
+
+
+class TestGRU(CellContract):
+    cell_type = DECLARED["gru"]
+
+    def parameters(self, width, options):
+        after = width if options["reset"] == "after" else 0
+        return 3 * width * (width + width // options["heads"] + 1) + after
+
+
+class TestRHN(CellContract):
+    cell_type = DECLARED["rhn"]
+
+    def parameters(self, width, options):
+        gates = 2 if options["coupled"] else 3
+        layers = 1 if options["shared"] else options["depth"]
+        return gates * width * (width + layers * (width + 1))
+
+
+class TestSLSTM(CellContract):
+    cell_type = DECLARED["slstm"]
+
+    def parameters(self, width, options):
+        norm = 2 * width if options["norm"] else 0
+        return 4 * width * (width + width // options["heads"] + 1) + norm
+
+
+class TestParaGRU(CellContract):
+    cell_type = DECLARED["paragru"]
+
+    def parameters(self, width, options):
+        return 3 * width * (width // options["heads"] + 2)
+
+
+class TestParaLSTM(CellContract):
+    cell_type = DECLARED["paralstm"]
+
+    def parameters(self, width, options):
+        return 3 * width * (width // options["heads"] + 2) + 2 * width
+
+
+class TestBidirectional(CellContract):
+    cell_type = DECLARED["bidirectional"]
+
+    def parameters(self, width, options):
+        halves = options["merge"] == "concat"
+        size = width // 2 if halves else width
+        inner = {
+            "gru": 3 * size * (2 * size + 1) + size,
+            "lstm": 4 * size * (2 * size + 1),
+            "rnn": size * (2 * size + 1),
+            "rhn": 2 * size * (3 * size + 2),
+        }[options["inner"]]
+        return 2 * inner + (width * width if halves else 0)
+
+
+class TestLeakyRNN(CellContract):
+    cell_type = DECLARED["leaky_rnn"]
+
+    def parameters(self, width, options):
+        constants = {"unit": width, "shared": 1, "fixed": 0}[options["timescales"]]
+        return width * (2 * width + 1) + constants
+
+
+class TestSparseRNN(CellContract):
+    cell_type = DECLARED["sparse_rnn"]
+
+    def parameters(self, width, options):
+        return width * (width + 1 + round(options["density"] * width))
+
+
+class TestODE(CellContract):
+    cell_type = DECLARED["ode"]
+
+    def parameters(self, width, options):
+        if options["field"] == "gru":
+            return 3 * width * (2 * width + 1)
+        return width * (2 * width + 1) + width
+
+
+def test_every_declared_cell_is_held_to_the_contract():
+    held = {case.cell_type.name for case in CellContract.__subclasses__()}
+    assert held >= set(DECLARED)

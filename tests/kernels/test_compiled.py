@@ -1,0 +1,121 @@
+"""Machine code is made once per machine, and where the user's own cache cannot be written."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+SCAN = """
+import json, sys, warnings
+warnings.simplefilter("error")
+import torch
+from archsearch.kernels import compiled, scan_loops
+from archsearch.kernels.linear_scan import linear_scan, linear_scan_reference
+for name in sys.argv[1:]:
+    torch.manual_seed(0)
+    parts = [torch.randn(2, 9, 3, dtype=getattr(torch, name)).requires_grad_() for _ in range(2)]
+    parts.append(parts[0][:, 0].detach().requires_grad_())
+    fast, slow = linear_scan(*parts), linear_scan_reference(*parts)
+    assert torch.equal(fast, slow)
+    weight = torch.randn_like(slow)
+    slopes = [torch.autograd.grad(found, parts, weight) for found in (fast, slow)]
+    for got, want in zip(*slopes):
+        torch.testing.assert_close(got, want)
+stats = [loop.machine.stats for loop in (scan_loops.forward, scan_loops.backward)]
+print(json.dumps({
+    "read": sum(sum(each.cache_hits.values()) for each in stats),
+    "compiled": sum(sum(each.cache_misses.values()) for each in stats),
+    "folder": str(compiled.folder()),
+}))
+"""
+TYPES = ["float32", "complex64"]
+
+
+def scan(*types, **variables):
+    own = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", SCAN, *types],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=own | {name: str(value) for name, value in variables.items()},
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def unwritable(tmp_path):
+    """A place where nobody, root included, can make a folder."""
+    file = tmp_path / "file"
+    file.touch()
+    return file / "home"
+
+
+def test_it_is_read_after_it_was_compiled(tmp_path):
+    first = scan("float32", XDG_CACHE_HOME=tmp_path)
+    second = scan("float32", XDG_CACHE_HOME=tmp_path)
+    assert (first["read"], first["compiled"]) == (0, 2)
+    assert (second["read"], second["compiled"]) == (2, 0)
+    assert first["folder"] == str(tmp_path / "archsearch" / "kernels")
+    assert (tmp_path / "archsearch").stat().st_mode & 0o077 == 0
+
+
+def test_processes_that_start_together_share_it(tmp_path):
+    orders = [TYPES, TYPES[::-1]]
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda order: scan(*order, XDG_CACHE_HOME=tmp_path), orders))
+    assert sum(each["compiled"] for each in found) == 2 * len(TYPES)
+    again = scan(*TYPES, XDG_CACHE_HOME=tmp_path)
+    assert (again["read"], again["compiled"]) == (2 * len(TYPES), 0)
+
+
+def test_a_home_that_cannot_be_written_costs_no_more_than_one_compilation(tmp_path, unwritable):
+    places = {"HOME": unwritable, "XDG_CACHE_HOME": "", "TMPDIR": tmp_path}
+    first, second = scan("float32", **places), scan("float32", **places)
+    assert Path(first["folder"]).is_relative_to(tmp_path)
+    assert first["folder"] == second["folder"]
+    assert second["compiled"] == 0
+
+
+def test_a_folder_that_others_could_write_is_not_trusted(tmp_path, unwritable):
+    planted = tmp_path / f"archsearch-{os.getuid()}"
+    planted.mkdir()
+    planted.chmod(0o777)
+    found = scan("float32", HOME=unwritable, XDG_CACHE_HOME="", TMPDIR=tmp_path)
+    assert not Path(found["folder"]).is_relative_to(planted)
+    assert list(planted.iterdir()) == []
+
+
+def test_the_users_own_choice_is_kept(tmp_path):
+    found = scan("float32", NUMBA_CACHE_DIR=tmp_path / "chosen", XDG_CACHE_HOME=tmp_path)
+    assert found["folder"] == str(tmp_path / "chosen")
+    assert list((tmp_path / "chosen").rglob("*.nbi"))
+
+
+FORKED = """
+import os, sys
+from archsearch.kernels.ready import make_ready
+make_ready()
+from archsearch.kernels import scan_loops
+loops = (scan_loops.forward.machine, scan_loops.backward.machine)
+if os.fork() == 0:
+    known = [len(loop.overloads) for loop in loops]
+    def refuse(*_): os._exit(3)
+    for loop in loops:
+        loop.compile = refuse
+    make_ready()
+    os._exit(0 if known == [len(loop.overloads) for loop in loops] == [2, 2] else 4)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+def test_a_forked_worker_has_it_from_its_parent():
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,103 @@
+"""Newton's method over a sequence against the loop that it replaces."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+
+from archsearch.cells.recurrent import paragru
+from archsearch.cells.recurrent.paragru import ParaGRU, advance, linearised
+from archsearch.kernels.newton import newton_scan
+
+WIDTH = 5
+
+
+def drawn(rows, length, dtype=torch.float64, size=0.5):
+    torch.manual_seed(0)
+    driven = torch.randn(rows, length, 3 * WIDTH, dtype=dtype)
+    a = size * torch.randn(3, WIDTH, dtype=dtype)
+    return driven, a, torch.randn(rows, WIDTH, dtype=dtype)
+
+
+def looped(driven, a, h):
+    states = []
+    for drive in driven.unbind(1):
+        h = advance(drive, a, h)
+        states.append(h)
+    return torch.stack(states, 1)
+
+
+def solved(driven, a, h, **options):
+    after, slope = partial(advance, driven, a), partial(linearised, driven, a)
+    return newton_scan(after, slope, h, driven.shape[1], **options)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("length", [1, 2, 300])
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+def test_the_states_are_those_of_the_loop(rows, length, dtype, within):
+    given = drawn(rows, length, dtype)
+    torch.testing.assert_close(solved(*given), looped(*given), rtol=within, atol=within)
+
+
+def test_the_gradients_are_those_of_the_loop():
+    given = [part.requires_grad_() for part in drawn(2, 50)]
+    weight = torch.randn(2, 50, WIDTH, dtype=torch.float64)
+    fast = torch.autograd.grad(solved(*given), given, weight)
+    slow = torch.autograd.grad(looped(*given), given, weight)
+    for got, wanted in zip(fast, slow, strict=True):
+        torch.testing.assert_close(got, wanted)
+
+
+def test_the_derivative_is_the_diagonal_of_the_jacobian():
+    driven, a, h = drawn(2, 1)
+    value, slope = linearised(driven[:, 0], a, h)
+    torch.testing.assert_close(value, advance(driven[:, 0], a, h))
+    jacobian = torch.func.vmap(torch.func.jacrev(advance, 2), (0, None, 0))(driven[:, 0], a, h)
+    torch.testing.assert_close(jacobian, torch.diag_embed(slope))
+
+
+def test_a_linear_recurrence_takes_one_iteration():
+    torch.manual_seed(0)
+    a, b = torch.rand(2, 30, WIDTH).double(), torch.randn(2, 30, WIDTH).double()
+    h0 = torch.randn(2, WIDTH).double()
+    y = newton_scan(lambda h: a * h + b, lambda h: (a * h + b, a), h0, 30, most=1)
+    h = h0
+    for t in range(30):
+        h = a[:, t] * h + b[:, t]
+        torch.testing.assert_close(y[:, t], h)
+
+
+def test_k_iterations_settle_the_first_k_states():
+    """A recurrence that no fewer iterations can solve: every state decides the next."""
+    driven, a, h = drawn(1, 12, size=20.0)
+    assert solved(driven, a, h, most=1) is None
+    torch.testing.assert_close(solved(driven, a, h, most=12), looped(driven, a, h))
+
+
+def test_what_does_not_settle_is_left_to_the_loop(monkeypatch):
+    torch.manual_seed(0)
+    cell = ParaGRU(WIDTH).double()
+    torch.nn.init.normal_(cell.a, std=30.0)
+    x = 3 * torch.randn(1, 400, WIDTH, dtype=torch.float64)
+    refused = []
+
+    def counted(*given):
+        found = newton_scan(*given)
+        refused.append(found is None)
+        return found
+
+    monkeypatch.setattr(paragru, "newton_scan", counted)
+    y, _ = cell(x)
+    assert refused == [True]
+    monkeypatch.setattr(paragru, "LONG", 1000)
+    assert torch.equal(cell(x)[0], y)
+    assert y.isfinite().all()
+
+
+def test_no_number_is_no_solution():
+    driven, a, h = drawn(1, 5)
+    driven[0, 2] = torch.nan
+    assert solved(driven, a, h) is None

@@ -1,0 +1,53 @@
+"""The GPU's scan against the loop that defines it, run step by step by Triton's interpreter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+COMPARE = """
+import itertools, torch
+from archsearch.kernels.linear_scan import linear_scan_reference
+from archsearch.kernels.scan_triton import linear_scan
+
+shapes = [(1, 1, 1), (1, 7, 3), (2, 1, 5), (3, 9, 130), (2, 5, 2, 3)]
+count = 0
+for shape in shapes:
+    for dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128):
+        for shared in ((), (0, 1), (0,), (1, len(shape) - 1)):
+            torch.manual_seed(0)
+            size = [1 if at in shared else length for at, length in enumerate(shape)]
+            a = torch.randn(size, dtype=dtype)
+            b, h0 = torch.randn(shape, dtype=dtype), torch.randn(shape[:1] + shape[2:], dtype=dtype)
+            b = b.transpose(0, 1).contiguous().transpose(0, 1)
+            inputs = [part.requires_grad_() for part in (a / a.abs().clamp_min(1), b, h0)]
+            inputs[0] = inputs[0].detach().requires_grad_()
+            fast, slow = linear_scan(*inputs), linear_scan_reference(*inputs)
+            torch.testing.assert_close(fast, slow)
+            weight = torch.randn_like(slow)
+            slopes = [torch.autograd.grad(found, inputs, weight) for found in (fast, slow)]
+            for got, want in zip(*slopes):
+                torch.testing.assert_close(got, want)
+            count += 1
+one = torch.ones(2, 3, 1, dtype=torch.bfloat16)
+assert linear_scan(one, one, one[:, 0]).dtype == torch.bfloat16
+assert linear_scan(one, one, one[:, 0])[0].flatten().tolist() == [2, 3, 4]
+print(count)
+"""
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
+def test_equals_the_loop():
+    done = subprocess.run(
+        [sys.executable, "-c", COMPARE],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["80"]

@@ -1,0 +1,105 @@
+"""The chunkwise stabilised memory against its recurrence and against the plain equations."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import logsigmoid
+
+from archsearch.kernels.stabilised_attention import (
+    stabilised_attention,
+    stabilised_attention_reference,
+)
+
+SHAPES = [(1, 1, 1, 1, 1), (1, 16, 2, 3, 4), (2, 37, 3, 4, 5), (1, 130, 2, 4, 4)]
+
+
+def problem(shape, loud=2.0):
+    rows, steps, heads, key, value = shape
+    torch.manual_seed(0)
+    parts = (
+        torch.randn(rows, steps, heads, key),
+        torch.randn(rows, steps, heads, key),
+        torch.randn(rows, steps, heads, value),
+        loud * torch.randn(rows, steps, heads),
+        logsigmoid(loud * torch.randn(rows, steps, heads) + 2),
+        torch.randn(rows, heads, key, value + 1),
+        torch.randn(rows, heads),
+    )
+    return [part.double().requires_grad_() for part in parts]
+
+
+def run(form, inputs):
+    read, (held, size) = form(*inputs[:5], (inputs[5], inputs[6]))
+    return read, held, size
+
+
+@pytest.mark.parametrize("loud", [0.5, 2.0, 10.0])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_equals_the_recurrence(shape, loud):
+    inputs = problem(shape, loud)
+    fast, slow = run(stabilised_attention, inputs), run(stabilised_attention_reference, inputs)
+    weights = [torch.randn_like(part) for part in slow[:2]]
+    expected = torch.autograd.grad(slow[:2], inputs[:6], weights)
+    for got, want in zip(fast, slow, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-8)
+    for got, want in zip(torch.autograd.grad(fast[:2], inputs[:6], weights), expected, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-7)
+
+
+def test_is_the_equations_without_a_stabiliser():
+    shape = (2, 45, 2, 3, 4)
+    q, k, v, gate, log_forget, _, _ = problem(shape)
+    inputs = [q, k, v, gate, log_forget]
+    empty = (torch.zeros(2, 2, 3, 5).double(), torch.zeros(2, 2).double())
+    fast, _ = stabilised_attention(*inputs, empty)
+    memory, keys = torch.zeros(2, 2, 3, 4).double(), torch.zeros(2, 2, 3).double()
+    found = []
+    for t in range(45):
+        f, i = log_forget[:, t].exp()[..., None], gate[:, t].exp()[..., None]
+        memory = f[..., None] * memory + (i * k[:, t])[..., None] * v[:, t, :, None]
+        keys = f * keys + i * k[:, t]
+        total = (keys * q[:, t]).sum(-1).abs().clamp_min(1.0)
+        found.append(torch.einsum("bhkv,bhk->bhv", memory, q[:, t]) / total[..., None])
+    slow = torch.stack(found, 1)
+    torch.testing.assert_close(fast, slow)
+    weight = torch.randn_like(slow)
+    expected = torch.autograd.grad(slow, inputs, weight)
+    # the maximum has no gradient of its own, yet the gradients are whole
+    for got, want in zip(torch.autograd.grad(fast, inputs, weight), expected, strict=True):
+        torch.testing.assert_close(got, want)
+
+
+def test_is_its_parallel_form():
+    q, k, v, gate, log_forget, _, _ = (part.detach() for part in problem((2, 45, 2, 3, 4)))
+    empty = (torch.zeros(2, 2, 3, 5).double(), torch.zeros(2, 2).double())
+    fallen = log_forget.cumsum(1).transpose(1, 2)  # (B, H, T)
+    weights = fallen[..., :, None] - fallen[..., None, :] + gate.transpose(1, 2)[..., None, :]
+    weights = weights.masked_fill(~torch.ones(45, 45).tril().bool(), -torch.inf)
+    most = weights.amax(-1, keepdim=True)
+    scores = torch.einsum("bihk,bjhk->bhij", q, k) * (weights - most).exp()
+    total = torch.maximum(scores.sum(-1, keepdim=True).abs(), (-most).exp())
+    expected = torch.einsum("bhij,bjhv->bihv", scores / total, v)
+    torch.testing.assert_close(stabilised_attention(q, k, v, gate, log_forget, empty)[0], expected)
+
+
+def test_louder_gates_change_only_the_floor():
+    q, k, v, gate, log_forget, _, _ = (part.detach() for part in problem((2, 70, 2, 4, 4)))
+    k, q = k.abs(), q.abs()  # then the sum is never near zero
+    empty = (torch.zeros(2, 2, 4, 5).double(), torch.zeros(2, 2).double())
+    far, further = (
+        stabilised_attention(q, k, v, gate + shift, log_forget, empty)[0] for shift in (50, 100)
+    )
+    torch.testing.assert_close(far, further)
+    assert far.isfinite().all()
+    soft = stabilised_attention(q, k, v, gate - 100, log_forget, empty)[0]
+    assert soft.abs().max() < 1e-30  # the floor of one takes over
+
+
+def test_single_precision_survives_extreme_gates():
+    inputs = [part.detach().float() for part in problem((2, 130, 2, 4, 4), 60.0)]
+    inputs = [part.requires_grad_() for part in inputs]
+    out, held, size = run(stabilised_attention, inputs)
+    gradients = torch.autograd.grad(out.sum(), inputs[:6])
+    for part in (out, held, size, *gradients):
+        assert part.isfinite().all()
