@@ -25,18 +25,18 @@ def gru(
     Torch does what is only evaluated, recorded, in another precision, or wide.
     """
     inputs = (x, h0, weight, recurrent, bias, inner_bias)
-    if not _trained(inputs) or len(inner_bias) > WIDEST or not x.numel() or _recorded(x):
+    if not trained(inputs) or len(inner_bias) > WIDEST or not x.numel() or recorded(x):
         return plain(*inputs)  # type: ignore[no-any-return]
     return _GRU.apply(linear(x, weight, bias), recurrent, inner_bias, h0)  # type: ignore[no-any-return]
 
 
-def _trained(inputs: tuple[Tensor, ...]) -> bool:
+def trained(inputs: tuple[Tensor, ...]) -> bool:
     single = all(part.dtype == torch.float32 for part in inputs)
     asked = torch.is_grad_enabled() and any(part.requires_grad for part in inputs)
     return asked and single and not torch.is_autocast_enabled("cpu")
 
 
-def _recorded(x: Tensor) -> bool:
+def recorded(x: Tensor) -> bool:
     return type(x) is not Tensor or torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
@@ -45,7 +45,7 @@ class _GRU(torch.autograd.Function):
     def forward(ctx: Any, gates: Tensor, recurrent: Tensor, bias: Tensor, h0: Tensor) -> Tensor:
         y = gates.new_empty(*gates.shape[:2], len(bias))
         kept = gates.new_empty(*gates.shape[:2], 4 * len(bias))
-        forward(*_arrays(gates, recurrent.t(), bias, h0, y, kept))
+        forward(*arrays(gates, recurrent.t(), bias, h0, y, kept))
         ctx.save_for_backward(y, kept, recurrent, h0)
         return y
 
@@ -56,7 +56,7 @@ class _GRU(torch.autograd.Function):
         width = y.shape[2]
         dgates = y.new_empty(*y.shape[:2], 3 * width)
         dinner, dh = torch.empty_like(y), y.new_zeros(h0.shape)
-        backward(*_arrays(dy, y, h0, kept, recurrent, dgates, dinner, dh))
+        backward(*arrays(dy, y, h0, kept, recurrent, dgates, dinner, dh))
         before = torch.cat([h0[:, None], y[:, :-1]], 1).flatten(0, 1)
         drecurrent = torch.empty_like(recurrent, memory_format=torch.contiguous_format)
         torch.mm(dgates.flatten(0, 1)[:, : 2 * width].t(), before, out=drecurrent[: 2 * width])
@@ -64,5 +64,5 @@ class _GRU(torch.autograd.Function):
         return dgates, drecurrent, dinner.sum((0, 1)), dh
 
 
-def _arrays(*tensors: Tensor) -> tuple[Any, ...]:
+def arrays(*tensors: Tensor) -> tuple[Any, ...]:
     return tuple(part.contiguous().numpy(force=True) for part in tensors)

@@ -18,7 +18,7 @@ contracted = partial(compiled, contracted=True)
 
 
 @inlined
-def _add_product(left: np.ndarray, right: np.ndarray, out: np.ndarray) -> None:
+def add_product(left: np.ndarray, right: np.ndarray, out: np.ndarray) -> None:
     """Add ``left`` (rows, K) times ``right`` (K, N) to ``out``, two rows and four terms at once."""
     rows, terms = left.shape
     whole = terms - terms % 4
@@ -68,7 +68,7 @@ def forward(
         for row in range(batch):
             hidden[row, : 2 * width] = gates[row, t, : 2 * width]
             hidden[row, 2 * width :] = bias
-        _add_product(h, matrix, hidden)
+        add_product(h, matrix, hidden)
         for row in range(batch):
             both, inner = hidden[row, : 2 * width], hidden[row, 2 * width :]
             given, state, known = gates[row, t, 2 * width :], h[row], kept[row, t]
@@ -121,4 +121,4 @@ def backward(
             for j in range(width):
                 total[j] *= z[j]
             dinner[row, t] = dn
-        _add_product(slopes, recurrent, dh)
+        add_product(slopes, recurrent, dh)

@@ -37,24 +37,12 @@ class GRU(Cell):
         (h,) = self.initial_state(len(x)) if state is None else state
         if self.candidate_bias is None:
             return self._reset_before(x, h)
-        if self.recurrent.heads > 1:
-            biases = torch.cat([self.zeros(2 * self.width), self.candidate_bias])
-            return self._reset_after(x, h, biases)
-        weights = (self.input.weight, self.recurrent.weight, self.input.bias, self.candidate_bias)
-        y = gru(x, h, *weights)
-        return y, (y[:, -1],)
-
-    def _reset_after(self, x: Tensor, h: Tensor, biases: Tensor) -> tuple[Tensor, State]:
         u = self.recurrent
-        driven, bias = u.apart(self.input(x.transpose(0, 1))), u.apart(biases[None])
-        h, matrix, states = u.apart(h), u.matrix(), []
-        for drive in driven.unbind(0):
-            r, z, n = drive.chunk(3, -1)
-            of_r, of_z, of_n = u.advance(bias, h, matrix).chunk(3, -1)
-            n = torch.tanh(torch.addcmul(n, torch.sigmoid(r + of_r), of_n))
-            h = torch.lerp(n, h, torch.sigmoid(z + of_z))
-            states.append(h)
-        return u.together(torch.stack(states, -2)), (u.together(h),)
+        of_input, bias = u.of_head(self.input.weight), u.of_head(self.input.bias)
+        inner, h = u.of_head(self.candidate_bias), u.by_head(h)
+        heads = zip(h, of_input, u.of_head(u.weight), bias, inner, strict=True)
+        y = torch.stack([gru(x, *parts) for parts in heads], -2).flatten(-2)
+        return y, (y[:, -1],)
 
     def _reset_before(self, x: Tensor, h: Tensor) -> tuple[Tensor, State]:
         u = self.recurrent

@@ -18,8 +18,9 @@ class HeadwiseLinear(nn.Linear):
     head read that head's part of h (FlashRNN, Poeppel et al. 2024, arXiv 2412.07752). With one
     head it is a plain matrix. Raises ArchitectureError when the heads do not divide the width.
 
-    A loop over time is spared the reshaping: it takes its drives and its first state through
-    ``apart``, repeats ``advance`` with ``matrix()``, and takes its states back ``together``.
+    A loop over time is spared the reshaping: it takes drives and states of one step ``apart``,
+    repeats ``advance`` with ``matrix()``, and takes its states back ``together``. A recurrence of
+    :mod:`archsearch.kernels.gated` takes all steps ``by_head``, and ``matrices()``.
     """
 
     def __init__(self, width: int, gates: int = 1, heads: int = 1) -> None:
@@ -45,6 +46,10 @@ class HeadwiseLinear(nn.Linear):
         weight = self.weight.view(self.gates, self.heads, -1, self.in_features)
         return weight.permute(1, 3, 0, 2).flatten(-2)
 
+    def matrices(self) -> Tensor:
+        """The same for any number of heads, (heads, size, gates size)."""
+        return self.matrix().view(self.heads, self.in_features, -1)
+
     def advance(self, drive: Tensor, h: Tensor, matrix: Tensor) -> Tensor:
         """drive + U h, all of them apart."""
         if self.heads == 1:
@@ -61,3 +66,17 @@ class HeadwiseLinear(nn.Linear):
     def together(self, x: Tensor) -> Tensor:
         """(heads, .., size) to (.., W)."""
         return x if self.heads == 1 else x.movedim(0, -2).flatten(-2)
+
+    def by_head(self, x: Tensor) -> Tensor:
+        """(B, .., n W) to (heads, B, .., n size), for any number n of gates."""
+        parts = torch.unflatten(x, -1, (-1, self.heads, self.in_features))
+        return parts.movedim(-2, 0).flatten(-2)
+
+    def of_heads(self, x: Tensor) -> Tensor:
+        """(heads, B, .., size) to (B, .., W)."""
+        return x.movedim(0, -2).flatten(-2)
+
+    def of_head(self, weight: Tensor) -> Tensor:
+        """The rows of a weight or bias (n W, ..) by head, (heads, n size, ..)."""
+        parts = torch.unflatten(weight, 0, (-1, self.heads, self.in_features))
+        return parts.transpose(0, 1).flatten(1, 2)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.recurrent.heads import HeadwiseLinear
+from archsearch.kernels.gated import lstm
 
 
 class LSTM(Cell):
@@ -37,7 +38,7 @@ class LSTM(Cell):
         super().__init__(width)
         absent = {"own": "", "coupled": "i", "none": "f"}[forget]
         self.gates = tuple(gate for gate in "ifgo" if gate != absent)
-        self.squash = squash
+        self.forget, self.squash = forget, squash
         self.input = nn.Linear(width, len(self.gates) * width)
         self.recurrent = HeadwiseLinear(width, len(self.gates), heads)
         for gate in range(len(self.gates)):
@@ -58,9 +59,9 @@ class LSTM(Cell):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         state = self.initial_state(len(x)) if state is None else state
-        u, plain = self.recurrent, len(self.gates) == 4 and self.squash and not self.peepholes
-        if not plain or u.heads > 1:
-            return self._loop(x, state)
+        u = self.recurrent
+        if self.forget != "own" or not self.squash or self.peepholes or u.heads > 1:
+            return self._variant(x, state)
         h, c = state
         bias = self.input.bias
         weights = [self.input.weight, u.weight, bias, torch.zeros_like(bias)]
@@ -68,40 +69,26 @@ class LSTM(Cell):
         y, h, c = torch.lstm(x, (h[None], c[None]), weights, True, 1, 0.0, True, False, True)
         return y, (h[0], c[0])
 
-    def _loop(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def _variant(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         u = self.recurrent
-        h, c = (u.apart(part) for part in state)
-        driven, matrix, states = u.apart(self.input(x.transpose(0, 1))), u.matrix(), []
-        peepholes = {gate: u.apart(p[None]) for gate, p in self.peepholes.items()}
-        for drive in driven.unbind(0):
-            h, c = self._advance(u.advance(drive, h, matrix), c, peepholes)
-            states.append(h)
-        return u.together(torch.stack(states, -2)), (u.together(h), u.together(c))
+        seen = torch.stack([self._peephole(gate) for gate in "ifo"])
+        first = tuple(u.by_head(part) for part in state)
+        y, last = lstm(
+            u.by_head(self.input(x)),
+            first,
+            u.matrices(),
+            seen.view(3, u.heads, -1),
+            self.forget,
+            self.squash,
+        )
+        return u.of_heads(y), tuple(u.of_heads(part) for part in last)
 
-    def _advance(
-        self, drives: Tensor, c: Tensor, peepholes: dict[str, Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """h_t and c_t for the gates' inputs without peepholes, (.., gates size)."""
-        given = dict(zip(self.gates, drives.chunk(len(self.gates), -1), strict=True))
-        for gate in peepholes.keys() - {"o"}:
-            given[gate] = torch.addcmul(given[gate], peepholes[gate], c)
-        new = torch.tanh(given["g"])
-        if "i" not in given:
-            c = torch.lerp(new, c, torch.sigmoid(given["f"]))
-        elif "f" not in given:
-            c = torch.addcmul(c, torch.sigmoid(given["i"]), new)
-        else:
-            c = torch.addcmul(torch.sigmoid(given["f"]) * c, torch.sigmoid(given["i"]), new)
-        opened = given["o"]
-        if "o" in peepholes:
-            opened = torch.addcmul(opened, peepholes["o"], c)
-        return torch.sigmoid(opened) * (torch.tanh(c) if self.squash else c), c
+    def _peephole(self, gate: str) -> Tensor:
+        return self.peepholes[gate] if gate in self.peepholes else self.zeros(self.width)
 
     def initial_state(self, batch: int) -> State:
         return self.zeros(batch, self.width), self.zeros(batch, self.width)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        h, c = state
-        drives = self.input(x) + self.recurrent(h)
-        h, c = self._advance(drives, c, dict(self.peepholes.items()))
-        return h, (h, c)
+        y, state = self._variant(x[:, None], state)
+        return y[:, 0], state

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.recurrent.heads import HeadwiseLinear
+from archsearch.kernels.gated import slstm
 
 
 class SLSTM(Cell):
@@ -40,24 +40,9 @@ class SLSTM(Cell):
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         state = self.initial_state(len(x)) if state is None else state
         u = self.recurrent
-        driven, matrix = u.apart(self.input(x.transpose(0, 1))), u.matrix()
-        state, states = tuple(u.apart(part) for part in state), []
-        for drive in driven.unbind(0):
-            state = self._advance(u.advance(drive, state[0], matrix), state)
-            states.append(state[0])
-        y = u.together(torch.stack(states, -2))
-        return self._normed(y), tuple(u.together(part) for part in state)
-
-    def _advance(self, gates: Tensor, state: State) -> State:
-        _, c, n, m = state
-        i, f, z, o = gates.chunk(4, -1)
-        kept = (F.logsigmoid(f) if self.sigmoid else f) + m
-        # no h depends on m, so no gradient passes through it
-        m = torch.maximum(kept, i).detach()
-        keep, take = torch.exp(kept - m), torch.exp(i - m)
-        c = torch.addcmul(keep * c, take, torch.tanh(z))
-        n = torch.addcmul(take, keep, n)
-        return torch.sigmoid(o) * c / n, c, n, m
+        first = tuple(u.by_head(part) for part in state)
+        y, last = slstm(u.by_head(self.input(x)), first, u.matrices(), self.sigmoid)
+        return self._normed(u.of_heads(y)), tuple(u.of_heads(part) for part in last)
 
     def initial_state(self, batch: int) -> State:
         none = self.zeros(batch, self.width)
@@ -65,8 +50,8 @@ class SLSTM(Cell):
         return none, none, none, torch.full_like(none, -torch.inf)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        state = self._advance(self.input(x) + self.recurrent(state[0]), state)
-        return self._normed(state[0]), state
+        y, state = self.forward(x[:, None], state)
+        return y[:, 0], state
 
     def _normed(self, h: Tensor) -> Tensor:
         return h if self.norm is None else self.norm(h.flatten(0, -2)).view_as(h)
