@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 CONFIDENCE = 0.95
 MOST_EXACT = 20
@@ -39,7 +38,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
         return None
     array = np.asarray(values, dtype=np.float64)
     center = float(array.mean())
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(array) - 1)) * _deviation(array)
+    half = _critical(len(array) - 1) * _deviation(array)
     half /= math.sqrt(len(array))
     return center - half, center + half
 
@@ -60,8 +59,8 @@ def paired(differences: Sequence[float], scale: float = 0.0) -> Paired:
         p_value = 1.0 if effect == 0.0 else flip
         return Paired(count, mean, (mean, mean), None, flip, p_value, effect)
     error = deviation / math.sqrt(count)
-    p_t = float(2 * stats.t.sf(abs(mean) / error, count - 1))
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1)) * error
+    p_t = 2 * _below(-abs(mean) / error, count - 1)
+    half = _critical(count - 1) * error
     return Paired(count, mean, (mean - half, mean + half), p_t, flip, p_t, mean / deviation)
 
 
@@ -90,6 +89,21 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - done) * p_values[position]))
         corrected[position] = largest
     return corrected
+
+
+def _critical(freedom: int) -> float:
+    """Half the width of the interval in standard errors, by Student's t."""
+    # scipy takes its time to load, and most commands compute no interval
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.5 + CONFIDENCE / 2))
+
+
+def _below(value: float, freedom: int) -> float:
+    """The probability that Student's t is less."""
+    from scipy.special import stdtr
+
+    return float(stdtr(freedom, value))
 
 
 def _deviation(array: NDArray[np.float64], scale: float = 0.0) -> float:

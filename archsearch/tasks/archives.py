@@ -1,4 +1,4 @@
-"""Data bundled with aeon, labelled sets as ``ucr:NAME`` and series as ``aeon:NAME``; .ts files."""
+"""Data bundled with aeon, by name: labelled sets as ``ucr:NAME`` and series as ``aeon:NAME``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import importlib.util
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
 from archsearch.errors import DataError
 from archsearch.spec.catalog import suggestion
-from archsearch.tasks.files import not_text, require_file
-from archsearch.tasks.sequences import Sequences, from_cases
 
-_MISSING = "needs aeon; try 'pip install archsearch[data]'"
+MISSING = "needs aeon; try 'pip install archsearch[data]'"
 # scheme -> what stands behind it and the tasks that read it
 SCHEMES = {
     "ucr": ("set", "classification and regression"),
@@ -53,7 +49,7 @@ def located(data: str, scheme: str) -> Path:
         raise DataError(f"{data}: a {noun} read by {readers}; here take a file or {scheme}:NAME")
     known = bundled_sets() if scheme == "ucr" else bundled_series()
     if not known:
-        raise DataError(f"{data} {_MISSING}")
+        raise DataError(f"{data} {MISSING}")
     if name not in known:
         raise DataError(
             f"no {noun} {data} is bundled{suggestion(name, known)}; there are: {', '.join(known)}"
@@ -67,33 +63,6 @@ def official_test(train: Path) -> Path | None:
         return None
     test = _test_of(train)
     return test if test.is_file() else None
-
-
-def read_archive(path: Path, labelled: bool = True) -> Sequences:
-    """The sequences and labels of a .ts file; steps that end in missing values are cut off."""
-    require_file(path)
-    if importlib.util.find_spec("aeon") is None:
-        raise DataError(f"{path}: {_MISSING}")
-    from aeon.datasets import load_from_ts_file
-
-    try:
-        cases, labels, facts = load_from_ts_file(str(path), return_meta_data=True)
-    except UnicodeDecodeError:
-        raise not_text(path) from None
-    except (OSError, ValueError, IndexError, KeyError) as error:
-        # the reader begins its messages with the representation of the open file
-        reason = " ".join(str(error).rpartition(">. ")[2].split())[:160]
-        raise DataError(f"{path}: is not a readable .ts file: {reason}") from None
-    if facts["timestamps"]:
-        # the reader drops the sign of a value that stands beside a time stamp
-        raise DataError(f"{path}: .ts files with time stamps are not read; write them without")
-    if not len(cases):
-        raise DataError(f"{path}: has no sequences after '@data'")
-    if labelled and not len(labels):
-        raise DataError(f"{path}: its header says that there are no labels")
-    series = [np.asarray(case, dtype=np.float64).T for case in cases]
-    names = np.asarray([str(label).strip() for label in labels], dtype=object)
-    return from_cases(series, names if labelled else None, path)
 
 
 def _bundled(pattern: str) -> list[Path]:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from archsearch.errors import DataError
-from archsearch.tasks.archives import located, official_test, read_archive
+from archsearch.tasks.archives import located, official_test
 from archsearch.tasks.columns import Roles, assign_roles, same_roles
 from archsearch.tasks.files import require_file
 from archsearch.tasks.sequences import Sequences, from_arrays, from_table
 from archsearch.tasks.tables import TABLES, read_table
+from archsearch.tasks.ts_files import read_archive
 
 
 @dataclass(frozen=True)
