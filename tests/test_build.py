@@ -209,8 +209,11 @@ def test_stored_weights_give_the_same_to_the_last_bit(cell):
         assert torch.equal(one.eval()(x)[0], other.eval()(x)[0])
 
 
-@pytest.mark.parametrize("cell", CELL_NAMES)
-@pytest.mark.parametrize("gate", ["additive", "highway"])
+EVERY_CELL = [(cell, gate) for cell in CELL_NAMES for gate in ("additive", "highway")]
+EVERY_GATE = [("gru", gate) for gate in CATALOG.names("gate") if gate not in ("none", "rezero")]
+
+
+@pytest.mark.parametrize(("cell", "gate"), dict.fromkeys(EVERY_CELL + EVERY_GATE))
 def test_twelve_blocks_begin_with_a_sane_variance(cell, gate):
     block = one_block(cell, gate=Layer(gate), channel=Layer("glu"))
     model = build(network(Stage((block,), repeat=12)), CATALOG, signature(), seed=0)

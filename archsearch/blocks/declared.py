@@ -49,6 +49,69 @@ GATES = (
         kind="gate",
         doc="No residual stream: the layer's output replaces its input.",
     ),
+    LayerType(
+        "input_dependent",
+        "archsearch.blocks.gates:InputDependent",
+        {"bias": real(-2.0, -8.0, 4.0, search=FloatRange(-4.0, 0.0), doc="where the gate starts")},
+        kind="gate",
+        doc="A coupled gate that sees the stream and the layer, g f(x) + (1 - g) x.",
+        source="taxonomy: Heidenreich et al. 2024, arXiv 2410.02654; Ma et al. 2022, arXiv "
+        "2209.10655",
+    ),
+    LayerType(
+        "learned_rate",
+        "archsearch.blocks.gates:LearnedRate",
+        {
+            "start": real(
+                -2.0, -8.0, 8.0, search=FloatRange(-4.0, 0.0), doc="the rate's logit at the start"
+            )
+        },
+        kind="gate",
+        doc="A rate per feature, the same for every input: (1 - r) x + r f(x).",
+        source="taxonomy: Heidenreich et al. 2024, arXiv 2410.02654",
+    ),
+    LayerType(
+        "rezero",
+        "archsearch.blocks.gates:ReZero",
+        kind="gate",
+        doc="x + a f(x) with one learned a that starts at zero; trains very deep stacks.",
+        source="Bachlechner et al. 2020, arXiv 2003.04887",
+    ),
+    LayerType(
+        "layerscale",
+        "archsearch.blocks.gates:LayerScale",
+        {"start": real(0.1, 1e-6, 1.0, search=(0.1, 1e-3, 1e-5), doc="every scale at the start")},
+        kind="gate",
+        doc="x + s f(x) with a learned scale per feature that starts small.",
+        source="Touvron et al. 2021, arXiv 2103.17239",
+    ),
+    LayerType(
+        "multiplicative",
+        "archsearch.blocks.gates:Multiplicative",
+        kind="gate",
+        doc="The layer opens and closes the stream and adds nothing: 2 sigmoid(f(x)) x.",
+        source="Hu et al. 2018, arXiv 1709.01507",
+    ),
+    LayerType(
+        "gru",
+        "archsearch.blocks.gates:GRUGate",
+        {
+            "bias": real(
+                2.0, -4.0, 8.0, search=(0.0, 1.0, 2.0), doc="above zero the stream is carried"
+            )
+        },
+        kind="gate",
+        doc="A gated recurrent unit across depth, the stream its state.",
+        source="Parisotto et al. 2019, arXiv 1910.06764",
+    ),
+    LayerType(
+        "output",
+        "archsearch.blocks.gates:OutputGate",
+        {"bias": real(1.0, -4.0, 4.0, search=(0.0, 1.0, 2.0), doc="where the gate starts")},
+        kind="gate",
+        doc="x + o f(x) with an output gate o of the stream.",
+        source="Hochreiter and Schmidhuber 1997; around attention: arXiv 2306.12929",
+    ),
 )
 
 CHANNELS = (

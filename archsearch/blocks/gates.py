@@ -49,3 +49,110 @@ class Highway(Gate):
 
     def forward(self, x: Tensor, fx: Tensor) -> Tensor:
         return torch.lerp(x, fx, torch.sigmoid(self.transform(x)))
+
+
+class InputDependent(Gate):
+    """A coupled gate that sees both: g f(x) + (1 - g) x with g = sigmoid(W [x; f(x)] + bias).
+
+    The input-dependent gate of arXiv 2410.02654; MEGA's is the same (arXiv 2209.10655, equation
+    13). ``bias`` is where g starts.
+    """
+
+    def __init__(self, width: int, bias: float = -2.0) -> None:
+        super().__init__(width)
+        self.mix = nn.Linear(2 * width, width)
+        nn.init.constant_(self.mix.bias, bias)
+
+    def forward(self, x: Tensor, fx: Tensor) -> Tensor:
+        return torch.lerp(x, fx, torch.sigmoid(self.mix(torch.cat([x, fx], -1))))
+
+
+class LearnedRate(Gate):
+    """A rate per feature that no input changes: (1 - r) x + r f(x), r = sigmoid(w).
+
+    The learned-rate gate of arXiv 2410.02654. ``start`` is w at first; below zero the stream is
+    carried through.
+    """
+
+    def __init__(self, width: int, start: float = -2.0) -> None:
+        super().__init__(width)
+        self.rate = nn.Parameter(torch.full((width,), start))
+
+    def forward(self, x: Tensor, fx: Tensor) -> Tensor:
+        return torch.lerp(x, fx, torch.sigmoid(self.rate))
+
+
+class ReZero(Gate):
+    """x + a f(x) with one learned a, zero at first: a block begins as the identity.
+
+    Bachlechner et al. 2020, arXiv 2003.04887, equation 1.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.alpha = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor, fx: Tensor) -> Tensor:
+        return torch.addcmul(x, self.alpha, fx)
+
+
+class LayerScale(Gate):
+    """x + diag(s) f(x), every s at ``start`` (Touvron et al. 2021, arXiv 2103.17239, section 2)."""
+
+    def __init__(self, width: int, start: float = 0.1) -> None:
+        super().__init__(width)
+        self.scale = nn.Parameter(torch.full((width,), start))
+
+    def forward(self, x: Tensor, fx: Tensor) -> Tensor:
+        return torch.addcmul(x, self.scale, fx)
+
+
+class Multiplicative(Gate):
+    """The layer only opens and closes the stream: 2 sigmoid(f(x)) x, feature by feature.
+
+    The excitation of Hu et al. 2018, arXiv 1709.01507, equation 4, twice as large so that a layer
+    that says nothing leaves the stream as it is.
+    """
+
+    def forward(self, x: Tensor, fx: Tensor) -> Tensor:
+        return 2 * torch.sigmoid(fx) * x
+
+
+class GRUGate(Gate):
+    """A gated recurrent unit across depth, with f(x) as its input and the stream as its state.
+
+    z = sigmoid(W_z f + U_z x - bias); y = (1 - z) x + z tanh(W f + U (r x)), r likewise without a
+    bias (Parisotto et al. 2019, arXiv 1910.06764, equations 7 to 10). ``bias`` above zero carries
+    the stream through at first.
+    """
+
+    def __init__(self, width: int, bias: float = 2.0) -> None:
+        super().__init__(width)
+        self.of_layer = nn.Linear(width, 3 * width)
+        self.of_stream = nn.Linear(width, 2 * width, bias=False)
+        self.of_reset = nn.Linear(width, width, bias=False)
+        with torch.no_grad():
+            self.of_layer.bias.zero_()
+            self.of_layer.bias[width : 2 * width] = -bias
+
+    def forward(self, x: Tensor, fx: Tensor) -> Tensor:
+        r, z, new = self.of_layer(fx).chunk(3, -1)
+        of_r, of_z = self.of_stream(x).chunk(2, -1)
+        new = torch.tanh(new + self.of_reset(torch.sigmoid(r + of_r) * x))
+        return torch.lerp(x, new, torch.sigmoid(z + of_z))
+
+
+class OutputGate(Gate):
+    """x + o f(x) with o = sigmoid(W x + bias): the stream says how much of the layer it lets out.
+
+    The output gate of the LSTM around any layer; around attention, Bondarenko et al. 2023, arXiv
+    2306.12929, section 4.2. ``bias`` is where o starts.
+    """
+
+    def __init__(self, width: int, bias: float = 1.0) -> None:
+        super().__init__(width)
+        self.open = nn.Linear(width, width)
+        nn.init.constant_(self.open.bias, bias)
+
+    def forward(self, x: Tensor, fx: Tensor) -> Tensor:
+        return torch.addcmul(x, torch.sigmoid(self.open(x)), fx)

@@ -121,6 +121,10 @@ class GateContract(PositionwiseContract):
     def test_what_the_layer_computes_matters(self) -> None:
         for model in self.models():
             x, fx = self.inputs(2, 3, WIDTH)
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    # it may have started closed
+                    parameter.add_(0.1)
             assert (model(x, fx) - model(x, fx + 1)).abs().min() > 1e-4
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from archsearch.blocks.declared import CHANNELS, GATES
 from archsearch.spec.catalog import LayerType
-from archsearch.testing.blocks import ChannelContract, GateContract
+from archsearch.testing.blocks import ChannelContract, GateContract, PositionwiseContract
 
 DECLARED = {(entry.kind, entry.name): entry for entry in GATES + CHANNELS}
 
@@ -21,6 +21,44 @@ class TestHighway(GateContract):
 
 class TestReplace(GateContract):
     layer_type = DECLARED["gate", "none"]
+
+
+class TestInputDependent(GateContract):
+    layer_type = DECLARED["gate", "input_dependent"]
+
+
+class TestLearnedRate(GateContract):
+    layer_type = DECLARED["gate", "learned_rate"]
+
+
+class TestReZero(GateContract):
+    layer_type = DECLARED["gate", "rezero"]
+
+
+class TestLayerScale(GateContract):
+    layer_type = DECLARED["gate", "layerscale"]
+
+
+class TestMultiplicative(GateContract):
+    layer_type = DECLARED["gate", "multiplicative"]
+
+
+class TestGRUGate(GateContract):
+    layer_type = DECLARED["gate", "gru"]
+
+
+class TestOutputGate(GateContract):
+    layer_type = DECLARED["gate", "output"]
+
+
+def test_every_gate_and_channel_has_its_contract_here():
+    contracts = {
+        (kind.layer_type.kind, kind.layer_type.name)
+        for kind in globals().values()
+        if isinstance(kind, type) and issubclass(kind, PositionwiseContract)
+        if hasattr(kind, "layer_type")
+    }
+    assert contracts == set(DECLARED)
 
 
 class TestMLP(ChannelContract):

@@ -6,7 +6,18 @@ from torch import nn
 from torch.nn import functional
 
 from archsearch.blocks.channels import GLU, MLP
-from archsearch.blocks.gates import Additive, Highway, Replace
+from archsearch.blocks.gates import (
+    Additive,
+    GRUGate,
+    Highway,
+    InputDependent,
+    LayerScale,
+    LearnedRate,
+    Multiplicative,
+    OutputGate,
+    Replace,
+    ReZero,
+)
 
 
 def pair(*shape):
@@ -39,6 +50,83 @@ def test_the_bias_of_a_highway_is_where_it_starts():
     torch.testing.assert_close(gate(x, fx), share * fx + (1 - share) * x)
     torch.testing.assert_close(Highway(4, bias=-40.0)(x, fx), x)
     torch.testing.assert_close(Highway(4, bias=40.0)(x, fx), fx)
+
+
+@pytest.mark.parametrize("gate", [InputDependent(4, 0.0), LearnedRate(4, 0.0)])
+def test_coupled_gates_lie_between_the_stream_and_the_layer(gate):
+    x, fx = pair(50, 7, 4)
+    y = gate(x, fx)
+    assert (y <= torch.maximum(x, fx) + 1e-6).all()
+    assert (y >= torch.minimum(x, fx) - 1e-6).all()
+
+
+def test_a_learned_rate_is_deaf_to_its_input():
+    x, fx = pair(2, 3, 4)
+    share = torch.sigmoid(torch.tensor(-2.0))
+    torch.testing.assert_close(LearnedRate(4)(x, fx), share * fx + (1 - share) * x)
+
+
+def test_an_input_dependent_gate_hears_the_layer():
+    x, fx = pair(2, 3, 4)
+    gate = InputDependent(4, 0.0)
+    with torch.no_grad():
+        gate.mix.weight.zero_()[:, 4:] = 1e3 * torch.eye(4)
+    torch.testing.assert_close(gate(x, fx), torch.where(fx > 0, fx, x), rtol=1e-3, atol=1e-3)
+
+
+def test_rezero_begins_as_the_identity_and_learns_its_rate_first():
+    x, fx = (part.requires_grad_() for part in pair(2, 3, 4))
+    gate = ReZero(4)
+    y = gate(x, fx)
+    assert torch.equal(y, x)
+    of_alpha, of_layer = torch.autograd.grad(y.square().sum(), [gate.alpha, fx])
+    assert of_alpha.abs() > 1e-3
+    assert not of_layer.any()
+
+
+def test_a_layer_scale_begins_small():
+    x, fx = pair(2, 3, 4)
+    torch.testing.assert_close(LayerScale(4, 1e-3)(x, fx), x + 1e-3 * fx)
+
+
+def test_a_multiplicative_gate_keeps_zeros():
+    x, fx = pair(2, 3, 4)
+    x[:, 1] = 0
+    y = Multiplicative(4)(x, fx)
+    torch.testing.assert_close(y, 2 * x * torch.sigmoid(fx))
+    assert torch.equal(Multiplicative(4)(x, torch.zeros_like(x)), x)
+    assert not y[:, 1].any()
+
+
+def test_a_gru_gate_is_torchs_gru_cell():
+    x, fx = pair(9, 4)
+    gate, cell = GRUGate(4, bias=0.5), nn.GRUCell(4, 4)
+    with torch.no_grad():
+        # torch's z keeps the state, ours takes the new value
+        r, z, new = gate.of_layer.weight.chunk(3)
+        of_r, of_z = gate.of_stream.weight.chunk(2)
+        gate.of_reset.weight.zero_()
+        cell.weight_ih.copy_(torch.cat([r, -z, new]))
+        cell.weight_hh.copy_(torch.cat([of_r, -of_z, torch.zeros(4, 4)]))
+        cell.bias_ih.zero_()[4:8] = 0.5
+        cell.bias_hh.zero_()
+    torch.testing.assert_close(gate(x, fx), cell(fx, x))
+
+
+def test_a_gru_gate_resets_before_its_matrix():
+    x, fx = pair(9, 4)
+    gate = GRUGate(4, bias=0.0)
+    r, z, new = gate.of_layer(fx).chunk(3, -1)
+    of_r, of_z = gate.of_stream(x).chunk(2, -1)
+    reset, update = torch.sigmoid(r + of_r), torch.sigmoid(z + of_z)
+    candidate = torch.tanh(new + (reset * x) @ gate.of_reset.weight.t())
+    torch.testing.assert_close(gate(x, fx), (1 - update) * x + update * candidate)
+
+
+def test_an_output_gate_opens_with_its_bias():
+    x, fx = pair(2, 3, 4)
+    torch.testing.assert_close(OutputGate(4, bias=40.0)(x, fx), x + fx)
+    torch.testing.assert_close(OutputGate(4, bias=-40.0)(x, fx), x)
 
 
 def test_a_sigmoid_glu_is_torchs_glu():
