@@ -7,18 +7,26 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from archsearch.blocks.activations import activation_named
+from archsearch.blocks.activations import open_activation
+from archsearch.blocks.clipped_activations import ClippedReLU
 
 
 class MLP(nn.Module):
-    """Two linear maps with an activation between; 2 expand width^2 weights."""
+    """Two linear maps with an activation between; 2 expand width^2 weights.
 
-    def __init__(self, width: int, expand: float = 2.0, activation: str = "gelu") -> None:
+    ``options`` are those of the activation. One that is sparse starts the first map as it needs.
+    """
+
+    def __init__(
+        self, width: int, expand: float = 2.0, activation: str = "gelu", **options: float | str
+    ) -> None:
         super().__init__()
         hidden = hidden_units(width, expand)
         self.into = nn.Linear(width, hidden)
         self.out = nn.Linear(hidden, width)
-        self.activation = activation_named(activation)
+        self.activation = open_activation(activation, hidden, **options)
+        if isinstance(self.activation, ClippedReLU):
+            self.activation.prepare(self.into)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(self.activation(self.into(x)))
@@ -28,15 +36,17 @@ class GLU(nn.Module):
     """A gated linear unit: out(value(x) * activation(gate(x))); 3 expand width^2 weights.
 
     ``expand`` of 8/3 has the weights of an MLP with 4 (Shazeer 2020, arXiv 2002.05202). The first
-    half of ``into`` is the value, the second the gate.
+    half of ``into`` is the value, the second the gate. ``options`` are those of the activation.
     """
 
-    def __init__(self, width: int, expand: float = 2.0, activation: str = "silu") -> None:
+    def __init__(
+        self, width: int, expand: float = 2.0, activation: str = "silu", **options: float | str
+    ) -> None:
         super().__init__()
         hidden = hidden_units(width, expand)
         self.into = nn.Linear(width, 2 * hidden)
         self.out = nn.Linear(hidden, width)
-        self.activation = activation_named(activation)
+        self.activation = open_activation(activation, hidden, **options)
 
     def forward(self, x: Tensor) -> Tensor:
         value, gate = self.into(x).chunk(2, dim=-1)  # (.., hidden) each

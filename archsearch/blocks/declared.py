@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
+from archsearch.blocks.declared_activations import activation
 from archsearch.spec.catalog import LayerType, choice, real
 from archsearch.spec.domains import FloatRange
-
-ACTIVATIONS = (
-    "relu",
-    "leaky_relu",
-    "relu2",
-    "gelu",
-    "silu",
-    "mish",
-    "selu",
-    "softplus",
-    "tanh",
-    "sigmoid",
-    "identity",
-)
 
 GATES = (
     LayerType(
@@ -126,7 +113,11 @@ CHANNELS = (
         "archsearch.blocks.channels:MLP",
         {
             "expand": real(2.0, 0.25, 16.0, search=(1.0, 2.0, 4.0), doc="hidden units per width"),
-            "activation": choice(*ACTIVATIONS, default="gelu", search=("relu", "gelu", "relu2")),
+            **activation(
+                "gelu",
+                ("relu", "gelu", "relu2"),
+                "of the hidden units; APTx is swish at a beta of 2",
+            ),
         },
         kind="channel",
         doc="Two linear maps with an activation between; 2 expand width^2 weights.",
@@ -137,11 +128,10 @@ CHANNELS = (
         "archsearch.blocks.channels:GLU",
         {
             "expand": real(2.0, 0.25, 16.0, search=(1.0, 2.0, 4.0), doc="hidden units per width"),
-            "activation": choice(
-                *ACTIVATIONS,
-                default="silu",
-                search=("silu", "gelu", "sigmoid"),
-                doc="of the gating half: silu is SwiGLU, identity is bilinear",
+            **activation(
+                "silu",
+                ("silu", "gelu", "sigmoid"),
+                "of the gating half: silu is SwiGLU, identity is bilinear",
             ),
         },
         kind="channel",

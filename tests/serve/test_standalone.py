@@ -14,6 +14,7 @@ from exported import REGRESSION, TOKENS, VALUES, export, network, plugin_catalog
 from safetensors.torch import load_file, save_file
 
 from archsearch import plugins
+from archsearch.blocks.declared_activations import FUNCTIONS, MODULES
 from archsearch.errors import InputError
 from archsearch.installed import Installed
 from archsearch.plugins import load_catalog
@@ -103,6 +104,16 @@ def test_every_cell_can_be_written_out(tmp_path: Path, cell: str) -> None:
             continue
         bundle = export(tmp_path / f"best{number}", network(cell, width=16), signature)
         write_standalone(bundle, tmp_path / f"plain{number}")
+
+
+def test_every_gate_and_activation_can_be_written_out(tmp_path: Path) -> None:
+    gates = [Layer(name) for name in load_catalog().names("gate")]
+    mixers = [Layer.of("mlp", activation=name) for name in (*FUNCTIONS, *MODULES)]
+    blocks = [Block(Layer("rnn"), gate) for gate in gates]
+    blocks += [Block(Layer("rnn"), channel=mixer) for mixer in mixers]
+    stages = tuple(Stage((block,)) for block in blocks)
+    bundle = export(tmp_path / "best", Architecture(6, stages), VALUES)
+    write_standalone(bundle, tmp_path / "plain")
 
 
 def test_the_file_imports_nothing_of_ours() -> None:

@@ -1,0 +1,69 @@
+"""The activations as plain data: their names, and the options that some of them have."""
+
+from __future__ import annotations
+
+from archsearch.spec.catalog import Option, choice, real
+
+FUNCTIONS = (
+    *("relu", "leaky_relu", "relu2", "gelu", "gelu_tanh", "gelu_sigmoid", "silu", "mish", "selu"),
+    *("softplus", "tanh", "sigmoid", "laplace", "identity"),
+)
+MODULES = (
+    *("swish", "smelu", "gsmelu", "velu", "polyrelu", "polynorm", "crelu", "cst", "stochastic"),
+    "composed",
+)
+UNARY = (
+    *("x", "negative", "abs", "square", "cube", "root", "log", "exp", "sin", "cos", "sinh", "cosh"),
+    *("tanh", "asinh", "atan", "sinc", "relu", "below", "sigmoid", "softplus", "bell", "erf"),
+)
+BINARY = (
+    *("add", "multiply", "subtract", "divide", "max", "min", "gate", "bell", "laplace", "mix"),
+)
+# the twelve times six times twelve that a small search can hope to cover
+FEW_UNARY = (
+    *("x", "negative", "abs", "square", "sin", "cos", "tanh", "atan", "sinc", "relu", "sigmoid"),
+    "bell",
+)
+FEW_BINARY = ("add", "multiply", "subtract", "max", "min", "gate")
+
+
+def activation(default: str, searched: tuple[str, ...], doc: str) -> dict[str, Option]:
+    """The option ``activation`` and those that only some of its values have."""
+    return {
+        "activation": choice(*FUNCTIONS, *MODULES, default=default, search=searched, doc=doc),
+        "beta": real(
+            1.0,
+            0.05,
+            10.0,
+            search=(0.5, 1.0, 2.0),
+            doc="swish: where its slope starts; smelu, gsmelu: half the width of the bend",
+        ).only_when(activation=("swish", "smelu", "gsmelu")),
+        "alpha": real(
+            2.0, 0.05, 4.0, search=(0.1, 1.0, 2.0), doc="how far from a straight line velu is"
+        ).only_when(activation="velu"),
+        "sparsity": real(
+            0.7, 0.5, 0.95, search=(0.6, 0.7, 0.85), doc="share of the units that are zero"
+        ).only_when(activation=("crelu", "cst")),
+        "contraction": real(
+            0.7,
+            0.1,
+            0.95,
+            search=(0.5, 0.7, 0.9),
+            doc="slope of the variance map: 0.5 is safest, 0.9 most expressive",
+        ).only_when(activation=("crelu", "cst")),
+        "share": real(
+            0.7, 0.0, 1.0, search=(0.3, 0.7), doc="how often silu stands below zero in training"
+        ).only_when(activation="stochastic"),
+        "evaluated": choice(
+            "relu", "silu", "mean", doc="what stands below zero once trained"
+        ).only_when(activation="stochastic"),
+        "first": choice(
+            *UNARY, default="x", search=FEW_UNARY, doc="what becomes of the scaled input"
+        ).only_when(activation="composed"),
+        "second": choice(
+            *UNARY, default="sigmoid", search=FEW_UNARY, doc="what becomes of the input as it is"
+        ).only_when(activation="composed"),
+        "binary": choice(
+            *BINARY, default="multiply", search=FEW_BINARY, doc="what the two make together"
+        ).only_when(activation="composed"),
+    }
