@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archsearch.blocks.declared_activations import activation
-from archsearch.spec.catalog import LayerType, choice, real
+from archsearch.spec.catalog import LayerType, choice, integer, real
 from archsearch.spec.domains import FloatRange
 
 GATES = (
@@ -101,6 +101,9 @@ GATES = (
     ),
 )
 
+_GRID = integer(5, 2, 32, search=(3, 5, 8), doc="intervals between 0 and 1")
+_ORDER = integer(3, 1, 5, search=(2, 3), doc="degree: how many neighbours overlap, less one")
+
 CHANNELS = (
     LayerType(
         "none",
@@ -137,6 +140,46 @@ CHANNELS = (
         kind="channel",
         doc="A gated linear unit; 3 expand width^2 weights, as an mlp of 3/2 times its expand has.",
         source="Shazeer 2020, arXiv 2002.05202",
+    ),
+    LayerType(
+        "kan",
+        "archsearch.blocks.spline_channels:KAN",
+        {"grid": _GRID, "order": _ORDER},
+        kind="channel",
+        doc="A Kolmogorov-Arnold layer: learned splines on every edge.",
+        source="Liu et al. 2024, arXiv 2404.19756",
+    ),
+    LayerType(
+        "relu_kan",
+        "archsearch.blocks.spline_channels:ReLUKAN",
+        {"grid": _GRID, "order": _ORDER},
+        kind="channel",
+        doc="A Kolmogorov-Arnold layer with bumps made of two rectifiers, whose ends are learned.",
+        source="Qiu et al. 2024, arXiv 2406.02075",
+    ),
+    LayerType(
+        "quadratic",
+        "archsearch.blocks.other_channels:Quadratic",
+        {
+            "expand": real(1.0, 0.25, 16.0, search=(0.5, 1.0, 2.0), doc="hidden units per width"),
+            **activation("relu", ("relu", "gelu", "identity"), "of the hidden units"),
+        },
+        kind="channel",
+        doc="A perceptron of quadratic neurons that start as linear ones.",
+        source="Fan et al. 2021, arXiv 2110.06081",
+    ),
+    LayerType(
+        "random_features",
+        "archsearch.blocks.other_channels:RandomFeatures",
+        {
+            "expand": real(4.0, 0.25, 64.0, search=(2.0, 4.0, 8.0), doc="features per width"),
+            "scale": real(
+                1.0, 0.01, 100.0, search=(0.5, 1.0, 2.0), doc="how far apart inputs look alike"
+            ),
+        },
+        kind="channel",
+        doc="Frozen random features of a Gaussian kernel and one trained map.",
+        source="Rahimi and Recht 2007; Sehanobish et al. 2023, arXiv 2310.13225",
     ),
 )
 

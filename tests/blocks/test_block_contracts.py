@@ -69,6 +69,22 @@ class TestGLU(ChannelContract):
     layer_type = DECLARED["channel", "glu"]
 
 
+class TestKAN(ChannelContract):
+    layer_type = DECLARED["channel", "kan"]
+
+
+class TestReLUKAN(ChannelContract):
+    layer_type = DECLARED["channel", "relu_kan"]
+
+
+class TestQuadratic(ChannelContract):
+    layer_type = DECLARED["channel", "quadratic"]
+
+
+class TestRandomFeatures(ChannelContract):
+    layer_type = DECLARED["channel", "random_features"]
+
+
 class TestNoChannel(ChannelContract):
     layer_type = DECLARED["channel", "none"]
 

@@ -106,9 +106,10 @@ def test_every_cell_can_be_written_out(tmp_path: Path, cell: str) -> None:
         write_standalone(bundle, tmp_path / f"plain{number}")
 
 
-def test_every_gate_and_activation_can_be_written_out(tmp_path: Path) -> None:
+def test_every_gate_channel_mixer_and_activation_can_be_written_out(tmp_path: Path) -> None:
     gates = [Layer(name) for name in load_catalog().names("gate")]
-    mixers = [Layer.of("mlp", activation=name) for name in (*FUNCTIONS, *MODULES)]
+    mixers = [Layer(name) for name in load_catalog().names("channel")]
+    mixers += [Layer.of("mlp", activation=name) for name in (*FUNCTIONS, *MODULES)]
     blocks = [Block(Layer("rnn"), gate) for gate in gates]
     blocks += [Block(Layer("rnn"), channel=mixer) for mixer in mixers]
     stages = tuple(Stage((block,)) for block in blocks)
