@@ -1,4 +1,4 @@
-"""Causal softmax attention with a growing or a bounded cache."""
+"""Causal attention with a growing or a bounded cache."""
 
 from __future__ import annotations
 
@@ -8,23 +8,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from archsearch.cells.attention.normalisers import RECTIFIED, GatedNorm, rectified
+from archsearch.cells.attention.patterns import PLACED, reach, seen
 from archsearch.cells.attention.rotary import rotate
 from archsearch.cells.attention.sparse import power_attention, window_attention
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.errors import ArchitectureError
 
 SPARSE_FROM = 48  # below about as many positions one masked product beats many small ones
+FARTHEST = 64  # distances with a learned bias of their own
 
 
 class Attention(Cell):
     """o_i = sum_j softmax_j(q_i' k_j / sqrt(d) + bias) v_j over the keys j that i may see.
 
-    A key at distance D = i - j >= 0 is seen by ``full`` always, by ``window`` when D < window,
-    and by ``power`` when D is zero or a power of two, so that n positions are joined in log2 n
-    layers (arXiv 2503.03588, with blocks of one). ``rope`` rotates queries and keys (arXiv
-    2104.09864), ``alibi`` adds a bias of -D times a slope per head (arXiv 2108.12409).
-    State: keys and values seen so far, each (B, H, S, d), and the position of each row (B,);
-    S is at most window - 1 for ``window`` and grows with the sequence otherwise.
+    The keys are those of a pattern of :func:`archsearch.cells.attention.patterns.seen`; in place
+    of softmax there may be one of :func:`archsearch.cells.attention.normalisers.rectified`.
+    ``rope`` rotates queries and keys (arXiv 2104.09864), ``alibi`` lowers a score by a slope per
+    head and step of distance (arXiv 2108.12409), ``relative`` adds a learned bias per head and
+    distance. ``keys`` "grouped" has two query heads share keys and values, "single" all (Shazeer
+    2019, arXiv 1911.02150; Ainslie et al. 2023, arXiv 2305.13245). ``unit`` gives queries and keys
+    a root mean square of 1 before they meet (arXiv 2010.04245).
+    State: keys and values seen so far, each (B, K, S, d), and the position of each row (B,); S is
+    bounded where the pattern is, and grows with the sequence otherwise.
     """
 
     def __init__(
@@ -33,59 +39,83 @@ class Attention(Cell):
         heads: int = 4,
         pattern: str = "full",
         window: int = 16,
+        stride: int = 8,
         positions: str = "rope",
+        normaliser: str = "softmax",
+        keys: str = "own",
+        unit: bool = False,
     ) -> None:
         super().__init__(width)
-        self.heads, self.pattern, self.window, self.positions = heads, pattern, window, positions
+        self.heads, self.pattern, self.positions = heads, pattern, positions
+        self.window, self.stride, self.normaliser, self.unit = window, stride, normaliser, unit
         self.head_size = split_width(width, heads)
         if positions == "rope" and self.head_size % 2:
             raise ArchitectureError(
                 f"rope needs heads of even size, not {self.head_size}; take fewer heads"
             )
-        self.project = nn.Linear(width, 3 * width, bias=False)
+        self.key_heads = {"own": heads, "grouped": max(heads // 2, 1), "single": 1}[keys]
+        if heads % self.key_heads:
+            raise ArchitectureError(
+                f"{heads} heads cannot share keys in pairs; take an even number"
+            )
+        sizes = [size * self.head_size for size in (heads, self.key_heads, self.key_heads)]
+        self.project = nn.Linear(width, sum(sizes), bias=False)
         self.output = nn.Linear(width, width, bias=False)
-        for weight in self.project.weight.chunk(3):
+        for weight in self.project.weight.split(sizes):
             nn.init.xavier_uniform_(weight)
         nn.init.xavier_uniform_(self.output.weight)
         self.register_buffer("slopes", alibi_slopes(heads), persistent=False)  # (H,)
+        self.bias = nn.Parameter(torch.zeros(heads, FARTHEST)) if positions == "relative" else None
+        self.gain = nn.Parameter(torch.ones(1)) if normaliser == "reluformer" else None
+        self.norm = GatedNorm(width) if normaliser == "rela" else None
 
     def _split(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        heads = self.project(x).unflatten(-1, (3 * self.heads, -1))
-        both, v = heads.split([2 * self.heads, self.heads], -2)  # queries and keys: (B, T, 2H, d)
+        parts = self.project(x).unflatten(-1, (-1, self.head_size))
+        q, k, v = parts.split([self.heads, self.key_heads, self.key_heads], -2)  # (B, T, H, d)
+        if self.unit:
+            q, k = (
+                part * torch.rsqrt(part.square().mean(-1, keepdim=True) + 1e-6) for part in (q, k)
+            )
         if self.positions == "rope":
-            both = rotate(both, positions)
-        q, k = both.chunk(2, -2)
+            q, k = rotate(torch.cat([q, k], -2), positions).split([self.heads, self.key_heads], -2)
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, d)
 
-    def _seen(self, distance: Tensor) -> Tensor:
-        if self.pattern == "window":
-            return (distance >= 0) & (distance < self.window)
-        if self.pattern == "power":
-            return (distance >= 0) & ((distance & (distance - 1)) == 0)
-        return distance >= 0
-
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, start: Tensor) -> Tensor:
+        """(B, H, T, d) from keys of which the last T stand where the queries do."""
         length, keys = q.shape[2], k.shape[2]
+        k, v = (part.repeat_interleave(self.heads // self.key_heads, 1) for part in (k, v))
         slopes = self.slopes if self.positions == "alibi" else None
-        if self.pattern == "window" and length > SPARSE_FROM + 2 * self.window:
-            return window_attention(q, k, v, self.window, slopes)
-        if self.pattern == "power" and length > 2 * SPARSE_FROM:
-            return power_attention(q, k, v, slopes)
-        if self.pattern == "full" and slopes is None and keys == length:
-            return scaled_dot_product_attention(q, k, v, is_causal=True)
-        rows = torch.arange(keys - length, keys, device=q.device)
-        distance = rows[:, None] - torch.arange(keys, device=q.device)
-        bias = self._seen(distance)  # (T, S)
-        if slopes is not None:
-            lowered = slopes.to(q.dtype)[:, None, None] * -distance
-            bias = lowered.masked_fill(~bias, -math.inf)  # (H, T, S)
-        return scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        if self.normaliser == "softmax" and self.bias is None:
+            if self.pattern == "window" and length > SPARSE_FROM + 2 * self.window:
+                return window_attention(q, k, v, self.window, slopes)
+            if self.pattern == "power" and length > 2 * SPARSE_FROM:
+                return power_attention(q, k, v, slopes)
+            if self.pattern == "full" and slopes is None and keys == length:
+                return scaled_dot_product_attention(q, k, v, is_causal=True)
+        i = torch.arange(keys - length, keys, device=q.device)[:, None]
+        j = torch.arange(keys, device=q.device)
+        bias = self._bias(i - j, q.dtype)
+        if self.pattern in PLACED:
+            first = (start - (keys - length)).view(-1, 1, 1, 1)
+            i, j = i + first, j + first
+        allowed = seen(self.pattern, i, j, self.window, self.stride)  # (T, S) or (B, 1, T, S)
+        if self.normaliser not in RECTIFIED:
+            mask = allowed if bias is None else bias.masked_fill(~allowed, -math.inf)
+            return scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        scores = q @ k.transpose(-1, -2) * self.head_size**-0.5
+        scores = scores if bias is None else scores + bias
+        return rectified(scores, allowed, self.normaliser, self.gain) @ v
 
-    def _keep(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        if self.pattern == "window":
-            begin = max(k.shape[2] - (self.window - 1), 0)
-            return k[:, :, begin:], v[:, :, begin:]
-        return k, v
+    def _bias(self, distance: Tensor, dtype: torch.dtype) -> Tensor | None:
+        if self.positions == "alibi":
+            return self.slopes.to(dtype)[:, None, None] * -distance
+        if self.bias is not None:
+            return self.bias[:, distance.clamp(0, FARTHEST - 1)]
+        return None
+
+    def _keep(self, part: Tensor) -> Tensor:
+        bound = reach(self.pattern, self.window, self.stride)
+        return part if bound is None else part[:, :, max(part.shape[2] - (bound - 1), 0) :]
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         rows, length, _ = x.shape
@@ -94,24 +124,17 @@ class Attention(Cell):
         first = start[:1] if state is None else start
         q, k, v = self._split(x, first[:, None] + torch.arange(length, device=x.device))
         k, v = torch.cat([old_k, k], 2), torch.cat([old_v, v], 2)
-        out = self._attend(q, k, v)
-        return self.output(out.transpose(1, 2).flatten(2)), (*self._keep(k, v), start + length)
+        out = self._attend(q, k, v, first).transpose(1, 2).flatten(2)
+        out = out if self.norm is None else self.norm(out)
+        return self.output(out), (self._keep(k), self._keep(v), start + length)
 
     def initial_state(self, batch: int) -> State:
-        empty = self.zeros(batch, self.heads, 0, self.head_size)
+        empty = self.zeros(batch, self.key_heads, 0, self.head_size)
         return empty, empty, self.counters(batch)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        old_k, old_v, position = state
-        q, k, v = self._split(x[:, None], position[:, None])
-        k, v = torch.cat([old_k, k], 2), torch.cat([old_v, v], 2)
-        scores = (q @ k.transpose(-1, -2)) * self.head_size**-0.5  # (B, H, 1, S)
-        distance = torch.arange(k.shape[2] - 1, -1, -1, device=x.device)
-        if self.positions == "alibi":
-            scores = scores - self.slopes[:, None, None] * distance
-        weights = scores.masked_fill(~self._seen(distance), -math.inf).softmax(-1)
-        y = self.output((weights @ v)[:, :, 0].flatten(1))
-        return y, (*self._keep(k, v), position + 1)
+        y, state = self.forward(x[:, None], state)
+        return y[:, 0], state
 
 
 def alibi_slopes(heads: int) -> Tensor:

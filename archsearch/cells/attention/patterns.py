@@ -1,0 +1,49 @@
+"""Which earlier positions a position looks at."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+# these ask where in the sequence a position stands, the others only how far back a key is
+PLACED = ("fixed", "chunked")
+
+
+def seen(pattern: str, i: Tensor, j: Tensor, window: int, stride: int) -> Tensor:
+    """Whether position i looks at position j, for whole numbers that broadcast; never for j > i.
+
+    ``full``: always. ``window``: when i - j < window. ``dilated``: at multiples of the stride,
+    ``window`` of them. ``power``: when i - j is 0 or a power of two, so that log2 n layers join n
+    positions (arXiv 2503.03588, with blocks of one). ``chunked``: within chunks of ``window``.
+    ``strided`` and ``fixed`` (Child et al. 2019, arXiv 1904.10509, section 4.2, both parts in every
+    head): the last ``stride`` positions and every stride-th before; one's own block of ``stride``,
+    and the last quarter of every block.
+    """
+    far = i - j
+    match pattern:
+        case "full":
+            chosen = far >= 0
+        case "window":
+            chosen = far < window
+        case "dilated":
+            chosen = (far < window * stride) & (far % stride == 0)
+        case "power":
+            chosen = (far & (far - 1)) == 0
+        case "chunked":
+            chosen = i // window == j // window
+        case "strided":
+            chosen = (far < stride) | (far % stride == 0)
+        case "fixed":
+            chosen = (i // stride == j // stride) | (j % stride >= stride - summaries(stride))
+        case _:
+            raise ValueError(f"no such pattern: {pattern}")
+    return chosen & (far >= 0)
+
+
+def summaries(stride: int) -> int:
+    """How many positions at the end of each block every later position of ``fixed`` looks at."""
+    return max(1, stride // 4)
+
+
+def reach(pattern: str, window: int, stride: int) -> int | None:
+    """How many positions, its own included, a position can look back; None without a bound."""
+    return {"window": window, "chunked": window, "dilated": (window - 1) * stride + 1}.get(pattern)
