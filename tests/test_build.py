@@ -139,7 +139,7 @@ def test_a_stream_equals_the_whole_on_every_prefix(
 
 
 @pytest.mark.parametrize("cell", ["leaky", "bidirectional"])
-@pytest.mark.parametrize("pool", ["last", "mean", "max"])
+@pytest.mark.parametrize("pool", ["last", "mean", "max", "kmax", "attention"])
 def test_padding_changes_nothing(cell, pool):
     given = signature()
     architecture = network(

@@ -218,9 +218,7 @@ ENDS = (
         "archsearch.blocks.head:LinearHead",
         {
             "pool": choice(
-                "last",
-                "mean",
-                "max",
+                *("last", "mean", "max", "kmax", "attention"),
                 doc="how one target per sequence reads the time steps; unused with one per step",
             ),
             "dropout": real(

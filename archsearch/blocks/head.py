@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from torch import Tensor, nn
 
-from archsearch.blocks.pools import POOLS
+from archsearch.blocks.pools import open_pool
 from archsearch.spec.signature import Signature
 
 State: TypeAlias = tuple[Tensor, ...]
@@ -23,11 +23,11 @@ class LinearHead(nn.Module):
         self,
         signature: Signature,
         width: int,
-        pool: Literal["last", "mean", "max"] = "last",
+        pool: Literal["last", "mean", "max", "kmax", "attention"] = "last",
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.pool = None if signature.every_step else POOLS[pool]()
+        self.pool = None if signature.every_step else open_pool(pool, width)
         self.dropout = nn.Dropout(dropout)
         self.project = nn.Linear(width, signature.outputs)
 

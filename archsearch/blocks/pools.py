@@ -69,7 +69,78 @@ class Max(nn.Module):
         return largest, (largest,)
 
 
-POOLS = {"last": Last, "mean": Mean, "max": Max}
+class KMax(nn.Module):
+    """The mean of the largest few values of each channel (Kalchbrenner et al. 2014)."""
+
+    MOST = 4
+
+    def forward(self, h: Tensor, lengths: Tensor | None) -> Tensor:
+        if lengths is not None:
+            mask = real_steps(lengths, h.shape[1])
+            h = h.masked_fill(~mask.unsqueeze(-1), -torch.inf)
+        return self._mean(h.topk(min(self.MOST, h.shape[1]), dim=1).values)
+
+    def start(self, like: Tensor) -> State:
+        return (like.new_full((len(like), self.MOST, like.shape[1]), -torch.inf),)
+
+    def step(self, h_t: Tensor, state: State) -> tuple[Tensor, State]:
+        largest = torch.cat([state[0], h_t.unsqueeze(1)], 1).topk(self.MOST, dim=1).values
+        return self._mean(largest), (largest,)
+
+    def _mean(self, largest: Tensor) -> Tensor:
+        """Over those there are; a short sequence has fewer."""
+        there = largest > -torch.inf
+        return largest.where(there, 0.0).sum(1) / there.sum(1)
+
+
+class Attended(nn.Module):
+    """The steps weighted by a softmax of how well they fit a learned query, in each of four heads.
+
+    The query starts at zero, where it is the mean. A width that four does not divide has one head.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        heads = 1 if width % 4 else 4
+        self.query = nn.Parameter(torch.zeros(heads, width // heads))
+
+    def forward(self, h: Tensor, lengths: Tensor | None) -> Tensor:
+        parts = h.unflatten(-1, self.query.shape)  # (batch, time, heads, size)
+        scores = self._scores(parts)
+        if lengths is not None:
+            mask = real_steps(lengths, h.shape[1])
+            scores = scores.masked_fill(~mask.unsqueeze(-1), -torch.inf)
+        return (parts * scores.softmax(1).unsqueeze(-1)).sum(1).flatten(1)
+
+    def start(self, like: Tensor) -> State:
+        heads = len(self.query)
+        total = torch.zeros_like(like).unflatten(-1, self.query.shape)
+        return (
+            like.new_full((len(like), heads), -torch.inf),
+            like.new_zeros(len(like), heads),
+            total,
+        )
+
+    def step(self, h_t: Tensor, state: State) -> tuple[Tensor, State]:
+        best, weight, total = state
+        part = h_t.unflatten(-1, self.query.shape)
+        score = self._scores(part)  # (batch, heads)
+        highest = torch.maximum(best, score)
+        kept, new = torch.exp(best - highest), torch.exp(score - highest)
+        weight = weight * kept + new
+        total = total * kept.unsqueeze(-1) + part * new.unsqueeze(-1)
+        return (total / weight.unsqueeze(-1)).flatten(1), (highest, weight, total)
+
+    def _scores(self, parts: Tensor) -> Tensor:
+        return (parts * self.query).sum(-1) * self.query.shape[1] ** -0.5
+
+
+def open_pool(name: str, width: int) -> nn.Module:
+    """The pool of that name for (batch, time, width)."""
+    return Attended(width) if name == "attention" else POOLS[name]()
+
+
+POOLS = {"last": Last, "mean": Mean, "max": Max, "kmax": KMax}
 
 
 def real_steps(lengths: Tensor, time: int) -> Tensor:

@@ -9,7 +9,7 @@ from torch.nn import functional
 from archsearch.blocks.embed import LinearEmbed
 from archsearch.blocks.head import LinearHead
 from archsearch.blocks.norms import LayerNorm, RMSNorm
-from archsearch.blocks.pools import POOLS, Mean
+from archsearch.blocks.pools import POOLS, Attended, KMax, Mean, open_pool
 from archsearch.blocks.positions import sinusoids
 from archsearch.spec.signature import Signature
 
@@ -83,16 +83,43 @@ def test_norms_of_zeros_and_of_large_half_precision_stay_finite(norm):
     assert norm(8).half()(large).abs().max() > 0.5
 
 
-@pytest.mark.parametrize("pool", POOLS)
+NAMES = (*POOLS, "attention")
+
+
+@pytest.mark.parametrize("pool", NAMES)
 def test_pools_read_real_steps_only(pool):
     h = randn(3, 6, 2)
     lengths = torch.tensor([1, 4, 6])
-    pooled = POOLS[pool]()(h, lengths)
+    reader = open_pool(pool, 2)
+    pooled = reader(h, lengths)
     for row, length in enumerate([1, 4, 6]):
         real = h[row, :length]
-        expected = {"last": real[-1], "mean": real.mean(0), "max": real.amax(0)}[pool]
+        few = real.sort(0, descending=True).values[:4].mean(0)
+        expected = {"last": real[-1], "mean": real.mean(0), "max": real.amax(0), "kmax": few}
+        # an attention that has learned nothing yet is the mean
+        expected = expected.get(pool, real.mean(0))
         torch.testing.assert_close(pooled[row], expected)
-    torch.testing.assert_close(POOLS[pool]()(h, None), POOLS[pool]()(h, torch.full((3,), 6)))
+    torch.testing.assert_close(reader(h, None), reader(h, torch.full((3,), 6)))
+
+
+def test_an_attending_pool_is_a_softmax_over_real_steps():
+    torch.manual_seed(0)
+    pool, h = Attended(8), randn(2, 5, 8)
+    with torch.no_grad():
+        pool.query.normal_(std=3.0)
+    scores = (h.unflatten(-1, (4, 2)) * pool.query).sum(-1) / 2**0.5
+    expected = (scores.softmax(1)[..., None] * h.unflatten(-1, (4, 2))).sum(1).flatten(1)
+    torch.testing.assert_close(pool(h, None), expected)
+    state = pool.start(h[:, 0])
+    for t in range(5):
+        pooled, state = pool.step(100 * h[:, t], state)
+        torch.testing.assert_close(pooled, pool(100 * h[:, : t + 1], None))
+
+
+def test_the_largest_few_are_those_there_are():
+    pool, h = KMax(), torch.tensor([[[3.0], [1.0], [2.0]]])
+    assert pool(h, None).item() == 2.0
+    assert pool(h, torch.tensor([1])).item() == 3.0
 
 
 def test_a_running_mean_in_half_precision_does_not_stand_still():
@@ -104,7 +131,7 @@ def test_a_running_mean_in_half_precision_does_not_stand_still():
     assert pooled.item() == 1.0
 
 
-@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("pool", NAMES)
 @pytest.mark.parametrize("every_step", [False, True])
 @pytest.mark.parametrize(("batch", "time"), [(1, 1), (3, 5)])
 def test_a_head_steps_as_it_reads(pool, every_step, batch, time):

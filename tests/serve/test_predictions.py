@@ -51,7 +51,7 @@ def test_predictions_are_those_of_the_model(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SIGNATURES)
-@pytest.mark.parametrize("pool", ["last", "mean", "max"])
+@pytest.mark.parametrize("pool", ["last", "mean", "max", "kmax", "attention"])
 def test_padding_and_batching_change_nothing(tmp_path: Path, name: str, pool: str) -> None:
     signature = SIGNATURES[name]
     architecture = network("lru", head=Layer.of("linear", pool=pool))
