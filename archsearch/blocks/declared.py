@@ -92,6 +92,22 @@ GATES = (
         source="Parisotto et al. 2019, arXiv 1910.06764",
     ),
     LayerType(
+        "stochastic_depth",
+        "archsearch.blocks.gates:StochasticDepth",
+        {
+            "survive": real(
+                0.9,
+                0.1,
+                1.0,
+                search=(0.5, 0.8, 0.9),
+                doc="how often a layer takes part in training",
+            )
+        },
+        kind="gate",
+        doc="The residual stream, with whole layers left out at random in training.",
+        source="Huang et al. 2016, arXiv 1603.09382",
+    ),
+    LayerType(
         "output",
         "archsearch.blocks.gates:OutputGate",
         {"bias": real(1.0, -4.0, 4.0, search=(0.0, 1.0, 2.0), doc="where the gate starts")},

@@ -156,3 +156,21 @@ class OutputGate(Gate):
 
     def forward(self, x: Tensor, fx: Tensor) -> Tensor:
         return torch.addcmul(x, torch.sigmoid(self.open(x)), fx)
+
+
+class StochasticDepth(Gate):
+    """x + b f(x) / survive in training, b drawn per sequence, 1 with probability ``survive``.
+
+    Once trained x + f(x), which is its expectation (Huang et al. 2016, arXiv 1603.09382); the same
+    rate at every depth, as in Touvron et al. 2021, arXiv 2103.17239.
+    """
+
+    def __init__(self, width: int, survive: float = 0.9) -> None:
+        super().__init__(width)
+        self.survive = survive
+
+    def forward(self, x: Tensor, fx: Tensor) -> Tensor:
+        if not self.training:
+            return x + fx
+        kept = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(self.survive)
+        return torch.addcmul(x, kept / self.survive, fx)

@@ -47,6 +47,10 @@ class TestGRUGate(GateContract):
     layer_type = DECLARED["gate", "gru"]
 
 
+class TestStochasticDepth(GateContract):
+    layer_type = DECLARED["gate", "stochastic_depth"]
+
+
 class TestOutputGate(GateContract):
     layer_type = DECLARED["gate", "output"]
 

@@ -17,6 +17,7 @@ from archsearch.blocks.gates import (
     OutputGate,
     Replace,
     ReZero,
+    StochasticDepth,
 )
 
 
@@ -121,6 +122,18 @@ def test_a_gru_gate_resets_before_its_matrix():
     reset, update = torch.sigmoid(r + of_r), torch.sigmoid(z + of_z)
     candidate = torch.tanh(new + (reset * x) @ gate.of_reset.weight.t())
     torch.testing.assert_close(gate(x, fx), (1 - update) * x + update * candidate)
+
+
+def test_stochastic_depth_leaves_whole_sequences_out_and_is_right_on_average():
+    torch.manual_seed(0)
+    x, fx = pair(20_000, 3, 2)
+    gate = StochasticDepth(2, survive=0.8)
+    change = (gate(x, fx) - x) / fx
+    per_row = change.flatten(1)
+    torch.testing.assert_close(per_row, per_row[:, :1].expand_as(per_row), rtol=1e-2, atol=1e-2)
+    assert (per_row[:, 0] == 0).float().mean().item() == pytest.approx(0.2, abs=0.01)
+    assert per_row[:, 0].mean().item() == pytest.approx(1.0, abs=0.01)
+    assert torch.equal(gate.eval()(x, fx), x + fx)
 
 
 def test_an_output_gate_opens_with_its_bias():
