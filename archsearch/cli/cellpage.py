@@ -1,4 +1,4 @@
-"""The reference page of the cells, written from their declarations."""
+"""The reference page of cells, and of what stands around them, written from declarations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 
 from archsearch.plugins import load_catalog
-from archsearch.spec.catalog import CellType
+from archsearch.spec.catalog import CellType, LayerType
 
 OURS = "archsearch"
 FAMILIES = {
@@ -16,8 +16,18 @@ FAMILIES = {
     "attention": "Attention",
     "convolution": "Convolutions",
 }
+AROUND = {
+    "gate": "Gates: how a layer meets the stream",
+    "channel": "Channel mixers: what mixes the features of one position",
+    "norm": "Norms",
+    "embed": "Embeddings",
+    "head": "Heads",
+    "halting": "Halting of loops",
+    "sparsity": "Sparsity",
+    "training": "Training",
+}
 _INTRODUCTION = """\
-# The cells
+# Cells, and what stands around them
 
 A cell mixes a sequence along time: (B, T, D) in, (B, T, D) out, and nothing from the future unless
 it says so. `archsearch cells` lists those that are installed, plugins' included, and `archsearch
@@ -27,6 +37,8 @@ open choice among them, or, with `options: search`, what the column *searched* s
 *Cost* is how the forward pass grows with the number of steps T. A cell with a *step* can also be
 asked for one step at a time, with the same answers, and is then as fast at the millionth step as
 at the first, attention aside.
+
+What stands around the cells comes after them; `archsearch cells --kind gate` lists one kind.
 """
 
 
@@ -48,11 +60,15 @@ def ran_on(cell: CellType) -> str:
 def page() -> str:
     """The page in Markdown."""
     parts = [_INTRODUCTION]
-    known = load_catalog().declarations("cell")
+    catalog = load_catalog()
+    known = catalog.declarations("cell")
     ours = [c for c in known if isinstance(c, CellType) and c.distribution == OURS]
     for family, cells in by_family(ours).items():
         parts.append(f"\n## {family}\n")
         parts += [_section(cell) for cell in cells]
+    for kind, title in AROUND.items():
+        parts.append(f"\n## {title}\n")
+        parts += [_section(e) for e in catalog.declarations(kind) if e.distribution == OURS]
     return "".join(parts)
 
 
@@ -62,19 +78,18 @@ def _family(cell: CellType) -> str:
     return FAMILIES[cell.target.split(".")[2]]
 
 
-def _section(cell: CellType) -> str:
-    facts = [f"Cost {cell.cost}", "step by step too" if cell.has_step else "whole sequences only"]
-    if not cell.causal:
-        facts.append("reads the future")
-    lines = [
-        f"\n### {cell.name}\n",
-        cell.doc,
-        f"Source: {cell.source}.",
-        f"{'; '.join(facts)}. {ran_on(cell)}",
-    ]
-    if cell.options:
+def _section(entry: LayerType) -> str:
+    lines = [f"\n### {entry.name}\n", entry.doc]
+    if entry.source:
+        lines.append(f"Source: {entry.source}.")
+    if isinstance(entry, CellType):
+        facts = [f"Cost {entry.cost}"]
+        facts.append("step by step too" if entry.has_step else "whole sequences only")
+        facts += [] if entry.causal else ["reads the future"]
+        lines.append(f"{'; '.join(facts)}. {ran_on(entry)}")
+    if entry.options:
         lines.append("\n| option | default | legal | searched | what |\n|---|---|---|---|---|")
-    for key, option in cell.options.items():
+    for key, option in entry.options.items():
         default = "–" if option.default is None else f"`{option.default}`"
         row = (f"`{key}`", default, option.expected, option.searched, option.meaning)
         lines.append(f"| {' | '.join(row)} |")

@@ -9,7 +9,8 @@ import pytest
 from commands import Command
 
 from archsearch.cells.declared import CELLS
-from archsearch.cli.cellpage import by_family, page, ran_on
+from archsearch.cli.cellpage import AROUND, by_family, page, ran_on
+from archsearch.plugins import load_catalog
 from archsearch.spec.catalog import CellType
 
 PAGE = Path(__file__).parents[2] / "docs" / "cells.md"
@@ -32,6 +33,17 @@ def test_every_cell_has_a_section_with_a_source_and_every_option(cell: CellType)
     for key, option in cell.options.items():
         assert option.doc
         assert f"\n| `{key}` | " in section
+
+
+@pytest.mark.parametrize("kind", AROUND)
+def test_what_stands_around_the_cells_is_there(kind: str) -> None:
+    part = page().partition(f"\n## {AROUND[kind]}\n")[2].partition("\n## ")[0]
+    for entry in load_catalog().declarations(kind):
+        section = part.partition(f"\n### {entry.name}\n")[2].partition("\n### ")[0]
+        assert entry.doc in section
+        assert all(
+            option.doc and f"\n| `{key}` | " in section for key, option in entry.options.items()
+        )
 
 
 def test_a_plugin_stands_under_its_own_name() -> None:
