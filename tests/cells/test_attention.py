@@ -58,7 +58,7 @@ def pairs(pattern, steps, window=5, stride=4):
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-@pytest.mark.parametrize("steps", [1, 2, 37])
+@pytest.mark.parametrize("steps", [1, 2, 37, 131])
 def test_every_pattern_is_its_rule(pattern, steps):
     torch.manual_seed(0)
     cell = Attention(12, 3, pattern, window=5, stride=4, positions="none").double()

@@ -13,7 +13,7 @@ DECLARED = {entry.name: entry for entry in CELLS}
 SPARSE = replace(
     DECLARED["attention"],
     options={
-        name: replace(option, search=("window", "power") if name == "pattern" else None)
+        name: replace(option, search=("window", "power", "dilated") if name == "pattern" else None)
         for name, option in DECLARED["attention"].options.items()
     },
 )

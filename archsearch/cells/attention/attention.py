@@ -11,7 +11,11 @@ from torch.nn.functional import scaled_dot_product_attention
 from archsearch.cells.attention.normalisers import RECTIFIED, GatedNorm, rectified
 from archsearch.cells.attention.patterns import PLACED, reach, seen
 from archsearch.cells.attention.rotary import rotate
-from archsearch.cells.attention.sparse import power_attention, window_attention
+from archsearch.cells.attention.sparse import (
+    dilated_attention,
+    power_attention,
+    window_attention,
+)
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.errors import ArchitectureError
 
@@ -90,6 +94,8 @@ class Attention(Cell):
                 return window_attention(q, k, v, self.window, slopes)
             if self.pattern == "power" and length > 2 * SPARSE_FROM:
                 return power_attention(q, k, v, slopes)
+            if self.pattern == "dilated" and length > 2 * max(SPARSE_FROM, self.window):
+                return dilated_attention(q, k, v, self.window, self.stride, slopes)
             if self.pattern == "full" and slopes is None and keys == length:
                 return scaled_dot_product_attention(q, k, v, is_causal=True)
         i = torch.arange(keys - length, keys, device=q.device)[:, None]

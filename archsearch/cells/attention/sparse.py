@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+from archsearch.kernels.distance_attention import distance_attention
+
 BLOCK = 32  # queries that share one stretch of keys
 
 
@@ -44,22 +46,17 @@ def window_attention(q: Tensor, k: Tensor, v: Tensor, window: int, slopes: Tenso
 
 def power_attention(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor | None) -> Tensor:
     """Each query over its own position and those a power of two before it."""
-    length, past = q.shape[2], k.shape[2] - q.shape[2]
-    distances = [0] + [2**power for power in range((k.shape[2] - 1).bit_length())]
-    farthest = distances[-1]
-    k, v = (pad(part, (0, 0, max(farthest - past, 0), 0)) for part in (k, v))
-    origin = k.shape[2] - length
-    scores = [
-        (q * k[:, :, origin - far : origin - far + length]).sum(-1) for far in distances
-    ]  # each (B, H, T)
-    score = torch.stack(scores, -1) * q.shape[-1] ** -0.5
-    far = torch.tensor(distances, device=q.device)
-    if slopes is not None:
-        score = score - slopes.to(q.dtype)[:, None, None] * far
-    place = torch.arange(past, past + length, device=q.device)[:, None]
-    weights = score.masked_fill(place < far, -math.inf).softmax(-1).unbind(-1)
-    out = torch.zeros_like(q)
-    for weight, distance in zip(weights, distances, strict=True):
-        seen = v[:, :, origin - distance : origin - distance + length]
-        out = torch.addcmul(out, weight[..., None], seen)
-    return out
+    distances = (0, *(2**power for power in range((k.shape[2] - 1).bit_length())))
+    return distance_attention(q, k, v, _slopes(slopes, q), distances)
+
+
+def dilated_attention(
+    q: Tensor, k: Tensor, v: Tensor, window: int, stride: int, slopes: Tensor | None
+) -> Tensor:
+    """Each query over its own position and those at ``window`` - 1 multiples of the stride."""
+    distances = tuple(range(0, min(window * stride, k.shape[2]), stride))
+    return distance_attention(q, k, v, _slopes(slopes, q), distances)
+
+
+def _slopes(given: Tensor | None, q: Tensor) -> Tensor:
+    return q.new_zeros(q.shape[1]) if given is None else given.to(q.dtype)
