@@ -244,16 +244,22 @@ space:
 
 
 def test_options_search_opens_what_is_declared_and_not_given(read):
-    text = SMALL.replace("gru", "{name: attention, options: search, heads: 2}")
+    given = "heads: 2, normaliser: softmax, keys: own, unit: false"
+    text = SMALL.replace("gru", f"{{name: attention, options: search, {given}}}")
     file = read(text)
     cell = "stages.0.blocks.0.cell"
     assert set(file.space.domains()) == {
         f"{cell}.pattern",
         f"{cell}.window",
+        f"{cell}.stride",
         f"{cell}.positions",
     }
-    assert file.space.conditions() == {f"{cell}.window": f"{cell}.pattern is window"}
-    assert file.space.size() == (1 + 3 + 1) * 3
+    assert file.space.conditions() == {
+        f"{cell}.window": f"{cell}.pattern is window or chunked or dilated",
+        f"{cell}.stride": f"{cell}.pattern is strided or fixed or dilated",
+    }
+    # full, power, three windows, three strides; each with four kinds of positions
+    assert file.space.size() == (1 + 1 + 3 + 3) * 4
 
 
 def test_ten_to_the_thirty_points_answer_at_once(read):
