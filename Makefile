@@ -1,15 +1,20 @@
 # make demo: set up and run the main job.  make test: set up and pass the tests.
+# make soak: faults with fresh seeds for an hour, or MINUTES=N; needs PostgreSQL.
 PYTHON ?= python3
+MINUTES ?= 60
 BIN := .venv/bin
 READY := .venv/.ready-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-12)
 
-.PHONY: demo test check setup lock docs clean
+.PHONY: demo test soak check setup lock docs clean
 
 demo: setup
 	$(BIN)/archsearch run search_spaces/quickstart.yaml --export exports/quickstart
 
 test: setup check
 	$(BIN)/python -m pytest -q
+
+soak: setup
+	bash tests/postgres.sh $(BIN)/python tests/soak.py --minutes $(MINUTES)
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,32 @@ def test_every_variable_is_listed() -> None:
     named = {name for text in sources for name in re.findall(r"\bARCHSEARCH_[A-Z_]+\b", text)}
     table = PAGE.partition("## Environment")[2]
     assert named == set(re.findall(r"`(ARCHSEARCH_[A-Z_]+)`", table))
+
+
+def test_the_comparison_is_what_was_measured() -> None:
+    told = json.loads((ROOT / "benchmarks" / "results" / "faults.json").read_text())["rows"]
+    table = PAGE.partition("## The same kills beside others")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("|")]
+    assert {row[0] for row in rows[2:]} == set(told)
+    for name, *cells in rows[2:]:
+        counts = ("faults", "lost", "run_again", "stuck", "double_retries")
+        for count, cell in zip(counts, cells, strict=False):
+            assert cell == str(told[name].get(count, "–")), f"{name}: {count}"
+        assert cells[-1] == f"{told[name]['seconds']:.0f}"
+
+
+def test_the_tiers_are_run_as_the_page_says() -> None:
+    table = PAGE.partition("## Three tiers of faults")[2].partition("\n## ")[0]
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    named = {mark.partition(":")[0] for mark in options["markers"]}
+    for mark in re.findall(r"`pytest -m (\w+)`", table):
+        assert mark in named
+        assert f"not {mark}" in options["addopts"]
+    assert "-m faults tests/faults" in (ROOT / ".ci" / "run").read_text()
+    assert "tests/soak.py" in (ROOT / "Makefile").read_text()
+    (variable,) = set(re.findall(r"`(ARCHSEARCH_\w+)`", table))
+    for file in ("tests/soak.py", "tests/faults/seeds.py"):
+        assert f'"{variable}"' in (ROOT / file).read_text()
 
 
 @pytest.mark.parametrize("code", [2, 3, 4, 75])

@@ -40,11 +40,8 @@ class Database:
             path = Path(str(parsed.database))
             self._check_file(path)
             self.folder = path.absolute().parent
-        engine = open_engine(parsed, read_only=read_only)
-        self._writing = engine.execution_options(writing=True)
-        # without a begin and a commit, which say nothing to who sees what is committed in any case
-        at_once = {"isolation_level": "AUTOCOMMIT"} if engine.name == "postgresql" else {}
-        self._reading = engine.execution_options(**at_once)
+        self._reading = open_engine(parsed, read_only=read_only)
+        self._writing = self._reading.execution_options(writing=True)
         try:
             self._prepare()
         except BaseException:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,14 @@ STOP_SECONDS = 15.0
 # begun by a driver, each with at most as many trials as there are workers in its hands
 WORKERS = 2
 SOME, MANY = 8, 40
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """A shell has what it runs in the background ignore Ctrl-C, and that is inherited."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @dataclass
@@ -183,8 +192,9 @@ def torment(folder: Path, faults: list[signal.Signals], seed: int) -> Counter[st
     undisturbed = Study(folder / "undisturbed")
     whole = undisturbed.start()
     done: Counter[str] = Counter()
-    number = 0
+    number, most = 0, len(faults)
     while faults:
+        assert number < most, f"studies end although they are sent {faults[-1].name}"
         study = Study(folder / f"study-{number}")
         while faults and inject(study, faults[-1], rng):
             done[faults.pop().name] += 1

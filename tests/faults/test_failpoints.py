@@ -57,7 +57,7 @@ EXPORTS = ("export.check", "export.rename")
 FAULTS = [f"{name}:{action}" for name in MOMENTS for action in failpoints.ACTIONS]
 FEW = [f"{name}:kill" for name in ("store.finish", "study.again", "file.rename", "worker.answer")]
 # the others are handled by the same lines wherever they happen
-SOME = [fault for fault in FAULTS if fault.endswith(":kill")] + FAULTS[1::12] + FAULTS[2::12]
+SOME = [fault for fault in FAULTS if fault.endswith(":kill")] + FAULTS[1::24] + FAULTS[2::24]
 # reached only by a driver that continues what another left
 LATE = ("store.restart", "study.again")
 

@@ -20,7 +20,7 @@ from toy_study import JOURNAL, LEASE, drive, results, undisturbed
 from archsearch.store.store import open_store
 
 TRIALS, WORKERS = 120, 4
-SOME, MANY = 50, 200
+SOME, MANY = 40, 200
 POSTGRES = os.environ.get("ARCHSEARCH_TEST_POSTGRES")
 SQLITE = "sqlite:///{folder}/studies.db"
 

@@ -29,7 +29,7 @@ from archsearch.study.drive import Progress
 from archsearch.study.study import run_study
 
 PLAN = ("toy", 8, "random", 0)
-FEW, SOME, CUTS = 5, 60, 180
+FEW, SOME, CUTS = 5, 40, 180
 # of a setting, so many cuts find at least so often that something was lost
 CONTROLS = [
     ("log, normal", 15, 10),

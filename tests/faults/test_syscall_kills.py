@@ -128,7 +128,7 @@ def kill_driver(folder: Path, lasting: list[str], nth: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "nth", tiered(range(1, POINTS + 1), (2, 11, 22, 33, 45, 60), range(1, POINTS, 3))
+    "nth", tiered(range(1, POINTS + 1), (2, 11, 22, 33, 45, 60), range(1, POINTS, 4))
 )
 def test_a_driver_killed_at_a_call(
     lasting: Callable[[], list[str]], tmp_path: Path, nth: int
@@ -157,7 +157,7 @@ def kill_at_worker(folder: Path, nth: int) -> None:
     is_continued(folder)
 
 
-@pytest.mark.parametrize("nth", tiered(range(1, len(JOB) + 1), (4, 11), range(1, len(JOB) + 1, 3)))
+@pytest.mark.parametrize("nth", tiered(range(1, len(JOB) + 1), (4, 11), range(1, len(JOB) + 1, 5)))
 def test_a_machine_killed_at_a_call_of_a_worker(tmp_path: Path, nth: int) -> None:
     kill_at_worker(tmp_path, nth)
 
