@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from archsearch.kernels.choose import accelerated
+
 CHUNK = 16
 
 
@@ -22,6 +24,7 @@ def delta_rule_reference(
     return torch.stack(outputs, 1), memory
 
 
+@accelerated(cpu="archsearch.kernels.memory_cpu:delta_rule")
 def delta_rule(
     q: Tensor, k: Tensor, v: Tensor, beta: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:

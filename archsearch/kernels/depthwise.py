@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from archsearch.kernels.choose import accelerated
 
+
+@accelerated(cpu="archsearch.kernels.depthwise_cpu:depthwise")
 def depthwise(x: Tensor, weight: Tensor, dilation: int = 1) -> Tensor:
     """y_t = sum_j weight_j x_{t + j dilation}, per channel.
 

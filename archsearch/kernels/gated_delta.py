@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from archsearch.kernels.choose import accelerated
 from archsearch.kernels.linear_attention import SLOWEST_LOG_DECAY
 
 CHUNK = 16
@@ -33,6 +34,7 @@ def overwrite_once(
     return torch.einsum("bhk,bhkv->bhv", q, memory), memory
 
 
+@accelerated(cpu="archsearch.kernels.memory_cpu:gated_delta")
 def gated_delta(
     q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_decay: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from archsearch.kernels.choose import accelerated
 from archsearch.kernels.linear_scan import linear_scan
 
 # a step never forgets below exp(-5), 0.7 %: then no chunk's decay leaves the range of a float
@@ -33,6 +34,7 @@ def linear_attention_reference(
     return torch.stack(outputs, 1), memory
 
 
+@accelerated(cpu="archsearch.kernels.memory_cpu:linear_attention")
 def linear_attention(
     q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -41,7 +43,8 @@ def linear_attention(
     ``q``, ``k`` are (B, T, H, K), ``v`` (B, T, H, V), ``memory`` (B, H, K, V). ``log_decay`` is
     not positive and either (B, T, H, K), a rate per key channel (gated linear attention,
     arXiv 2312.06635), or (B, T, H) with B possibly one, a rate per head (retention,
-    arXiv 2307.08621). Rates below exp(-5) count as exp(-5). Returns (B, T, H, V) and the memory.
+    arXiv 2307.08621). Rates below exp(-5) count as exp(-5). ``q`` and ``k``
+    may have one head, which all share. Returns (B, T, H, V) and the memory.
     """
     length = q.shape[1]
     q, k, v, log_decay = (_chunks(part) for part in (q, k, v, log_decay))  # (B, n, H, C, ...)

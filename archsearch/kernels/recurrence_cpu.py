@@ -11,6 +11,7 @@ from torch.nn.functional import linear
 
 from archsearch.kernels.recurrence import gru as accelerated_gru
 from archsearch.kernels.recurrence_loops import backward, forward
+from archsearch.kernels.trained import recorded as recorded
 
 # beyond this width nearly all time goes into matrix products, at which torch is the better
 WIDEST = 128
@@ -34,10 +35,6 @@ def trained(inputs: tuple[Tensor, ...]) -> bool:
     single = all(part.dtype == torch.float32 for part in inputs)
     asked = torch.is_grad_enabled() and any(part.requires_grad for part in inputs)
     return asked and single and not torch.is_autocast_enabled("cpu")
-
-
-def recorded(x: Tensor) -> bool:
-    return type(x) is not Tensor or torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 class _GRU(torch.autograd.Function):

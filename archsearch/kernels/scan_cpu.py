@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.library import Library, register_autograd, register_fake
 
 from archsearch.kernels.scan_loops import backward, forward
+from archsearch.kernels.trained import recorded
 
 NATIVE = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 
@@ -34,8 +35,7 @@ def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
         working = torch.promote_types(kind, torch.float32)
         a, b, h0 = a.to(working), b.to(working), h0.to(working)
     # whoever records what is done sees one operator; called directly, it costs half as much
-    recorded = type(b) is not Tensor or torch.compiler.is_compiling() or torch.jit.is_tracing()
-    scan = torch.ops.archsearch.linear_scan.default if recorded else _Scan.apply
+    scan = torch.ops.archsearch.linear_scan.default if recorded(b) else _Scan.apply
     return scan(a, b, h0).to(kind)  # type: ignore[no-any-return]
 
 

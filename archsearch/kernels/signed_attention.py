@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from archsearch.kernels.choose import accelerated
 from archsearch.kernels.linear_attention import SLOWEST_LOG_DECAY, linear_attention
 
 SMALLEST = math.exp(SLOWEST_LOG_DECAY)
@@ -18,7 +19,7 @@ SMALLEST = math.exp(SLOWEST_LOG_DECAY)
 
 def floored(factor: Tensor) -> Tensor:
     """The factor that is used: no smaller in size than exp(-5), and of the same sign."""
-    return _signs(factor) * factor.abs().clamp_min(SMALLEST)
+    return torch.where(factor < 0, factor.clamp_max(-SMALLEST), factor.clamp_min(SMALLEST))
 
 
 def signed_attention_reference(
@@ -41,6 +42,7 @@ def attend_once(
     return torch.einsum("bhk,bhkv->bhv", q, memory), memory
 
 
+@accelerated(cpu="archsearch.kernels.memory_cpu:signed_attention")
 def signed_attention(
     q: Tensor, k: Tensor, v: Tensor, factor: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:

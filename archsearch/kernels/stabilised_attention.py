@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from archsearch.kernels.choose import accelerated
 from archsearch.kernels.linear_scan import linear_scan
 
 CHUNK = 16
@@ -46,9 +47,10 @@ def weigh_once(
     kept, added = (log_forget + size - now).exp(), (gate - now).exp()
     held = kept[..., None, None] * held
     held = held + (added[..., None] * k)[..., None] * pad(v, (0, 1), value=1.0)[..., None, :]
-    return _quotient(torch.einsum("bhk,bhkv->bhv", q, held), now), (held, now)
+    return quotient(torch.einsum("bhk,bhkv->bhv", q, held), now), (held, now)
 
 
+@accelerated(cpu="archsearch.kernels.memory_cpu:stabilised_attention")
 def stabilised_attention(
     q: Tensor, k: Tensor, v: Tensor, gate: Tensor, log_forget: Tensor, memory: Memory
 ) -> tuple[Tensor, Memory]:
@@ -85,11 +87,12 @@ def stabilised_attention(
     after = linear_scan(kept, written, held)
     before = torch.cat([held[:, None], after[:, :-1]], 1)
     found = scores @ v + (q * reach[..., None]) @ before
-    out = _quotient(found, inner).transpose(2, 3).flatten(1, 2)[:, :length]
+    out = quotient(found, inner).transpose(2, 3).flatten(1, 2)[:, :length]
     return out, (after[:, -1], last[:, -1])
 
 
-def _quotient(found: Tensor, size: Tensor) -> Tensor:
+def quotient(found: Tensor, size: Tensor) -> Tensor:
+    """What is read (..., V) of what is found, exp(-m) [C, n]' q (..., V + 1), and m (...)."""
     # where m is very negative the sum is far below one, whatever it is
     one = (-size).clamp_max(80.0).exp().clamp_min(SMALLEST_SUM)
     return found[..., :-1] / torch.maximum(found[..., -1].abs(), one)[..., None]

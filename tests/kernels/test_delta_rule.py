@@ -9,6 +9,9 @@ from torch.nn.functional import normalize
 from archsearch.kernels.delta_rule import delta_rule, delta_rule_reference
 
 SHAPES = [(1, 1, 1, 1, 1), (1, 16, 2, 3, 4), (2, 37, 3, 4, 5), (3, 5, 1, 2, 3), (1, 130, 2, 4, 4)]
+# more than a vector of keys and values, and more than two vectors
+WIDE = [(2, 18, 2, 17, 16), (1, 3, 2, 5, 35)]
+FORMS = pytest.mark.parametrize("form", [delta_rule, delta_rule.plain], ids=["compiled", "plain"])
 
 
 def problem(shape, reach, dtype=torch.float64):
@@ -27,10 +30,11 @@ def problem(shape, reach, dtype=torch.float64):
 
 
 @pytest.mark.parametrize("reach", [1, 2])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_equals_the_recurrence(shape, reach):
+@pytest.mark.parametrize("shape", SHAPES + WIDE, ids=str)
+@FORMS
+def test_equals_the_recurrence(form, shape, reach):
     inputs = problem(shape, reach)
-    fast, slow = delta_rule(*inputs), delta_rule_reference(*inputs)
+    fast, slow = form(*inputs), delta_rule_reference(*inputs)
     weights = [torch.randn_like(part) for part in slow]
     expected = torch.autograd.grad(slow, inputs, weights)
     for got, want in zip(fast, slow, strict=True):
@@ -39,15 +43,17 @@ def test_equals_the_recurrence(shape, reach):
         torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-8)
 
 
-def test_gradcheck():
-    assert torch.autograd.gradcheck(delta_rule, problem((2, 19, 1, 2, 2), 2))
+@FORMS
+def test_gradcheck(form):
+    assert torch.autograd.gradcheck(form, problem((2, 19, 1, 2, 2), 2))
 
 
-def test_single_precision_holds_when_every_key_is_the_same_and_reflected():
+@FORMS
+def test_single_precision_holds_when_every_key_is_the_same_and_reflected(form):
     q, k, v, beta, memory = (part.detach() for part in problem((2, 200, 1, 4, 4), 2, torch.float32))
     k, beta = k[:, :1].expand_as(k), torch.full_like(beta, 1.99)
     exact = delta_rule_reference(*(part.double() for part in (q, k, v, beta, memory)))[0]
-    got = delta_rule(q, k, v, beta, memory)[0].double()
+    got = form(q.requires_grad_(), k, v, beta, memory)[0].double()
     assert (got - exact).abs().max() / exact.abs().max() < 1e-4
 
 

@@ -11,7 +11,11 @@ from archsearch.kernels.depthwise import depthwise
 
 @pytest.mark.parametrize(
     ("rows", "length", "channels", "taps", "dilation"),
-    [(1, 1, 1, 1, 1), (1, 1, 3, 4, 1), (3, 17, 5, 4, 1), (2, 9, 6, 2, 3), (1, 1, 2, 3, 5)],
+    [
+        *((1, 1, 1, 1, 1), (1, 1, 3, 4, 1), (3, 17, 5, 4, 1), (2, 9, 6, 2, 3), (1, 1, 2, 3, 5)),
+        # whole vectors, which are compiled; more steps than are summed at once
+        *((1, 1, 16, 1, 1), (2, 150, 32, 4, 1), (1, 7, 16, 3, 5)),
+    ],
 )
 def test_equals_the_grouped_convolution(rows, length, channels, taps, dilation):
     torch.manual_seed(0)
@@ -27,8 +31,9 @@ def test_equals_the_grouped_convolution(rows, length, channels, taps, dilation):
         torch.testing.assert_close(fast, slow)
 
 
-def test_gradcheck():
-    x = torch.randn(2, 8, 3, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+@pytest.mark.parametrize("channels", [3, 16])
+def test_gradcheck(channels):
+    x = torch.randn(2, 8, channels, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, channels, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(depthwise, (x, weight))
     assert torch.autograd.gradcheck(depthwise, (x, weight, 2))

@@ -11,6 +11,9 @@ from archsearch.kernels.gated_delta import gated_delta, gated_delta_reference
 from archsearch.kernels.linear_attention import linear_attention
 
 SHAPES = [(1, 1, 1, 1, 1), (1, 16, 2, 3, 4), (2, 37, 3, 4, 5), (3, 5, 1, 2, 3), (1, 130, 2, 4, 4)]
+# more than a vector of keys and values, and more than two vectors
+WIDE = [(2, 18, 2, 17, 16), (1, 3, 2, 5, 35)]
+FORMS = pytest.mark.parametrize("form", [gated_delta, gated_delta.plain], ids=["compiled", "plain"])
 
 
 def problem(shape, reach=2, fastest=1.0, dtype=torch.float64):
@@ -31,10 +34,11 @@ def problem(shape, reach=2, fastest=1.0, dtype=torch.float64):
 
 @pytest.mark.parametrize("reach", [1, 2])
 @pytest.mark.parametrize("fastest", [0.05, 1.0, 7.0])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_equals_the_recurrence(shape, fastest, reach):
+@pytest.mark.parametrize("shape", SHAPES + WIDE, ids=str)
+@FORMS
+def test_equals_the_recurrence(form, shape, fastest, reach):
     inputs = problem(shape, reach, fastest)
-    fast, slow = gated_delta(*inputs), gated_delta_reference(*inputs)
+    fast, slow = form(*inputs), gated_delta_reference(*inputs)
     weights = [torch.randn_like(part) for part in slow]
     expected = torch.autograd.grad(slow, inputs, weights)
     for got, want in zip(fast, slow, strict=True):
@@ -43,8 +47,9 @@ def test_equals_the_recurrence(shape, fastest, reach):
         torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-8)
 
 
-def test_gradcheck():
-    assert torch.autograd.gradcheck(gated_delta, problem((2, 19, 1, 2, 2)))
+@FORMS
+def test_gradcheck(form):
+    assert torch.autograd.gradcheck(form, problem((2, 19, 1, 2, 2)))
 
 
 def test_without_fading_it_is_the_delta_rule():
@@ -75,8 +80,12 @@ def test_the_decay_comes_before_the_delta_is_read():
     torch.testing.assert_close(out[:, 0], 0.5 * (0.5 * held) + 0.5 * value[:, 0])
 
 
-def test_single_precision_stays_exact_when_gates_saturate():
-    inputs = [part.detach() for part in problem((2, 130, 2, 4, 4), 2, 30.0, torch.float32)]
+@FORMS
+def test_single_precision_stays_exact_when_gates_saturate(form):
+    inputs = [
+        part.detach().requires_grad_()
+        for part in problem((2, 130, 2, 4, 4), 2, 30.0, torch.float32)
+    ]
     exact = gated_delta_reference(*(part.double() for part in inputs))[0]
-    error = (gated_delta(*inputs)[0].double() - exact).abs().max() / exact.abs().max()
+    error = (form(*inputs)[0].double() - exact).abs().max() / exact.abs().max()
     assert error < 1e-5

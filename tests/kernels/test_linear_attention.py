@@ -8,6 +8,11 @@ import torch
 from archsearch.kernels.linear_attention import linear_attention, linear_attention_reference
 
 SHAPES = [(1, 1, 1, 1, 1), (1, 16, 2, 3, 4), (2, 37, 3, 4, 5), (3, 5, 1, 2, 3), (1, 130, 2, 4, 4)]
+# more than a vector of keys and values, and more than two vectors
+WIDE = [(2, 18, 2, 17, 16), (1, 3, 2, 5, 35)]
+FORMS = pytest.mark.parametrize(
+    "form", [linear_attention, linear_attention.plain], ids=["compiled", "plain"]
+)
 
 
 def problem(shape, per_head, dtype=torch.float64, strength=1.0):
@@ -28,10 +33,11 @@ def problem(shape, per_head, dtype=torch.float64, strength=1.0):
 
 @pytest.mark.parametrize("per_head", [True, False])
 @pytest.mark.parametrize("strength", [0.05, 1.0, 6.0])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_equals_the_recurrence(shape, strength, per_head):
+@pytest.mark.parametrize("shape", SHAPES + WIDE, ids=str)
+@FORMS
+def test_equals_the_recurrence(form, shape, strength, per_head):
     inputs = problem(shape, per_head, strength=strength)
-    fast, slow = linear_attention(*inputs), linear_attention_reference(*inputs)
+    fast, slow = form(*inputs), linear_attention_reference(*inputs)
     weights = [torch.randn_like(part) for part in slow]
     expected = torch.autograd.grad(slow, inputs, weights)
     for got, want in zip(fast, slow, strict=True):
@@ -41,26 +47,42 @@ def test_equals_the_recurrence(shape, strength, per_head):
 
 
 @pytest.mark.parametrize("per_head", [True, False])
-def test_gradcheck(per_head):
+@FORMS
+def test_gradcheck(form, per_head):
     inputs = problem((2, 19, 1, 2, 2), per_head)
-    assert torch.autograd.gradcheck(linear_attention, inputs)
+    assert torch.autograd.gradcheck(form, inputs)
 
 
 @pytest.mark.parametrize("per_head", [True, False])
 @pytest.mark.parametrize("strength", [1e-4, 4.99, 200.0])
-def test_single_precision_stays_exact_when_gates_saturate(strength, per_head):
+@FORMS
+def test_single_precision_stays_exact_when_gates_saturate(form, strength, per_head):
     inputs = problem((2, 70, 2, 4, 4), per_head, torch.float32, strength)
     if strength > 1:
         with torch.no_grad():
             inputs[3].fill_(-strength)
     exact = [part.detach().double().requires_grad_() for part in inputs]
-    got, want = linear_attention(*inputs)[0], linear_attention_reference(*exact)[0]
+    got, want = form(*inputs)[0], linear_attention_reference(*exact)[0]
     torch.testing.assert_close(got.double(), want, rtol=1e-5, atol=1e-5)
     weight = torch.randn_like(got)
     found = torch.autograd.grad(got, inputs[:3], weight)
     expected = torch.autograd.grad(want, exact[:3], weight.double())
     for fast, slow in zip(found, expected, strict=True):
         torch.testing.assert_close(fast.double(), slow, rtol=1e-4, atol=1e-4)
+
+
+@FORMS
+@pytest.mark.parametrize("per_head", [True, False])
+def test_heads_may_share_queries_and_keys(form, per_head):
+    q, k, v, decay, memory = problem((2, 19, 3, 17, 4), per_head)
+    q, k = (part[:, :, :1].detach().requires_grad_() for part in (q, k))
+    apart = [part.expand(-1, -1, 3, -1) for part in (q, k)]
+    inputs = (q, k, v, decay, memory)
+    fast, slow = form(*inputs), linear_attention_reference(*apart, v, decay, memory)
+    weights = [torch.randn_like(part) for part in slow]
+    slopes = [torch.autograd.grad(found, inputs, weights) for found in (fast, slow)]
+    for got, want in zip((*fast, *slopes[0]), (*slow, *slopes[1]), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9)
 
 
 def test_without_decay_it_is_plain_linear_attention():
@@ -71,9 +93,10 @@ def test_without_decay_it_is_plain_linear_attention():
     torch.testing.assert_close(memory, torch.einsum("bthk,bthv->bhkv", k, v))
 
 
-def test_inputs_may_lie_anyhow_in_memory():
-    inputs = [part.detach() for part in problem((3, 21, 2, 4, 4), False)]
-    expected = linear_attention(*inputs)
+@FORMS
+def test_inputs_may_lie_anyhow_in_memory(form):
+    inputs = problem((3, 21, 2, 4, 4), False)
+    expected = form(*inputs)
     moved = [part.transpose(0, 1).contiguous().transpose(0, 1) for part in inputs]
-    for got, want in zip(linear_attention(*moved), expected, strict=True):
+    for got, want in zip(form(*moved), expected, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)

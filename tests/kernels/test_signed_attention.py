@@ -9,6 +9,9 @@ from archsearch.kernels.linear_attention import linear_attention
 from archsearch.kernels.signed_attention import signed_attention, signed_attention_reference
 
 SHAPES = [(1, 1, 1, 1, 1), (1, 16, 2, 3, 4), (2, 37, 3, 4, 5), (1, 130, 2, 4, 4)]
+FORMS = pytest.mark.parametrize(
+    "form", [signed_attention, signed_attention.plain], ids=["compiled", "plain"]
+)
 
 
 def problem(shape, per_head):
@@ -27,9 +30,10 @@ def problem(shape, per_head):
 
 @pytest.mark.parametrize("per_head", [True, False])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_equals_the_recurrence(shape, per_head):
+@FORMS
+def test_equals_the_recurrence(form, shape, per_head):
     inputs = problem(shape, per_head)
-    fast, slow = signed_attention(*inputs), signed_attention_reference(*inputs)
+    fast, slow = form(*inputs), signed_attention_reference(*inputs)
     weights = [torch.randn_like(part) for part in slow]
     expected = torch.autograd.grad(slow, inputs, weights)
     for got, want in zip(fast, slow, strict=True):

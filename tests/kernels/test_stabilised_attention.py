@@ -12,6 +12,9 @@ from archsearch.kernels.stabilised_attention import (
 )
 
 SHAPES = [(1, 1, 1, 1, 1), (1, 16, 2, 3, 4), (2, 37, 3, 4, 5), (1, 130, 2, 4, 4)]
+FORMS = pytest.mark.parametrize(
+    "form", [stabilised_attention, stabilised_attention.plain], ids=["compiled", "plain"]
+)
 
 
 def problem(shape, loud=2.0):
@@ -36,9 +39,10 @@ def run(form, inputs):
 
 @pytest.mark.parametrize("loud", [0.5, 2.0, 10.0])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_equals_the_recurrence(shape, loud):
+@FORMS
+def test_equals_the_recurrence(form, shape, loud):
     inputs = problem(shape, loud)
-    fast, slow = run(stabilised_attention, inputs), run(stabilised_attention_reference, inputs)
+    fast, slow = run(form, inputs), run(stabilised_attention_reference, inputs)
     weights = [torch.randn_like(part) for part in slow[:2]]
     expected = torch.autograd.grad(slow[:2], inputs[:6], weights)
     for got, want in zip(fast, slow, strict=True):
@@ -96,10 +100,11 @@ def test_louder_gates_change_only_the_floor():
     assert soft.abs().max() < 1e-30  # the floor of one takes over
 
 
-def test_single_precision_survives_extreme_gates():
+@FORMS
+def test_single_precision_survives_extreme_gates(form):
     inputs = [part.detach().float() for part in problem((2, 130, 2, 4, 4), 60.0)]
     inputs = [part.requires_grad_() for part in inputs]
-    out, held, size = run(stabilised_attention, inputs)
+    out, held, size = run(form, inputs)
     gradients = torch.autograd.grad(out.sum(), inputs[:6])
     for part in (out, held, size, *gradients):
         assert part.isfinite().all()

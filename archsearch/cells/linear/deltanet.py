@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, relu, silu
+from torch.nn.functional import relu, silu
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.gates import full, in_full
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.delta_rule import delta_rule
+from archsearch.kernels.gated_norm import gated_norm
+from archsearch.kernels.unit_length import unit_length
 
 _ACTIVATIONS = {"silu": silu, "relu": relu, "identity": lambda x: x}
 
@@ -52,12 +54,12 @@ class DeltaNet(Cell):
     def _split(self, mixed: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         parts = self.activation(mixed).unflatten(-1, (3 * self.heads, -1))
         both, v = parts.split([2 * self.heads, self.heads], -2)
-        q, k = normalize(both, dim=-1, eps=1e-6).chunk(2, -2)
+        q, k = unit_length(both).chunk(2, -2)
         beta = self.beta_range * torch.sigmoid(self.strength(x))  # (..., H)
         return q, k, v, beta
 
     def _answer(self, read: Tensor) -> Tensor:
-        return self.output(self.norm(full(read)).flatten(-2))
+        return self.output(gated_norm(full(read), self.norm.weight, None))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, pad, silu
+from torch.nn.functional import pad, silu
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.fading import Fading
@@ -12,7 +12,9 @@ from archsearch.cells.linear.gates import full, in_full
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.delta_rule import delta_rule
 from archsearch.kernels.gated_delta import gated_delta, overwrite_once
+from archsearch.kernels.gated_norm import gated_norm
 from archsearch.kernels.linear_attention import SLOWEST_LOG_DECAY
+from archsearch.kernels.unit_length import unit_length
 
 
 class DeltaProduct(Cell):
@@ -56,12 +58,12 @@ class DeltaProduct(Cell):
         """q (..., H, K), then k, v (..., steps, H, K) and beta (..., steps, H)."""
         parts = silu(mixed).unflatten(-1, (1 + 2 * self.steps, self.heads, -1))
         q, k, v = parts.split([1, self.steps, self.steps], -3)
-        q, k = normalize(q.squeeze(-3), dim=-1, eps=1e-6), normalize(k, dim=-1, eps=1e-6)
+        q, k = unit_length(q.squeeze(-3)), unit_length(k)
         beta = self.beta_range * torch.sigmoid(self.strength(x))
         return q, k, v, beta.unflatten(-1, (self.steps, self.heads))
 
     def _answer(self, read: Tensor) -> Tensor:
-        return self.output(self.norm(full(read)).flatten(-2))
+        return self.output(gated_norm(full(read), self.norm.weight, None))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state

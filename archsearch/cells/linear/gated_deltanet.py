@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, silu
+from torch.nn.functional import silu
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.fading import Fading
 from archsearch.cells.linear.gates import full, in_full
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.gated_delta import gated_delta, overwrite_once
+from archsearch.kernels.gated_norm import gated_norm
 from archsearch.kernels.linear_attention import SLOWEST_LOG_DECAY
+from archsearch.kernels.unit_length import unit_length
 
 
 class GatedDeltaNet(Cell):
@@ -56,12 +58,12 @@ class GatedDeltaNet(Cell):
         q, k, v = (
             part.unflatten(-1, (self.heads, -1)) for part in silu(mixed).split(self.sizes, -1)
         )
-        q, k = normalize(q, dim=-1, eps=1e-6), normalize(k, dim=-1, eps=1e-6)
+        q, k = unit_length(q), unit_length(k)
         beta = self.beta_range * torch.sigmoid(self.strength(x))  # (..., H)
         return q, k, v, beta, self.fading(x)
 
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
-        return self.output(self.norm(full(read)).flatten(-2) * silu(self.open(x)))
+        return self.output(gated_norm(full(read), self.norm.weight, self.open(x)))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state

@@ -8,6 +8,7 @@ from torch.nn.functional import logsigmoid, silu
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, spread
 from archsearch.cells.linear.short_conv import ShortConv
+from archsearch.kernels.gated_norm import gated_norm
 from archsearch.kernels.linear_attention import linear_attention
 from archsearch.kernels.signed_attention import attend_once, floored, signed_attention
 
@@ -57,7 +58,7 @@ class GLA(Cell):
         return q * self.key_size**-0.5, k, v, log_decay
 
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
-        return self.output(self.norm(full(read)).flatten(-2) * silu(self.open(x)))
+        return self.output(gated_norm(full(read), self.norm.weight, self.open(x)))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state

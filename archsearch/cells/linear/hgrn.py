@@ -10,6 +10,7 @@ from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.gates import full, spread
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.errors import ArchitectureError
+from archsearch.kernels.gated_norm import gated_norm
 from archsearch.kernels.linear_scan import linear_scan
 
 
@@ -62,7 +63,8 @@ class HGRN(Cell):
         return factor, left * candidate, opened
 
     def _answer(self, h: Tensor, opened: Tensor) -> Tensor:
-        return self.output(self.norm(h.flatten(-2) if self.rotate else h) * silu(opened))
+        h = h.flatten(-2) if self.rotate else h
+        return self.output(gated_norm(h[..., None, :], self.norm.weight, opened))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         h, recent = self.initial_state(len(x)) if state is None else state

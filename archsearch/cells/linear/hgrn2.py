@@ -9,6 +9,7 @@ from torch.nn.functional import silu
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, spread
 from archsearch.cells.linear.short_conv import ShortConv
+from archsearch.kernels.gated_norm import gated_norm
 from archsearch.kernels.signed_attention import attend_once, floored, signed_attention
 
 
@@ -49,7 +50,7 @@ class HGRN2(Cell):
         return q, k, v, factor
 
     def _answer(self, read: Tensor) -> Tensor:
-        return self.output(self.norm(full(read).flatten(-2)))
+        return self.output(gated_norm(full(read).flatten(-2)[..., None, :], self.norm.weight, None))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state

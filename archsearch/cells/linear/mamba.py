@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn.functional import silu, softplus
 
 from archsearch.cells.cell import Cell, State
-from archsearch.cells.linear.gates import full, spread
+from archsearch.cells.linear.gates import full, in_full, spread
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.cells.linear.timescale import before_softplus, log_uniform
 from archsearch.kernels.linear_scan import linear_scan
+from archsearch.kernels.selective_scan import selective_scan
 
 
 class Mamba(Cell):
@@ -55,24 +56,32 @@ class Mamba(Cell):
         with torch.no_grad():
             self.delta.bias.copy_(before_softplus(start))
 
-    def _coefficients(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _select(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Step sizes (..., E), inputs and read-outs (..., N)."""
         low, write, read = self.select(u).split(self.parts, -1)
-        delta = softplus(full(self.delta(low)))  # (..., E)
+        return softplus(full(self.delta(low))), write, read
+
+    def _coefficients(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        delta, write, read = self._select(u)
         factor = spread(torch.exp(-delta[..., None] * self.a_log.exp()), self.negative)
         return factor, (delta * u)[..., None] * write[..., None, :], read  # (..., E, N), (..., N)
 
-    def _answer(self, h: Tensor, read: Tensor, u: Tensor, z: Tensor) -> Tensor:
-        found = (h @ read.to(h.dtype)[..., None])[..., 0] + self.skip * u
-        return self.output(found * silu(z))
+    def _answer(self, found: Tensor, u: Tensor, z: Tensor) -> Tensor:
+        return self.output((found + self.skip * u) * silu(z))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         h, recent = self.initial_state(len(x)) if state is None else state
         u, z = self.project(x).chunk(2, -1)
         u, recent = self.conv(u, recent)
         u = silu(u)
-        factor, added, read = self._coefficients(u)
-        states = linear_scan(factor, added, h)  # (B, T, E, N)
-        return self._answer(states, read, u, z), (states[:, -1], recent)
+        if self.negative:
+            factor, added, read = self._coefficients(u)
+            states = linear_scan(factor, added, h)  # (B, T, E, N)
+            found, h = _read(states, read), states[:, -1]
+        else:
+            delta, write, read = self._select(u)
+            found, h = in_full(selective_scan, delta, u, write, read, self.a_log.exp(), h)
+        return self._answer(found, u, z), (h, recent)
 
     def initial_state(self, batch: int) -> State:
         recent = self.zeros(batch, max(self.conv.taps - 1, 0), self.size)
@@ -85,4 +94,9 @@ class Mamba(Cell):
         u = silu(u)
         factor, added, read = self._coefficients(u)
         h = factor * h + added
-        return self._answer(h, read, u, z), (h, recent)
+        return self._answer(_read(h, read), u, z), (h, recent)
+
+
+def _read(h: Tensor, read: Tensor) -> Tensor:
+    """(..., E, N) times (..., N)."""
+    return (h @ read.to(h.dtype)[..., None])[..., 0]

@@ -10,6 +10,7 @@ from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, spread
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.cells.linear.timescale import before_softplus, log_uniform
+from archsearch.kernels.gated_norm import gated_norm
 from archsearch.kernels.signed_attention import attend_once, floored, signed_attention
 
 
@@ -60,12 +61,12 @@ class Mamba2(Cell):
         u, write, read = silu(mixed).split(self.parts, -1)
         u = u.unflatten(-1, (self.heads, -1))
         factor = spread(torch.exp(-delta * self.a_log.exp()), self.negative)
-        shared = (*u.shape[:-1], -1)
-        return read[..., None, :].expand(shared), write[..., None, :].expand(shared), u, factor
+        return read[..., None, :], write[..., None, :], u, factor  # one head that all share
 
     def _answer(self, read: Tensor, u: Tensor, z: Tensor) -> Tensor:
         read = read + self.skip[:, None] * u
-        return self.output(self.norm(read.flatten(-2) * silu(z)))
+        gated = (read.flatten(-2) * silu(z))[..., None, :]
+        return self.output(gated_norm(gated, self.norm.weight, None))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state

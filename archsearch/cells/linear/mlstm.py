@@ -10,6 +10,7 @@ from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.errors import ArchitectureError
+from archsearch.kernels.block_product import block_product
 from archsearch.kernels.stabilised_attention import stabilised_attention, weigh_once
 
 BLOCK = 4  # channels that meet in one block of the query, key and value matrices
@@ -53,10 +54,9 @@ class MLSTM(Cell):
             self.gates.bias[heads:] = torch.linspace(3.0, 6.0, heads)
 
     def _split(self, c: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        both = torch.stack([c, c, u], -2).unflatten(-1, (-1, BLOCK))  # (..., 3, E / 4, 4)
-        mixed = (both[..., None, :] * self.blocks).sum(-1).flatten(-2)  # (..., 3, E)
-        gate, forget = full(self.gates(mixed.flatten(-2))).chunk(2, -1)
-        q, k, v = mixed.unflatten(-1, (self.heads, -1)).unbind(-3)
+        parts = [block_product(x, w) for x, w in zip((c, c, u), self.blocks, strict=True)]
+        gate, forget = full(self.gates(torch.cat(parts, -1))).chunk(2, -1)
+        q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in parts)
         return q, k * self.head_size**-0.5, v, gate, logsigmoid(forget)
 
     def _answer(self, h: Tensor, c: Tensor, z: Tensor) -> Tensor:

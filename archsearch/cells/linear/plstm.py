@@ -11,6 +11,7 @@ from torch.nn.functional import silu
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, in_full
 from archsearch.cells.linear.short_conv import ShortConv
+from archsearch.kernels.gated_norm import gated_norm
 from archsearch.kernels.lane_memory import lane_memory, pass_once
 
 STEEPNESS = 5.0  # of the tanh of a transition's strength
@@ -83,7 +84,7 @@ class PLSTM(Cell):
         return q * self.head_size**-0.5, k, v, source, transition, mark, direct[..., 0]
 
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
-        return self.output(self.norm(read).flatten(-2) * silu(self.open(x)))
+        return self.output(gated_norm(read, self.norm.weight, self.open(x)))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state

@@ -16,9 +16,17 @@ SMALLEST_SUM = 1e-6
 
 
 def taylor(x: Tensor) -> Tensor:
-    """[1, x, x x' / sqrt(2)]: the product of two is the second order of exp(x . y)."""
-    square = (x[..., :, None] * x[..., None, :]).flatten(-2)
-    return torch.cat([torch.ones_like(x[..., :1]), x, square * 0.5**0.5], -1)
+    """All x_i x_j with i <= j and x_0 = 1: the product of two is the second order of exp(x . y).
+
+    Pairs i < j stand once, with the weight of both; products of matrices of zeros and ones pick
+    them, which costs less than to gather.
+    """
+    x = pad(x, (1, 0), value=1.0)
+    size = x.shape[-1]
+    left, right = torch.triu_indices(size, size, device=x.device)
+    units = torch.eye(size, dtype=x.dtype, device=x.device)
+    weights = torch.where((left == right) & (left > 0), 0.5**0.5, 1.0).to(x.dtype)
+    return (x @ units[:, left]) * (x @ (units[:, right] * weights))
 
 
 FEATURES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -60,11 +68,16 @@ class PrefixAttention(Cell):
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q (..., H, F), then k (2, ..., H, F) and [v, 1] (2, ..., H, V + 1): all, prefix."""
-        parts = [
-            part.unflatten(-1, (self.heads, -1)) for part in self.project(x).split(self.parts, -1)
-        ]
-        q, *keys = (self.map(part * self.feature_size**-0.25) for part in parts[:3])
-        return q, torch.stack(keys), pad(torch.stack(parts[3:]), (0, 1), value=1.0)
+        projected = self.project(x)
+        q, k, v = self._parts(projected, 1, 3)
+        _, first, second = self._parts(projected, 2, 4)
+        return q, torch.stack([k, first]), torch.stack([v, second])
+
+    def _parts(self, projected: Tensor, key: int, value: int) -> tuple[Tensor, Tensor, Tensor]:
+        parts = projected.split(self.parts, -1)
+        q, k, v = (parts[at].unflatten(-1, (self.heads, -1)) for at in (0, key, value))
+        scale = self.feature_size**-0.25
+        return self.map(q * scale), self.map(k * scale), pad(v, (0, 1), value=1.0)
 
     def _answer(self, read: Tensor) -> Tensor:
         return self.output((read[..., :-1] / read[..., -1:].clamp_min(SMALLEST_SUM)).flatten(-2))
@@ -72,13 +85,25 @@ class PrefixAttention(Cell):
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, start = self.initial_state(len(x)) if state is None else state
         length = x.shape[1]
-        q, (k, first), (v, second) = self._split(x)
-        within = start[:, None] + torch.arange(length, device=x.device) < self.prefix  # (B, T)
+        # with a state, rows may stand anywhere
+        reach = length if state is not None else min(length, self.prefix)
+        projected = self.project(x)
+        q, k, v = self._parts(projected, 1, 3)
+        within = start[:, None] + torch.arange(reach, device=x.device) < self.prefix  # (B, reach)
+        _, first, second = self._parts(projected[:, :reach], 2, 4)
         first = first * within[..., None, None]
-        kept = torch.zeros(1, length, self.heads, dtype=q.dtype, device=q.device)
-        read, memory = in_full(linear_attention, q, k, v, kept, memory)
-        again, more = in_full(linear_attention, q, first, second, kept, torch.zeros_like(memory))
-        return self._answer(read + again), (memory + more, start + length)
+        zeros = torch.zeros_like(memory)
+        read, after = self._attend(q[:, :reach], k[:, :reach], v[:, :reach], memory)
+        again, more = self._attend(q[:, :reach], first, second, zeros)
+        read, memory = read + again, after + more
+        if reach < length:
+            later, memory = self._attend(q[:, reach:], k[:, reach:], v[:, reach:], memory)
+            read = torch.cat([read, later], 1)
+        return self._answer(read), (memory, start + length)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        kept = torch.zeros(1, q.shape[1], self.heads, dtype=q.dtype, device=q.device)
+        return in_full(linear_attention, q, k, v, kept, memory)
 
     def initial_state(self, batch: int) -> State:
         memory = self.zeros(batch, self.heads, self.mapped, self.head_size + 1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import rms_norm, silu
 
 from archsearch.cells.attention.rotary import rotate
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.errors import ArchitectureError
+from archsearch.kernels.gated_norm import gated_norm
 from archsearch.kernels.linear_attention import linear_attention
 
 
@@ -56,8 +56,7 @@ class Retention(Cell):
         return q * self.key_size**-0.5, k, v.unflatten(-1, (self.heads, -1))
 
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
-        normed = rms_norm(read, [self.value_size], eps=1e-5)
-        return self.output(normed.flatten(-2) * silu(self.open(x)))
+        return self.output(gated_norm(read, None, self.open(x)))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         rows, length, _ = x.shape

@@ -1,0 +1,259 @@
+"""The loops of a matrix memory that fades and overwrites, one position after the other.
+
+M_t = diag(a_t) S_{t-1}, w_t = v_t - M_t' k_t, S_t = M_t + beta_t k_t w_t', o_t = S_t' q_t; without
+``beta``, S_t = M_t + k_t v_t'. The memories of a row stay in the nearest cache from the first
+position to the last, so this costs less than products over chunks of positions.
+
+Arrays: ``q``, ``k`` (B, T, H, K), ``v`` (B, T, H, V), ``decay`` (B, T, H, K) or (B, T, H, 1),
+``beta`` (B, T, H), with K and V filled up with zeros to multiples of ``WIDTH``; memories have
+their true sizes. ``q`` and ``k`` may have one head, which all share, and ``decay`` may be one in
+its first two dimensions. An array without elements is left out.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from archsearch.kernels.compiled import compiled
+from archsearch.kernels.lanes import WIDTH, fused, load, prefetch, product, splat, store, total
+from archsearch.kernels.vector_math import inlined
+
+CHUNK = 16  # positions whose memories the backward pass holds at once
+
+contracted = partial(compiled, contracted=True)
+
+
+@inlined
+def _fetch(array: np.ndarray, begin: int, count: int) -> None:
+    """What is walked through in chunks from the end is not foreseen by the processor."""
+    for at in range(begin, begin + count, WIDTH):
+        prefetch(array, at)
+
+
+@contracted
+def fill(x: np.ndarray, filled: np.ndarray) -> None:
+    """Copy rows (n, K) into longer ones and put zeros behind."""
+    rows, size = x.shape
+    for row in range(rows):
+        for i in range(size):
+            filled[row, i] = x[row, i]
+        for i in range(size, filled.shape[1]):
+            filled[row, i] = 0
+
+
+@contracted
+def forward(
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    decay: np.ndarray,
+    beta: np.ndarray,
+    memory: np.ndarray,
+    out: np.ndarray,
+    written: np.ndarray,
+    kept: np.ndarray,
+) -> None:
+    """``memory`` (B, H, K, V) is the one before, then the one that is left.
+
+    ``written`` is w, left out without ``beta``; ``kept`` (B, H, chunks, K, V) holds the memories
+    before each chunk.
+    """
+    batch, steps, heads, wide = v.shape
+    keys, values = memory.shape[2:]
+    qh, kh, own = int(q.shape[2] > 1), int(k.shape[2] > 1), int(decay.shape[3] > 1)
+    an, at = int(decay.shape[0] > 1) * decay.shape[1], int(decay.shape[1] > 1)
+    queries, names, rates, strengths = q.ravel(), k.ravel(), decay.ravel(), beta.ravel()
+    area = (keys + keys % 2) * wide
+    states = np.zeros(heads * area, v.dtype)
+    zero, one, minus = splat(v.dtype.type(0)), splat(v.dtype.type(1)), splat(v.dtype.type(-1))
+    for n in range(batch):
+        for h in range(heads):
+            for i in range(keys):
+                for j in range(values):
+                    states[h * area + i * wide + j] = memory[n, h, i, j]
+        for t in range(steps):
+            for h in range(heads):
+                place = (n * steps + t) * heads + h
+                query = ((n * steps + t) * q.shape[2] + h * qh) * q.shape[3]
+                name = ((n * steps + t) * k.shape[2] + h * kh) * k.shape[3]
+                rate = ((n * an + t * at) * heads + h) * decay.shape[3]
+                if t % CHUNK == 0:
+                    for i in range(keys):
+                        for j in range(values):
+                            kept[n, h, t // CHUNK, i, j] = states[h * area + i * wide + j]
+                for c in range(0, wide, WIDTH):
+                    begin, end = h * area + c, h * area + keys * wide
+                    value = load(v, place * wide + c)
+                    if beta.size > 0:
+                        even, odd = zero, zero
+                        i = 0
+                        for row in range(begin, end, 2 * wide):
+                            a = product(splat(rates[rate + i * own]), load(states, row))
+                            b = product(
+                                splat(rates[rate + (i + 1) * own]), load(states, row + wide)
+                            )
+                            even = fused(splat(names[name + i]), a, even)
+                            odd = fused(splat(names[name + i + 1]), b, odd)
+                            i += 2
+                        value = fused(minus, even, fused(minus, odd, value))
+                        store(written, place * wide + c, value)
+                        value = product(splat(strengths[place]), value)
+                    even, odd = zero, zero
+                    i = 0
+                    for row in range(begin, end, 2 * wide):
+                        a = product(splat(rates[rate + i * own]), load(states, row))
+                        b = product(splat(rates[rate + (i + 1) * own]), load(states, row + wide))
+                        a = fused(splat(names[name + i]), value, a)
+                        b = fused(splat(names[name + i + 1]), value, b)
+                        store(states, row, a)
+                        store(states, row + wide, b)
+                        even = fused(splat(queries[query + i]), a, even)
+                        odd = fused(splat(queries[query + i + 1]), b, odd)
+                        i += 2
+                    store(out, place * wide + c, fused(even, one, odd))
+        for h in range(heads):
+            for i in range(keys):
+                for j in range(values):
+                    memory[n, h, i, j] = states[h * area + i * wide + j]
+
+
+@contracted
+def backward(
+    dout: np.ndarray,
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    decay: np.ndarray,
+    beta: np.ndarray,
+    kept: np.ndarray,
+    dmemory: np.ndarray,
+    dq: np.ndarray,
+    dk: np.ndarray,
+    dv: np.ndarray,
+    ddecay: np.ndarray,
+    dbeta: np.ndarray,
+) -> None:
+    """``v`` is w where there is a ``beta``; ``dmemory`` that of the memory left, then of the first.
+
+    ``dq`` and ``dk`` are zero at first where heads share them. ``ddecay`` is (B, T, H, .), or left
+    out.
+    """
+    batch, steps, heads, wide_v = v.shape
+    keys, values = dmemory.shape[2:]
+    wide = q.shape[3]
+    qh, kh, own = int(q.shape[2] > 1), int(k.shape[2] > 1), decay.shape[3] > 1
+    an, at = int(decay.shape[0] > 1) * decay.shape[1], int(decay.shape[1] > 1)
+    shared_q, shared_k = q.shape[2] < heads, k.shape[2] < heads
+    rates, strengths, given, slopes = decay.ravel(), beta.ravel(), v.ravel(), dout.ravel()
+    dgiven, drates, dstrengths = dv.ravel(), ddecay.ravel(), dbeta.ravel()
+    # memories transposed (V, K), so that sums over values are sums of rows
+    area = values * wide
+    states = np.zeros((CHUNK + 1) * area, v.dtype)
+    dstates = np.zeros(heads * area, v.dtype)
+    zero, strength = splat(v.dtype.type(0)), v.dtype.type(1)
+    for n in range(batch):
+        for h in range(heads):
+            for j in range(values):
+                for i in range(keys):
+                    dstates[h * area + j * wide + i] = dmemory[n, h, i, j]
+        for chunk in range((steps - 1) // CHUNK, -1, -1):
+            count = min(CHUNK, steps - chunk * CHUNK)
+            for h in range(heads):
+                for j in range(values):
+                    for i in range(keys):
+                        states[j * wide + i] = kept[n, h, chunk, i, j]
+                for s in range(count):
+                    t = chunk * CHUNK + s
+                    place = (n * steps + t) * heads + h
+                    here = place * wide_v
+                    query = ((n * steps + t) * q.shape[2] + h * qh) * wide
+                    name = ((n * steps + t) * k.shape[2] + h * kh) * wide
+                    rate = ((n * an + t * at) * heads + h) * decay.shape[3]
+                    if beta.size > 0:
+                        strength = strengths[place]
+                    for c in range(0, wide, WIDTH):
+                        key = product(load(k, name + c), splat(strength))
+                        keep = load(decay, rate + c) if own else splat(rates[rate])
+                        dquery = load(dq, query + c) if shared_q else zero
+                        row = s * area + c
+                        for j in range(values):
+                            state = product(keep, load(states, row))
+                            state = fused(key, splat(given[here + j]), state)
+                            store(states, row + area, state)
+                            dquery = fused(state, splat(slopes[here + j]), dquery)
+                            row += wide
+                        store(dq, query + c, dquery)
+                for s in range(count - 1, -1, -1):
+                    t = chunk * CHUNK + s
+                    place = (n * steps + t) * heads + h
+                    here = place * wide_v
+                    query = ((n * steps + t) * q.shape[2] + h * qh) * wide
+                    name = ((n * steps + t) * k.shape[2] + h * kh) * wide
+                    rate = ((n * an + t * at) * heads + h) * decay.shape[3]
+                    _fetch(q, query - CHUNK * q.shape[2] * wide, wide)
+                    _fetch(dq, query - CHUNK * q.shape[2] * wide, wide)
+                    _fetch(k, name - CHUNK * k.shape[2] * wide, wide)
+                    _fetch(dk, name - CHUNK * k.shape[2] * wide, wide)
+                    _fetch(v, here - CHUNK * heads * wide_v, wide_v)
+                    _fetch(dv, here - CHUNK * heads * wide_v, wide_v)
+                    _fetch(dout, here - CHUNK * heads * wide_v, wide_v)
+                    if own:
+                        _fetch(decay, rate - CHUNK * heads * wide, wide)
+                        _fetch(ddecay, (place - CHUNK * heads) * wide, wide)
+                    if beta.size > 0:
+                        strength = strengths[place]
+                    sums = v.dtype.type(0)
+                    for c in range(0, wide, WIDTH):
+                        reader, key = load(q, query + c), load(k, name + c)
+                        keep = load(decay, rate + c) if own else splat(rates[rate])
+                        dkey = load(dk, name + c) if shared_k else zero
+                        dkeep = zero
+                        row, before = h * area + c, s * area + c
+                        for j in range(values):
+                            slope = fused(reader, splat(slopes[here + j]), load(dstates, row))
+                            part = total(product(slope, key))
+                            dgiven[here + j] = part if c == 0 else dgiven[here + j] + part
+                            dkey = fused(slope, splat(strength * given[here + j]), dkey)
+                            if beta.size == 0:
+                                dkeep = fused(slope, load(states, before), dkeep)
+                                slope = product(slope, keep)
+                            store(dstates, row, slope)
+                            row += wide
+                            before += wide
+                        store(dk, name + c, dkey)
+                        if beta.size == 0:
+                            if own and ddecay.size > 0:
+                                store(ddecay, place * wide + c, dkeep)
+                            sums += total(dkeep)
+                    if beta.size > 0:
+                        dstrength = v.dtype.type(0)
+                        for j in range(values):
+                            dstrength += dgiven[here + j] * given[here + j]
+                            dgiven[here + j] *= strength
+                        dstrengths[place] = dstrength
+                        for c in range(0, wide, WIDTH):
+                            key = load(k, name + c)
+                            keep = load(decay, rate + c) if own else splat(rates[rate])
+                            dkey, dkeep = zero, zero
+                            row, before = h * area + c, s * area + c
+                            for j in range(values):
+                                back = splat(-dgiven[here + j])
+                                held = load(states, before)
+                                slope = fused(key, back, load(dstates, row))
+                                store(dstates, row, product(slope, keep))
+                                dkey = fused(held, back, dkey)
+                                dkeep = fused(slope, held, dkeep)
+                                row += wide
+                                before += wide
+                            store(dk, name + c, fused(keep, dkey, load(dk, name + c)))
+                            if own and ddecay.size > 0:
+                                store(ddecay, place * wide + c, dkeep)
+                            sums += total(dkeep)
+                    if not own and ddecay.size > 0:
+                        drates[place] = sums
+        for h in range(heads):
+            for j in range(values):
+                for i in range(keys):
+                    dmemory[n, h, i, j] = dstates[h * area + j * wide + i]

@@ -1,0 +1,31 @@
+"""Whether a training on the CPU is what is asked for, and whether somebody records it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+
+def trained(inputs: Sequence[Tensor], kinds: Sequence[torch.dtype]) -> bool:
+    """Whether gradients are wanted, all inputs are of one of the types, and none is empty.
+
+    Not so where somebody records what is done, who would see nothing of a loop, or where autocast
+    chooses the precision.
+    """
+    first = inputs[0]
+    if not torch.is_grad_enabled() or not any(part.requires_grad for part in inputs):
+        return False
+    if recorded(first):
+        return False
+    one_type = first.dtype in kinds and all(part.dtype == first.dtype for part in inputs)
+    return one_type and first.numel() > 0 and not torch.is_autocast_enabled("cpu")
+
+
+def recorded(x: Tensor) -> bool:
+    """Whether operations on ``x`` are written down, counted or compiled rather than just done."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return True
+    return type(x) is not Tensor or _get_current_dispatch_mode() is not None

@@ -1,0 +1,118 @@
+"""What sparse attention patterns cost as sequences grow, beside full attention, in one run.
+
+    python benchmarks/attention.py
+
+Forward and backward of one attention cell of width 64 with four heads on one sequence of 1024 to
+8192 steps, on one thread: the median of processor seconds over turns that take every pattern in
+order, and the peak memory of each in a process of its own. Writes
+benchmarks/results/attention.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from kernels import as_a_worker, machine
+from memory_at_length import MAPPED, MARKS, held
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from archsearch.cells.attention.attention import Attention
+
+RESULTS = Path(__file__).parent / "results" / "attention.json"
+WIDTH, HEADS, LENGTHS, TURNS = 64, 4, (1024, 2048, 4096, 8192), 5
+PATTERNS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "window 64": {"pattern": "window", "window": 64},
+    "power": {"pattern": "power"},
+    "dilated 16 by 64": {"pattern": "dilated", "window": 16, "stride": 64},
+}
+WANTED = 4.0  # times faster than full attention at 8192 steps
+
+
+def cell_of(options: dict[str, Any]) -> Attention:
+    torch.manual_seed(0)
+    return Attention(WIDTH, HEADS, **options)
+
+
+def step(cell: Attention, x: torch.Tensor) -> None:
+    cell(x)[0].square().mean().backward()
+
+
+def seconds(length: int) -> dict[str, float]:
+    """Median processor seconds of each pattern."""
+    cells = {name: cell_of(options) for name, options in PATTERNS.items()}
+    x = torch.randn(1, length, WIDTH, requires_grad=True)
+    spent: dict[str, list[float]] = {name: [] for name in cells}
+    for turn in range(TURNS + 1):
+        for name, cell in cells.items():
+            began = time.process_time()
+            step(cell, x)
+            if turn:
+                spent[name].append(time.process_time() - began)
+    return {name: round(statistics.median(times), 4) for name, times in spent.items()}
+
+
+def mebibytes(options: dict[str, Any], length: int) -> float:
+    """Peak memory beyond what is held before, in a process of its own."""
+    cell = cell_of(options)
+    step(cell, torch.randn(1, 64, WIDTH))
+    x = torch.randn(1, length, WIDTH, requires_grad=True)
+    before = held("VmRSS")
+    MARKS.write_text("5")
+    step(cell, x)
+    return round((held("VmHWM") - before) / 1024, 1)
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
+    as_a_worker(**MAPPED)
+    forked = multiprocessing.get_context("fork")
+    rows = []
+    for length in track(LENGTHS, "attention", console=Console(stderr=True)):
+        times = seconds(length)
+        for name, options in PATTERNS.items():
+            with forked.Pool(1) as pool:
+                memory = pool.apply(mebibytes, (options, length))
+            faster = round(times["full"] / times[name], 2)
+            rows.append(
+                {"pattern": name, "length": length, "seconds": times[name], "mib": memory}
+                | {"times_full": faster}
+            )
+    growth = {
+        name: round(math.log2(of(rows, name, 8192) / of(rows, name, 2048)) / 2, 3)
+        for name in PATTERNS
+    }
+    last = {row["pattern"]: row["times_full"] for row in rows if row["length"] == 8192}
+    holds = all(last[name] >= WANTED and growth[name] <= 1.15 for name in last if name != "full")
+    told = {
+        "machine": machine(),
+        "rows": rows,
+        "memory_exponent": growth,
+        "claim": f">= {WANTED} times full attention at 8192 steps, memory linear in them",
+        "holds": holds,
+    }
+    RESULTS.write_text(json.dumps(told, indent=2) + "\n")
+    table = Table("pattern", "steps", "CPU s", "times full", "peak MiB")
+    for row in rows:
+        table.add_row(
+            row["pattern"], *(str(row[key]) for key in ("length", "seconds", "times_full", "mib"))
+        )
+    Console().print(table, f"memory exponents {growth}; claim holds: {holds}; wrote {RESULTS}")
+
+
+def of(rows: list[dict[str, Any]], name: str, length: int) -> float:
+    return next(row["mib"] for row in rows if (row["pattern"], row["length"]) == (name, length))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Whoever records what is done sees plain torch operations, not the results of a loop."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils.flop_counter import FlopCounterMode
+
+from archsearch.kernels.block_product import block_product
+from archsearch.kernels.delta_rule import delta_rule
+from archsearch.kernels.depthwise import depthwise
+from archsearch.kernels.gated_delta import gated_delta
+from archsearch.kernels.gated_norm import gated_norm
+from archsearch.kernels.linear_attention import linear_attention
+from archsearch.kernels.selective_scan import selective_scan
+from archsearch.kernels.signed_attention import signed_attention
+from archsearch.kernels.unit_length import unit_length
+
+ROWS, STEPS, HEADS, SIZE = 2, 9, 2, 16
+VECTORS = (ROWS, STEPS, HEADS, SIZE)
+MEMORY = (ROWS, HEADS, SIZE, SIZE)
+CHANNELS = (ROWS, STEPS, SIZE)
+KERNELS = {
+    linear_attention: (VECTORS, VECTORS, VECTORS, VECTORS, MEMORY),
+    signed_attention: (VECTORS, VECTORS, VECTORS, VECTORS, MEMORY),
+    delta_rule: (VECTORS, VECTORS, VECTORS, VECTORS[:3], MEMORY),
+    gated_delta: (VECTORS, VECTORS, VECTORS, VECTORS[:3], VECTORS[:3], MEMORY),
+    selective_scan: (CHANNELS, CHANNELS, CHANNELS, CHANNELS, (SIZE, SIZE), (ROWS, SIZE, SIZE)),
+    gated_norm: (VECTORS, (SIZE,), (ROWS, STEPS, HEADS * SIZE)),
+    block_product: (CHANNELS, (4, 4, 4)),
+    depthwise: (CHANNELS, (4, SIZE)),
+    unit_length: (VECTORS,),
+}
+each = pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.__name__)
+
+
+def drawn(kernel, seed):
+    torch.manual_seed(seed)
+    # between -1 and 0, for which every kernel is stable
+    return [(-0.3 * torch.rand(size)).requires_grad_() for size in KERNELS[kernel]]
+
+
+def slopes(kernel):
+    def run(*inputs):
+        found = kernel(*inputs)
+        first = found[0] if isinstance(found, tuple) else found
+        return torch.autograd.grad(first.square().sum(), inputs)
+
+    return run
+
+
+@each
+def test_a_recording_holds_for_other_inputs(kernel):
+    recorded = make_fx(slopes(kernel))(*drawn(kernel, 0))
+    inputs = drawn(kernel, 1)
+    for got, want in zip(recorded(*inputs), slopes(kernel)(*inputs), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
+
+
+@each
+# the compiler makes an instance of each function with a gradient of its own
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_compiles_in_one_piece(kernel):
+    torch.compiler.reset()  # all kernels are chosen by the same lines
+    recorded = torch.compile(kernel, backend="eager", fullgraph=True)
+    inputs = drawn(kernel, 1)
+    torch.testing.assert_close(recorded(*inputs), kernel(*inputs), rtol=1e-4, atol=1e-5)
+
+
+@each
+def test_operations_are_counted_alike_whether_trained_or_evaluated(kernel):
+    counts = []
+    for wanted in (True, False):
+        with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(wanted):
+            kernel(*drawn(kernel, 0))
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1]
+
+
+@each
+def test_the_plain_form_can_be_asked_for(kernel, monkeypatch):
+    inputs = drawn(kernel, 0)
+    fast = kernel(*inputs)
+    monkeypatch.setenv("ARCHSEARCH_KERNELS", "plain")
+    plain = kernel(*inputs)
+    torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-5)
+    first = [found[0] if isinstance(found, tuple) else found for found in (fast, plain)]
+    names = [type(found.grad_fn).__name__ for found in first]
+    assert names[0] != names[1]
