@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archsearch.execute import process
+from archsearch.execute.cgroup import MemoryGroup
 from archsearch.execute.channel import Channel
 from archsearch.execute.death import outcome_of_death
 from archsearch.execute.plain import outcome_from_plain
@@ -49,6 +50,7 @@ class Forked:
     channel: Channel
     log: int
     idle_memory: int
+    group: MemoryGroup | None = None
     said: bytearray = field(default_factory=bytearray)
     assignment: Assignment | None = None
     doomed: bool = False
@@ -67,6 +69,8 @@ class Forked:
             began=time.monotonic(),
             cpu_before=process.cpu_seconds(self.pid),
         )
+        if self.group is not None:
+            self.group.limit(self.assignment.memory)
         self.channel.send(message)
 
     def answers(self) -> Iterator[dict[str, Any]]:
@@ -105,9 +109,14 @@ class Forked:
             return
         used = process.private_memory(self.pid, children=True) - self.idle_memory
         job.peak = max(job.peak, used)
-        if used > job.memory:
+        if used > job.memory or self.overrun:
             job.verdict = State.OOM
             self.kill()
+
+    @property
+    def overrun(self) -> bool:
+        """Whether the kernel has killed for memory in the worker's group."""
+        return self.group is not None and self.group.overrun
 
     def look_at_clock(self) -> None:
         """Kill the worker when its job takes longer than it may."""
@@ -131,6 +140,11 @@ class Forked:
 
     def obituary(self, job: Assignment, status: int, cpu_seconds: float) -> Outcome:
         """The outcome of the job under which it died with ``status``, as from ``os.wait``."""
+        if job.verdict is None and job.memory is not None and self.overrun:
+            job.verdict = State.OOM
+        if job.verdict is State.OOM and job.memory is not None:
+            # what the kernel saw of it we may not have
+            job.peak = max(job.peak, job.memory)
         return outcome_of_death(
             job.verdict,
             status,

@@ -24,6 +24,7 @@ from typing import Any
 import psutil
 
 from archsearch.execute import process
+from archsearch.execute.cgroup import open_group
 from archsearch.execute.channel import Channel
 from archsearch.execute.failure import described, one_line
 from archsearch.execute.forked import Forked
@@ -77,6 +78,9 @@ class Supervisor:
         for pid in self.workers:
             os.waitpid(pid, 0)
         self.sweep(spared=frozenset())
+        for worker in self.workers.values():
+            if worker.group is not None:
+                worker.group.remove()
 
     @property
     def stopped(self) -> bool:
@@ -140,7 +144,8 @@ class Supervisor:
         theirs.close()
         os.close(their_log)
         os.set_blocking(log, False)
-        worker = self.workers[pid] = Forked(pid, ours, log, process.private_memory(pid))
+        idle = process.private_memory(pid)
+        worker = self.workers[pid] = Forked(pid, ours, log, idle, open_group(pid))
         self.selector.register(ours, selectors.EVENT_READ, lambda: self.hear_worker(worker))
         self.selector.register(log, selectors.EVENT_READ, lambda: self.hear_log(worker))
         return worker
@@ -180,6 +185,8 @@ class Supervisor:
         os.close(worker.log)
         del self.workers[worker.pid]
         self.sweep(spared=frozenset(self.workers))
+        if worker.group is not None:
+            worker.group.remove()
 
     def sweep(self, spared: frozenset[int]) -> None:
         """Kill our children but the spared: orphans that had left their worker's group."""

@@ -32,7 +32,7 @@ SHARED = Path("/dev/shm")
 
 def run(job: Job) -> Outcome:
     name = job.title.split()[0]
-    ({**HANGS, **BLOWS, **LEFTOVERS}[name])()
+    ({**HANGS, **BLOWS, **LEFTOVERS, **HIDDEN}[name])()
     return Outcome(State.COMPLETE)
 
 
@@ -174,6 +174,38 @@ def modest_children() -> None:
 LEFTOVERS: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (own_session, thread_left, exit_handler_left, modest_children)
+}
+
+
+# --- taking memory where only the kernel sees it
+
+
+def shared_file_unmapped() -> None:
+    """In a file in memory that is open and nothing else."""
+    path = SHARED / f"archsearch-test-{os.getpid()}"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    path.unlink()
+    while True:
+        os.write(descriptor, PIECE)
+
+
+def grandchildren() -> None:
+    """In processes that left their parent, none of which has too much for itself."""
+    child = os.fork()
+    if child == 0:
+        for _ in range(4):
+            if os.fork() == 0:
+                os.setsid()
+                kept = [bytearray(PIECE) for _ in range(80)]
+                time.sleep(3600)
+                os._exit(len(kept))
+        os._exit(0)
+    os.waitpid(child, 0)
+    for_ever()
+
+
+HIDDEN: dict[str, Callable[[], None]] = {
+    function.__name__: function for function in (shared_file_unmapped, grandchildren)
 }
 
 

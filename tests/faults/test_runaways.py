@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -11,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 from killing import left_behind
-from runaways import BLOWS, HANGS, LEFTOVERS
+from runaways import BLOWS, HANGS, HIDDEN, LEFTOVERS
 
+from archsearch.execute import cgroup
 from archsearch.execute.death import last_words
 from archsearch.execute.local import LocalBackend
 from archsearch.spec.trial import Outcome, State
@@ -148,3 +150,49 @@ def test_stacks_of_threads(blows: Ran) -> None:
 def test_too_much_memory_leaves_slots_and_no_process(blows: Ran) -> None:
     held(blows, 3)
     assert psutil.Process(os.getpid()).is_running()
+
+
+def groups() -> list[Path]:
+    place = cgroup._own()
+    return [] if place is None else list(place[0].glob(f"{cgroup.NAME}-*"))
+
+
+def allowed() -> str:
+    """Why no control group can be made here, if so."""
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        group = cgroup.open_group(child.pid)
+    finally:
+        child.kill()
+        child.wait()
+    if group is None:
+        return "the system lets us make no control group for memory"
+    group.remove()
+    return ""
+
+
+def test_memory_that_only_the_kernel_sees() -> None:
+    if reason := allowed():
+        pytest.skip(reason)
+    before = groups()
+    found = ran(list(HIDDEN), timeout=25.0, memory=MEMORY, slots=2)
+    for name in HIDDEN:
+        outcome = found.outcomes[name]
+        assert outcome.state is State.OOM, (name, outcome)
+        assert "128 MB" in outcome.message
+    held(found, 2)
+    assert groups() == before
+
+
+def test_groups_of_dead_supervisors_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    if reason := allowed():
+        pytest.skip(reason)
+    place = cgroup._own()
+    assert place is not None
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left = place[0] / f"{cgroup.NAME}-{dead.pid}-1"
+    left.mkdir()
+    monkeypatch.setattr(cgroup, "_own", cgroup._own.__wrapped__)
+    cgroup._own()
+    assert not left.exists()
