@@ -1,7 +1,8 @@
-# make demo: set up and run the main job.  make test: set up and pass the tests.
+# make demo: set up and run the main job.  make test: set up and pass the tests on CORES=2 cores.
 # make soak: faults with fresh seeds for an hour, or MINUTES=N; needs PostgreSQL.
 PYTHON ?= python3
 MINUTES ?= 60
+CORES ?= 2
 BIN := .venv/bin
 READY := .venv/.ready-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-12)
 
@@ -11,7 +12,7 @@ demo: setup
 	$(BIN)/archsearch run search_spaces/quickstart.yaml --export exports/quickstart
 
 test: setup check
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(CORES) --dist loadfile
 
 soak: setup
 	bash tests/postgres.sh $(BIN)/python tests/soak.py --minutes $(MINUTES)
