@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import ParamSpec, TypeVar
 
+import torch
 from torch import Tensor
 
 # "plain" forces the form that is plain PyTorch, for comparison and for the search of a fault
@@ -28,7 +29,8 @@ def accelerated(
 
     The device of the first argument decides. The plain form runs where there is no faster one,
     where its compiler is not installed, and where ARCHSEARCH_KERNELS is ``plain``. A faster form
-    is imported when it is first called. Models written out as plain PyTorch get the body alone.
+    is imported when it is first called, and not while a graph is compiled. Models written out as
+    plain PyTorch get the body alone.
     """
 
     def decorate(plain: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -38,6 +40,9 @@ def accelerated(
             assert isinstance(first, Tensor)
             place = places.get(first.device.type)
             if place is None or os.environ.get(VARIABLE) == "plain":
+                return plain(*inputs, **options)
+            if place not in _found and torch.compiler.is_dynamo_compiling():
+                # an import has no place in a compiled graph
                 return plain(*inputs, **options)
             if place not in _found:
                 _found[place] = _find(place, COMPILERS[first.device.type])

@@ -7,6 +7,7 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.flop_counter import FlopCounterMode
 
+from archsearch.kernels import choose
 from archsearch.kernels.block_product import block_product
 from archsearch.kernels.delta_rule import delta_rule
 from archsearch.kernels.depthwise import depthwise
@@ -61,7 +62,12 @@ def test_a_recording_holds_for_other_inputs(kernel):
 @each
 # the compiler makes an instance of each function with a gradient of its own
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
-def test_compiles_in_one_piece(kernel):
+@pytest.mark.parametrize("called_before", [True, False])
+def test_compiles_in_one_piece(kernel, called_before, monkeypatch):
+    if called_before:
+        kernel(*drawn(kernel, 1))
+    else:
+        monkeypatch.setattr(choose, "_found", {})
     torch.compiler.reset()  # all kernels are chosen by the same lines
     recorded = torch.compile(kernel, backend="eager", fullgraph=True)
     inputs = drawn(kernel, 1)
