@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from archsearch.kernels.depthwise import depthwise as accelerated_convolution
 from archsearch.kernels.depthwise_loops import backward, forward
 from archsearch.kernels.lanes import WIDTH
-from archsearch.kernels.trained import trained
+from archsearch.kernels.trained import arrays, trained
 
 NATIVE = (torch.float32, torch.float64)
 plain: Any = accelerated_convolution.plain  # type: ignore[attr-defined]
@@ -30,7 +30,7 @@ class _Convolution(torch.autograd.Function):
         x, weight = x.contiguous(), weight.contiguous()
         spacing = x.new_tensor([dilation])
         y = x.new_empty(len(x), x.shape[1] - (len(weight) - 1) * dilation, x.shape[2])
-        forward(*_arrays(x, weight, spacing, y))
+        forward(*arrays(x, weight, spacing, y))
         ctx.save_for_backward(x, weight, spacing)
         return y
 
@@ -39,9 +39,5 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight, spacing = ctx.saved_tensors
         dx, dweight = torch.empty_like(x), torch.zeros_like(weight)
-        backward(*_arrays(dy.contiguous(), x, weight, spacing, dx, dweight))
+        backward(*arrays(dy.contiguous(), x, weight, spacing, dx, dweight))
         return dx, dweight, None
-
-
-def _arrays(*tensors: Tensor) -> tuple[Any, ...]:
-    return tuple(part.numpy(force=True) for part in tensors)

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.distance_attention import distance_attention as accelerated_form
 from archsearch.kernels.distance_attention_loops import backward, forward
-from archsearch.kernels.recurrence_cpu import arrays, recorded, trained
+from archsearch.kernels.trained import SINGLE, arrays, trained
 
 plain: Any = accelerated_form.plain  # type: ignore[attr-defined]
 
@@ -22,7 +22,7 @@ def distance_attention(
 
     Torch does what is only evaluated, recorded, or in another precision.
     """
-    if not trained((q, k, v, slopes)) or slopes.requires_grad or recorded(q) or not q.numel():
+    if not trained((q, k, v, slopes), SINGLE) or slopes.requires_grad:
         return plain(q, k, v, slopes, distances)  # type: ignore[no-any-return]
     return _Attention.apply(q, k, v, slopes, torch.tensor(distances, dtype=q.dtype))  # type: ignore[no-any-return]
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from archsearch.kernels import gated, lstm_loops, slstm_loops
-from archsearch.kernels.recurrence_cpu import WIDEST, arrays, recorded, trained
+from archsearch.kernels.recurrence_cpu import WIDEST
+from archsearch.kernels.trained import SINGLE, arrays, trained
 
 FORGET = {"own": lstm_loops.OWN, "coupled": lstm_loops.COUPLED, "none": lstm_loops.NONE}
 State = gated.State
@@ -37,8 +38,7 @@ def slstm(drives: Tensor, state: State, matrix: Tensor, sigmoid: bool) -> tuple[
 
 def _plain(inputs: Sequence[Tensor]) -> bool:
     """Torch does what is only evaluated, recorded, in another precision, or wide."""
-    drives, size = inputs[0], inputs[1].shape[-1]
-    return not trained(inputs) or size > WIDEST or not drives.numel() or recorded(drives)
+    return not trained(inputs, SINGLE) or inputs[1].shape[-1] > WIDEST
 
 
 class _LSTM(torch.autograd.Function):

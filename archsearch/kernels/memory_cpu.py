@@ -16,7 +16,7 @@ from archsearch.kernels import signed_attention as signed
 from archsearch.kernels import stabilised_attention as stable
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.memory_loops import CHUNK, backward, fill, forward
-from archsearch.kernels.trained import trained
+from archsearch.kernels.trained import arrays, trained
 
 # numbers in a memory, beyond which products of matrices are the better
 LARGEST = 128 * 128
@@ -109,7 +109,7 @@ class _Memory(torch.autograd.Function):
         out, written = torch.empty_like(v), v.new_empty((0, 0, 0, 0) if beta is None else v.shape)
         memory = first.clone(memory_format=torch.contiguous_format)
         kept = v.new_empty(rows, heads, -(-v.shape[1] // CHUNK), keys, values)
-        forward(*_arrays(q, k, v, decay, strength, memory, out, written, kept))
+        forward(*arrays(q, k, v, decay, strength, memory, out, written, kept))
         ctx.save_for_backward(q, k, v if beta is None else written, decay, strength, kept)
         ctx.own = own
         return out[..., :values], memory
@@ -129,7 +129,7 @@ class _Memory(torch.autograd.Function):
         ddecay = v.new_empty((rows, steps, heads, decay.shape[3]) if wanted else (0, 0, 0, 0))
         dmemory = dleft.clone(memory_format=torch.contiguous_format)
         slopes = (_filled(dout), q, k, v, decay, beta, kept, dmemory, dq, dk, dv, ddecay, dbeta)
-        backward(*_arrays(*slopes))
+        backward(*arrays(*slopes))
         ddecay = ddecay.sum_to_size(decay.shape)[..., : keys if ctx.own else 1] if wanted else None
         return (
             dq[..., :keys],
@@ -147,9 +147,5 @@ def _filled(x: Tensor) -> Tensor:
     if size % WIDTH == 0:
         return x
     filled = x.new_empty(*x.shape[:-1], size + -size % WIDTH)
-    fill(*_arrays(x.view(-1, size), filled.view(-1, filled.shape[-1])))
+    fill(*arrays(x.view(-1, size), filled.view(-1, filled.shape[-1])))
     return filled
-
-
-def _arrays(*tensors: Tensor) -> tuple[Any, ...]:
-    return tuple(part.numpy(force=True) for part in tensors)

@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 
 from archsearch.kernels.recurrence import gru as accelerated_gru
 from archsearch.kernels.recurrence_loops import backward, forward
-from archsearch.kernels.trained import recorded as recorded
+from archsearch.kernels.trained import SINGLE, arrays, trained
 
 # beyond this width nearly all time goes into matrix products, at which torch is the better
 WIDEST = 128
@@ -26,15 +26,9 @@ def gru(
     Torch does what is only evaluated, recorded, in another precision, or wide.
     """
     inputs = (x, h0, weight, recurrent, bias, inner_bias)
-    if not trained(inputs) or len(inner_bias) > WIDEST or not x.numel() or recorded(x):
+    if not trained(inputs, SINGLE) or len(inner_bias) > WIDEST:
         return plain(*inputs)  # type: ignore[no-any-return]
     return _GRU.apply(linear(x, weight, bias), recurrent, inner_bias, h0)  # type: ignore[no-any-return]
-
-
-def trained(inputs: tuple[Tensor, ...]) -> bool:
-    single = all(part.dtype == torch.float32 for part in inputs)
-    asked = torch.is_grad_enabled() and any(part.requires_grad for part in inputs)
-    return asked and single and not torch.is_autocast_enabled("cpu")
 
 
 class _GRU(torch.autograd.Function):
@@ -59,7 +53,3 @@ class _GRU(torch.autograd.Function):
         torch.mm(dgates.flatten(0, 1)[:, : 2 * width].t(), before, out=drecurrent[: 2 * width])
         torch.mm(dinner.flatten(0, 1).t(), before, out=drecurrent[2 * width :])
         return dgates, drecurrent, dinner.sum((0, 1)), dh
-
-
-def arrays(*tensors: Tensor) -> tuple[Any, ...]:
-    return tuple(part.contiguous().numpy(force=True) for part in tensors)

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.selective_loops import CHUNK, backward, forward
 from archsearch.kernels.selective_scan import selective_scan as accelerated_scan
-from archsearch.kernels.trained import trained
+from archsearch.kernels.trained import arrays, trained
 
 plain: Any = accelerated_scan.plain  # type: ignore[attr-defined]
 
@@ -34,7 +34,7 @@ class _Scan(torch.autograd.Function):
         rows, steps, _ = delta.shape
         y, memory = torch.empty_like(delta), first.clone()
         kept = delta.new_empty(rows, -(-steps // CHUNK), *rate.shape)
-        forward(*_arrays(delta, u, write, read, rate, memory, y, kept))
+        forward(*arrays(delta, u, write, read, rate, memory, y, kept))
         ctx.save_for_backward(delta, u, write, read, rate, kept)
         return y, memory
 
@@ -46,9 +46,5 @@ class _Scan(torch.autograd.Function):
         drate, dmemory = torch.zeros_like(rate), dleft.clone(memory_format=torch.contiguous_format)
         found = (ddelta, du, dwrite, dread, drate)
         known = (delta, u, write, read, rate, kept)
-        backward(*_arrays(dy.contiguous(), *known, dmemory, *found))
+        backward(*arrays(dy.contiguous(), *known, dmemory, *found))
         return *found, dmemory
-
-
-def _arrays(*tensors: Tensor) -> tuple[Any, ...]:
-    return tuple(part.numpy(force=True) for part in tensors)

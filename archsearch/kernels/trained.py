@@ -1,12 +1,15 @@
-"""Whether a training on the CPU is what is asked for, and whether somebody records it."""
+"""What the compiled loops share: whether a training on the CPU is asked for, and its arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+SINGLE = (torch.float32,)
 
 
 def trained(inputs: Sequence[Tensor], kinds: Sequence[torch.dtype]) -> bool:
@@ -29,3 +32,8 @@ def recorded(x: Tensor) -> bool:
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return True
     return type(x) is not Tensor or _get_current_dispatch_mode() is not None
+
+
+def arrays(*tensors: Tensor) -> tuple[Any, ...]:
+    """The tensors as arrays on the same memory, copied where they do not lie in one piece."""
+    return tuple(part.contiguous().numpy(force=True) for part in tensors)
