@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import time
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +19,8 @@ ROOT = Path("/sys/fs/cgroup")
 NAME = "archsearch"
 # of files read and of the kernel itself, which count here and nowhere else
 SLACK = 64 << 20
+REMOVALS = 50
+PAUSE = 0.02
 NO_LIMIT = {"memory.max": "max", "memory.limit_in_bytes": "-1"}
 USED = {"memory.max": "memory.current", "memory.limit_in_bytes": "memory.usage_in_bytes"}
 KILLS = {"memory.max": "memory.events", "memory.limit_in_bytes": "memory.oom_control"}
@@ -44,9 +48,23 @@ class MemoryGroup:
         return self._kills() > self._killed_before
 
     def remove(self) -> None:
-        """Give the group back, once all of its processes are dead."""
+        """End what is left in the group and give it back."""
+        for _ in range(REMOVALS):
+            try:
+                self.path.rmdir()
+                return
+            except FileNotFoundError:
+                return
+            except OSError:
+                # the kernel counts a process as here until it has buried it
+                self._kill()
+                time.sleep(PAUSE)
+
+    def _kill(self) -> None:
         with contextlib.suppress(OSError):
-            self.path.rmdir()
+            for pid in (self.path / "cgroup.procs").read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
 
     def _kills(self) -> int:
         with contextlib.suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 import uuid
@@ -35,6 +36,7 @@ class Ran:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     after: list[Outcome] = field(default_factory=list)
     seconds: float = 0.0
+    supervisor: int = 0
     alive: list[int] = field(default_factory=list)
     closing: float = 0.0
     left: list[str] = field(default_factory=list)
@@ -61,6 +63,7 @@ def ran(names: list[str], *, timeout: float, memory: int | None, slots: int) -> 
             good = [fault_job(k, "exit_handler_left", timeout=30) for k in range(2 * slots)]
             found.after = list(everything(backend, good).values())
             supervisor = psutil.Process(backend._supervisor.pid)
+            found.supervisor = supervisor.pid
             found.alive = [child.pid for child in supervisor.children(recursive=True)]
             began = time.monotonic()
         found.closing = time.monotonic() - began
@@ -152,9 +155,9 @@ def test_too_much_memory_leaves_slots_and_no_process(blows: Ran) -> None:
     assert psutil.Process(os.getpid()).is_running()
 
 
-def groups() -> list[Path]:
+def groups(supervisor: int) -> list[Path]:
     place = cgroup._own()
-    return [] if place is None else list(place[0].glob(f"{cgroup.NAME}-*"))
+    return [] if place is None else list(place[0].glob(f"{cgroup.NAME}-{supervisor}-*"))
 
 
 def allowed() -> str:
@@ -174,14 +177,24 @@ def allowed() -> str:
 def test_memory_that_only_the_kernel_sees() -> None:
     if reason := allowed():
         pytest.skip(reason)
-    before = groups()
     found = ran(list(HIDDEN), timeout=25.0, memory=MEMORY, slots=2)
     for name in HIDDEN:
         outcome = found.outcomes[name]
         assert outcome.state is State.OOM, (name, outcome)
         assert "128 MB" in outcome.message
     held(found, 2)
-    assert groups() == before
+    assert groups(found.supervisor) == []
+
+
+def test_a_group_ends_what_is_left_in_it() -> None:
+    if reason := allowed():
+        pytest.skip(reason)
+    left = subprocess.Popen(["sleep", "60"])
+    group = cgroup.open_group(left.pid)
+    assert group is not None
+    group.remove()
+    assert left.wait(timeout=5) == -signal.SIGKILL
+    assert not group.path.exists()
 
 
 def test_groups_of_dead_supervisors_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
