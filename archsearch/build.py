@@ -192,7 +192,7 @@ class _Builder:
         """The declared implementation of a layer, called with ``given`` and the layer's options."""
         try:
             declared = self.catalog.find(kind, layer.name)
-            options = dict(declared.complete(layer).options)
+            options = declared.settings(layer)
             if self.every_step and isinstance(declared, CellType) and not declared.causal:
                 raise ArchitectureError(
                     "it sees the steps to come, and this task asks for an answer at every step;"

@@ -26,8 +26,8 @@ def open_sampler(
     Its module is imported here, so that random search does not wait for Optuna.
     """
     catalog = Catalog(SAMPLERS)
-    target = catalog.find("sampler", layer.name).target
-    options: dict[str, Any] = dict(catalog.complete("sampler", layer).options)
-    module, attribute = str(target).split(":")
+    declared = catalog.find("sampler", layer.name)
+    options: dict[str, Any] = declared.settings(layer)
+    module, attribute = str(declared.target).split(":")
     built: type[Sampler] = getattr(importlib.import_module(module), attribute)
     return built(space, objectives, constraints, seed, **options)

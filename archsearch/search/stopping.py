@@ -33,7 +33,8 @@ class Stopping:
 
     def __init__(self, layer: Layer, objectives: Sequence[Objective]) -> None:
         self._name = layer.name
-        self._options: dict[str, Any] = dict(_CATALOG.complete("stopping", layer).options)
+        declared = _CATALOG.find("stopping", layer.name)
+        self._options: dict[str, Any] = {**declared.settings(layer)}
         self._window: int = self._options.pop("window", 0)
         self._objectives = tuple(objectives)
         self._read: dict[int, tuple[Outcome, Path | None]] = {}

@@ -154,7 +154,7 @@ class _Writer:
         declared = self._catalog.find(kind, layer.name)
         target: Callable[..., nn.Module] = declared.implementation()
         name = target.__qualname__
-        options = declared.complete(layer).options
+        options = tuple(sorted(declared.settings(layer).items()))
         if "." in name or not all(isinstance(value, PLAIN) for _, value in options):
             raise InputError(f"{kind} '{layer.name}' cannot be written out as plain PyTorch")
         return _Class((target.__module__, name), options)

@@ -17,7 +17,7 @@ def sparsify(model: nn.Module, layer: Layer, total_steps: int) -> Masks:
     not fit each other.
     """
     declared = Catalog(SPARSITY).find("sparsity", layer.name)
-    options = dict(declared.complete(layer).options)
+    options = declared.settings(layer)
     return declared.implementation()(model, total_steps, **options)
 
 

@@ -74,7 +74,20 @@ class LayerType:
         )
 
     def complete(self, layer: Layer) -> Layer:
-        """The layer with defaults filled in and inactive options dropped; raises SpaceError."""
+        """The layer as it is stored: defaults filled in, inactive options dropped.
+
+        Raises SpaceError for what is not declared.
+        """
+        return self.layer(self.settings(layer))
+
+    def layer(self, chosen: Mapping[str, Value]) -> Layer:
+        """The layer with these settings, without what is not written at its default."""
+        return Layer(
+            self.name, tuple((k, v) for k, v in chosen.items() if self.options[k].written(v))
+        )
+
+    def settings(self, layer: Layer) -> dict[str, Value]:
+        """The value of every active option of the layer, given or default; raises SpaceError."""
         given = dict(layer.options)
         for key in given:
             if key not in self.options:
@@ -90,7 +103,7 @@ class LayerType:
                 raise SpaceError(f"{self.kind} '{self.name}': {key}: {error}") from None
             if self.active(key, chosen):
                 chosen[key] = value
-        return Layer(self.name, tuple(chosen.items()))
+        return chosen
 
 
 @dataclass(frozen=True)

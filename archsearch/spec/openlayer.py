@@ -41,7 +41,7 @@ class OpenLayer(Node):
         for key, node in self.options:
             if self.declared.active(key, chosen):
                 chosen[key] = node.walk(join(path, key), choose)
-        return Layer(self.declared.name, tuple(chosen.items()))
+        return self.declared.layer(chosen)
 
     def decisions(self, path: str, condition: str) -> Iterator[Decision]:
         for key, node in self.options:
@@ -98,6 +98,9 @@ class OpenLayer(Node):
         for key, node in self.options:
             if not self.declared.active(key, chosen):
                 continue
+            option = self.declared.options[key]
+            if key not in given and option.added:
+                given[key] = option.default
             if key not in given or not node.matches(given[key]):
                 return False
             chosen[key] = given.pop(key)

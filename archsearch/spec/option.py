@@ -18,6 +18,8 @@ class Option:
     ``search`` is a tuple of values (a choice among them) or a range; None keeps the default.
     ``when`` names the other options of the same layer that must have one of the given values
     for this one to mean anything; an inactive option is not part of the architecture.
+    An ``added`` option came after architectures had been stored: at its default it is not written,
+    so that their digests stay.
     """
 
     default: Value
@@ -28,6 +30,14 @@ class Option:
     search: tuple[Value, ...] | IntRange | FloatRange | None = None
     when: tuple[tuple[str, tuple[Value, ...]], ...] = ()
     doc: str = ""
+    added: bool = False
+
+    def added_later(self) -> Option:
+        return replace(self, added=True)
+
+    def written(self, value: Value) -> bool:
+        """Whether an architecture that has this value says so."""
+        return not (self.added and same(self.default, value))
 
     def only_when(self, **conditions: Value | tuple[Value, ...]) -> Option:
         pairs = tuple(

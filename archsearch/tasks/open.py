@@ -25,16 +25,15 @@ def open_task(spec: TaskSpec, protocol: Protocol = "search", directory: Path | N
     folder when left out. The last few opened are kept per process, until their files change.
     """
     declaration = Catalog(TASKS).find("task", spec.layer.name)
-    layer = declaration.complete(spec.layer)
-    options: dict[str, Any] = dict(layer.options)
+    options: dict[str, Any] = declaration.settings(spec.layer)
     if "data" in options:
         if options["data"] is None:
-            raise DataError(f"{layer.name}: no data given; add 'data: FILE' to the task")
+            raise DataError(f"{declaration.name}: no data given; add 'data: FILE' to the task")
         for place in ("data", "test"):
             if options.get(place) is not None:
                 options[place] = _placed(options[place], directory)
     files = tuple(_stamp(options[place]) for place in ("data", "test") if options.get(place))
-    key = (layer.name, tuple(sorted(options.items())), protocol, files)
+    key = (declaration.name, tuple(sorted(options.items())), protocol, files)
     if key in _opened:
         _opened.move_to_end(key)
         return _opened[key]

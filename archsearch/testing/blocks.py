@@ -32,7 +32,7 @@ def variants(declared: LayerType) -> Iterator[dict[str, Value]]:
             explored = (explored.low, explored.high)
         spellings += [Layer.of(declared.name, **{key: value}) for value in explored]
     for layer in dict.fromkeys(declared.complete(spelling) for spelling in spellings):
-        yield dict(layer.options)
+        yield declared.settings(layer)
 
 
 class PositionwiseContract:

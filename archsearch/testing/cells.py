@@ -249,7 +249,7 @@ def variants(declared: LayerType) -> list[Options]:
         for value in (option.default, *(option.choices or ()), *_explored(option.search)):
             given = {name: values[0] for name, values in option.when} | {key: value}
             layer = declared.complete(Layer.of(declared.name, **given))
-            found.setdefault(layer, dict(layer.options))
+            found.setdefault(layer, declared.settings(layer))
     return list(found.values()) or [{}]
 
 

@@ -41,7 +41,7 @@ def probe(declared: LayerType) -> Iterator[tuple[str, Check]]:
 class _Probe:
     def __init__(self, declared: LayerType) -> None:
         self.declared = declared
-        self.options: dict[str, Value] = dict(declared.complete(Layer(declared.name)).options)
+        self.options: dict[str, Value] = declared.settings(Layer(declared.name))
 
     def imported(self) -> int:
         try:

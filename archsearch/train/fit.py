@@ -19,6 +19,7 @@ from archsearch.sparsity.sparsify import sparsify
 from archsearch.spec.architecture import Layer
 from archsearch.tasks.task import Split, Task
 from archsearch.train.checkpoint import Checkpoint, Training
+from archsearch.train.declared import ADAMW
 from archsearch.train.judge import judge
 from archsearch.train.loss import loss
 from archsearch.train.tensors import device_of, tensors
@@ -54,7 +55,7 @@ def fit(
 ) -> bool:
     """Train ``model`` in place and say whether it went to the end.
 
-    ``training`` and ``sparsity`` are completed layers. A few times, the metrics on ``split`` and
+    ``training`` and ``sparsity`` are layers. A few times, the metrics on ``split`` and
     the mean training loss since the last look go to ``report(step, metrics)``; when it answers
     False, training ends there. With ``split=None`` only the training loss is reported. Raises
     :class:`Diverged` at the first number that is not finite. Batches depend on ``seed`` alone.
@@ -65,7 +66,7 @@ def fit(
     raises :class:`archsearch.train.checkpoint.Mismatch`, with the model as it was, if the
     checkpoint is of another training.
     """
-    options: dict[str, Any] = dict(training.options)
+    options: dict[str, Any] = ADAMW.settings(training)
     steps, size = options["steps"], options["batch"]
     device = device_of(model)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -180,6 +180,19 @@ def test_membership_fills_in_defaults_and_drops_dead_options():
     )
 
 
+def test_an_option_that_was_added_later_changes_no_digest():
+    looking = CATALOG.find("cell", "looker")
+    before = Layer.of("looker", pattern="power")
+    assert looking.complete(before) == before
+    assert looking.complete(Layer.of("looker", pattern="power", wrap=False)) == before
+    assert looking.settings(before) == {"pattern": "power", "wrap": False}
+    wrapped = looking.complete(Layer.of("looker", pattern="power", wrap=True))
+    assert wrapped == Layer.of("looker", pattern="power", wrap=True, depth=1)
+    space = cell_space(looker(pattern=Fixed("power"), wrap=pick((Fixed(False), Fixed(True)))))
+    for cell in (before, wrapped):
+        assert space.contains(Architecture(8, (Stage((Block(cell),)),)))
+
+
 def test_conditions_are_counted_exactly():
     windows = Range(IntRange(1, 9))
     wrap = pick((Fixed(False), Fixed(True)))

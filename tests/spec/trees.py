@@ -20,7 +20,7 @@ CELLS = (
         {
             "pattern": choice("full", "window", "power"),
             "window": integer(4, 1, 9).only_when(pattern="window"),
-            "wrap": flag(False).only_when(pattern=("window", "power")),
+            "wrap": flag(False).added_later().only_when(pattern=("window", "power")),
             "depth": integer(1, 1, 9).only_when(wrap=True),
         },
     ),
