@@ -29,9 +29,9 @@ from scan_rivals import RIVALS
 from torch import Tensor
 
 from archsearch.execute.environment import SETTINGS
-from archsearch.kernels.linear_scan import linear_scan
-from archsearch.kernels.recurrence import gru
-from archsearch.kernels.recurrence_cpu import plain
+from archsearch.kernels.recurrences.recurrence import gru
+from archsearch.kernels.recurrences.recurrence_cpu import plain
+from archsearch.kernels.scans.linear_scan import linear_scan
 
 RESULTS = Path(__file__).parent / "results" / "kernels.json"
 SCANS = (

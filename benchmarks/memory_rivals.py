@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, normalize
 
-from archsearch.kernels.delta_rule import delta_rule, delta_rule_reference
-from archsearch.kernels.linear_attention import linear_attention, linear_attention_reference
+from archsearch.kernels.memories.delta_rule import delta_rule, delta_rule_reference
+from archsearch.kernels.memories.linear_attention import (
+    linear_attention,
+    linear_attention_reference,
+)
 
 Forms = dict[str, Callable[..., Any]]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from archsearch.kernels.linear_scan import linear_scan
-from archsearch.kernels.recurrence import gru
+from archsearch.kernels.recurrences.recurrence import gru
+from archsearch.kernels.scans.linear_scan import linear_scan
 
 
 def make_ready() -> None:

@@ -13,8 +13,8 @@ from archsearch.cells.linear.fading import Fading
 from archsearch.cells.linear.gated_deltanet import GatedDeltaNet
 from archsearch.cells.linear.gla import GLA
 from archsearch.cells.linear.hgrn2 import HGRN2
-from archsearch.kernels.delta_rule import delta_rule
-from archsearch.kernels.linear_attention import linear_attention_reference
+from archsearch.kernels.memories.delta_rule import delta_rule
+from archsearch.kernels.memories.linear_attention import linear_attention_reference
 
 
 @pytest.mark.parametrize("bound", [0.0, 0.9])

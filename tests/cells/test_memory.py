@@ -11,7 +11,7 @@ from archsearch.cells.memory.memora import Memora
 from archsearch.cells.memory.moneta import Moneta
 from archsearch.cells.memory.titans import Titans
 from archsearch.cells.memory.yaad import SHARPNESS, Yaad
-from archsearch.kernels.delta_rule import delta_rule
+from archsearch.kernels.memories.delta_rule import delta_rule
 
 WIDTH, HEADS, LENGTH = 6, 2, 11
 

@@ -14,7 +14,7 @@ from archsearch.cells.linear.lmu import LMU
 from archsearch.cells.linear.lssl import LSSL
 from archsearch.cells.linear.s4d import S4D, discretise, rates
 from archsearch.errors import ArchitectureError
-from archsearch.kernels.window_memory import window_memory
+from archsearch.kernels.memories.window_memory import window_memory
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])

@@ -15,8 +15,9 @@ SCAN = """
 import json, sys, warnings
 warnings.simplefilter("error")
 import torch
-from archsearch.kernels import compiled, scan_loops
-from archsearch.kernels.linear_scan import linear_scan, linear_scan_reference
+from archsearch.kernels import compiled
+from archsearch.kernels.scans import scan_loops
+from archsearch.kernels.scans.linear_scan import linear_scan, linear_scan_reference
 for name in sys.argv[1:]:
     torch.manual_seed(0)
     parts = [torch.randn(2, 9, 3, dtype=getattr(torch, name)).requires_grad_() for _ in range(2)]
@@ -103,7 +104,7 @@ FORKED = """
 import os, sys
 from archsearch.kernels.ready import make_ready
 make_ready()
-from archsearch.kernels import scan_loops
+from archsearch.kernels.scans import scan_loops
 loops = (scan_loops.forward.machine, scan_loops.backward.machine)
 if os.fork() == 0:
     known = [len(loop.overloads) for loop in loops]

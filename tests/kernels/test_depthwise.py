@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import conv1d
 
-from archsearch.kernels.depthwise import depthwise
+from archsearch.kernels.convolutions.depthwise import depthwise
 
 
 @pytest.mark.parametrize(

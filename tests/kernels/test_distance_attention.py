@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from archsearch.kernels import distance_attention_cpu
-from archsearch.kernels.distance_attention import distance_attention
+from archsearch.kernels.attention import distance_attention_cpu
+from archsearch.kernels.attention.distance_attention import distance_attention
 
 torch.set_num_threads(1)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from archsearch.kernels.block_product import block_product
-from archsearch.kernels.gated_norm import gated_norm
-from archsearch.kernels.unit_length import unit_length
+from archsearch.kernels.norms.gated_norm import gated_norm
+from archsearch.kernels.norms.unit_length import unit_length
+from archsearch.kernels.recurrences.block_product import block_product
 
 # rows of every kind of size: no vector, one, several; more rows than are summed at once
 SIZES = [(1, 1, 1, 5), (1, 1, 2, 16), (3, 7, 1, 32), (2, 70, 2, 16)]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import conv1d
 
-from archsearch.kernels.fft_convolution import DIRECT_UP_TO, fft_convolution
+from archsearch.kernels.convolutions.fft_convolution import DIRECT_UP_TO, fft_convolution
 
 
 @pytest.mark.parametrize("taps", [1, 3, DIRECT_UP_TO, DIRECT_UP_TO + 1, 64, 201])

@@ -7,8 +7,8 @@ import itertools
 import pytest
 import torch
 
-from archsearch.kernels import gated_cpu
-from archsearch.kernels.gated import lstm, slstm
+from archsearch.kernels.recurrences import gated_cpu
+from archsearch.kernels.recurrences.gated import lstm, slstm
 
 torch.set_num_threads(1)
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from archsearch.kernels.delta_rule import delta_rule
-from archsearch.kernels.gated_delta import gated_delta, gated_delta_reference
-from archsearch.kernels.linear_attention import linear_attention
+from archsearch.kernels.memories.delta_rule import delta_rule
+from archsearch.kernels.memories.gated_delta import gated_delta, gated_delta_reference
+from archsearch.kernels.memories.linear_attention import linear_attention
 
 SHAPES = [(1, 1, 1, 1, 1), (1, 16, 2, 3, 4), (2, 37, 3, 4, 5), (3, 5, 1, 2, 3), (1, 130, 2, 4, 4)]
 # more than a vector of keys and values, and more than two vectors

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from archsearch.kernels.lane_memory import lane_memory, lane_memory_reference
-from archsearch.kernels.linear_attention import linear_attention
+from archsearch.kernels.memories.lane_memory import lane_memory, lane_memory_reference
+from archsearch.kernels.memories.linear_attention import linear_attention
 
 # (B, T, H, K, V, J)
 SHAPES = [(1, 1, 1, 1, 1, 1), (1, 16, 2, 3, 4, 2), (2, 37, 3, 4, 5, 3), (1, 70, 2, 4, 4, 1)]

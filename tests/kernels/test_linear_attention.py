@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from archsearch.kernels.linear_attention import linear_attention, linear_attention_reference
+from archsearch.kernels.memories.linear_attention import (
+    linear_attention,
+    linear_attention_reference,
+)
 
 SHAPES = [(1, 1, 1, 1, 1), (1, 16, 2, 3, 4), (2, 37, 3, 4, 5), (3, 5, 1, 2, 3), (1, 130, 2, 4, 4)]
 # more than a vector of keys and values, and more than two vectors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from archsearch.kernels.linear_scan import linear_scan, linear_scan_reference
+from archsearch.kernels.scans.linear_scan import linear_scan, linear_scan_reference
 
 NATIVE = [torch.float32, torch.float64, torch.complex64, torch.complex128]
 # (B, T, inner ...): one row, one step, odd lengths, more than one block of a sum, no inner size

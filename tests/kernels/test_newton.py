@@ -9,7 +9,7 @@ import torch
 
 from archsearch.cells.recurrent import paragru
 from archsearch.cells.recurrent.paragru import ParaGRU, advance, linearised
-from archsearch.kernels.newton import newton_scan
+from archsearch.kernels.scans.newton import newton_scan
 
 WIDTH = 5
 

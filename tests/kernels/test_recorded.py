@@ -8,15 +8,15 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.flop_counter import FlopCounterMode
 
 from archsearch.kernels import choose
-from archsearch.kernels.block_product import block_product
-from archsearch.kernels.delta_rule import delta_rule
-from archsearch.kernels.depthwise import depthwise
-from archsearch.kernels.gated_delta import gated_delta
-from archsearch.kernels.gated_norm import gated_norm
-from archsearch.kernels.linear_attention import linear_attention
-from archsearch.kernels.selective_scan import selective_scan
-from archsearch.kernels.signed_attention import signed_attention
-from archsearch.kernels.unit_length import unit_length
+from archsearch.kernels.convolutions.depthwise import depthwise
+from archsearch.kernels.memories.delta_rule import delta_rule
+from archsearch.kernels.memories.gated_delta import gated_delta
+from archsearch.kernels.memories.linear_attention import linear_attention
+from archsearch.kernels.memories.signed_attention import signed_attention
+from archsearch.kernels.norms.gated_norm import gated_norm
+from archsearch.kernels.norms.unit_length import unit_length
+from archsearch.kernels.recurrences.block_product import block_product
+from archsearch.kernels.scans.selective_scan import selective_scan
 
 ROWS, STEPS, HEADS, SIZE = 2, 9, 2, 16
 VECTORS = (ROWS, STEPS, HEADS, SIZE)

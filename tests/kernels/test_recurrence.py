@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from archsearch.kernels import recurrence_cpu
 from archsearch.kernels.compiled import compiled
-from archsearch.kernels.recurrence import gru
+from archsearch.kernels.recurrences import recurrence_cpu
+from archsearch.kernels.recurrences.recurrence import gru
 from archsearch.kernels.vector_math import hyperbolic, logistic
 
 torch.set_num_threads(1)

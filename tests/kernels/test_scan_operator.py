@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.library import opcheck
 
-from archsearch.kernels import scan_cpu
-from archsearch.kernels.linear_scan import linear_scan, linear_scan_reference
+from archsearch.kernels.scans import scan_cpu
+from archsearch.kernels.scans.linear_scan import linear_scan, linear_scan_reference
 
 
 class Smooth(nn.Module):
@@ -66,7 +66,7 @@ def test_a_compiled_model_trains_the_same():
 def test_the_plain_form_can_be_forced(monkeypatch):
     calls = []
     monkeypatch.setattr(
-        "archsearch.kernels.linear_scan.linear_scan_reference",
+        "archsearch.kernels.scans.linear_scan.linear_scan_reference",
         lambda *given: calls.append(1) or linear_scan_reference(*given),
     )
     a, b, h0 = inputs(torch.float32)
@@ -86,7 +86,7 @@ def test_other_devices_get_the_plain_form(monkeypatch):
 def test_without_the_compiler_the_plain_form_runs():
     check = (
         "import sys; sys.modules['numba'] = None; import torch;"
-        "from archsearch.kernels.linear_scan import linear_scan;"
+        "from archsearch.kernels.scans.linear_scan import linear_scan;"
         "one = torch.ones(1, 3, 1); assert linear_scan(one, one, one[:, 0]).tolist()[0][-1] == [4]"
     )
     done = subprocess.run(
@@ -100,7 +100,7 @@ def test_without_the_compiler_the_plain_form_runs():
     [
         "from archsearch.plugins import load_catalog; load_catalog()",
         "import archsearch.cli.main",
-        "import archsearch.kernels.linear_scan, archsearch.cells.linear.lru",
+        "import archsearch.kernels.scans.linear_scan, archsearch.cells.linear.lru",
     ],
 )
 def test_the_compiler_is_imported_by_those_who_scan_alone(statement):

@@ -11,8 +11,8 @@ import pytest
 
 COMPARE = """
 import itertools, torch
-from archsearch.kernels.linear_scan import linear_scan_reference
-from archsearch.kernels.scan_triton import linear_scan
+from archsearch.kernels.scans.linear_scan import linear_scan_reference
+from archsearch.kernels.scans.scan_triton import linear_scan
 
 shapes = [(1, 1, 1), (1, 7, 3), (2, 1, 5), (3, 9, 130), (2, 5, 2, 3)]
 count = 0

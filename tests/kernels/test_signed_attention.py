@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from archsearch.kernels.linear_attention import linear_attention
-from archsearch.kernels.signed_attention import signed_attention, signed_attention_reference
+from archsearch.kernels.memories.linear_attention import linear_attention
+from archsearch.kernels.memories.signed_attention import (
+    signed_attention,
+    signed_attention_reference,
+)
 
 SHAPES = [(1, 1, 1, 1, 1), (1, 16, 2, 3, 4), (2, 37, 3, 4, 5), (1, 130, 2, 4, 4)]
 FORMS = pytest.mark.parametrize(

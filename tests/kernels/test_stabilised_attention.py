@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid
 
-from archsearch.kernels.stabilised_attention import (
+from archsearch.kernels.memories.stabilised_attention import (
     stabilised_attention,
     stabilised_attention_reference,
 )

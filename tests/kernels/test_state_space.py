@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from archsearch.kernels.state_space import (
+from archsearch.kernels.memories.window_memory import window_memory, window_memory_reference
+from archsearch.kernels.scans.state_space import (
     dense_state_space,
     dense_state_space_reference,
     diagonal_state_space,
@@ -13,7 +14,6 @@ from archsearch.kernels.state_space import (
     krylov,
     toeplitz,
 )
-from archsearch.kernels.window_memory import window_memory, window_memory_reference
 
 # (B, T, W, states): one step, a whole chunk, less, more, several
 SHAPES = [(1, 1, 1, 1), (1, 32, 2, 3), (3, 5, 2, 4), (2, 37, 3, 4), (1, 131, 2, 2)]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from archsearch.kernels.distance_attention import distance_attention
+from archsearch.kernels.attention.distance_attention import distance_attention
 
 BLOCK = 32  # queries that share one stretch of keys
 

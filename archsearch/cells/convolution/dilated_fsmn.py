@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from archsearch.cells.cell import Cell, State
-from archsearch.kernels.depthwise import depthwise
+from archsearch.kernels.convolutions.depthwise import depthwise
 
 
 class DilatedFSMN(Cell):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
-from archsearch.kernels.fft_convolution import fft_convolution
+from archsearch.kernels.convolutions.fft_convolution import fft_convolution
 
 
 class FMLP(Cell):

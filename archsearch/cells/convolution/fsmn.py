@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
-from archsearch.kernels.depthwise import depthwise
+from archsearch.kernels.convolutions.depthwise import depthwise
 
 
 class FSMN(Cell):

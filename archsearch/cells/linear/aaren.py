@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full
-from archsearch.kernels.linear_scan import linear_scan
+from archsearch.kernels.scans.linear_scan import linear_scan
 
 
 class Aaren(Cell):

@@ -9,9 +9,9 @@ from torch.nn.functional import relu, silu
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.gates import full, in_full
 from archsearch.cells.linear.short_conv import ShortConv
-from archsearch.kernels.delta_rule import delta_rule
-from archsearch.kernels.gated_norm import gated_norm
-from archsearch.kernels.unit_length import unit_length
+from archsearch.kernels.memories.delta_rule import delta_rule
+from archsearch.kernels.norms.gated_norm import gated_norm
+from archsearch.kernels.norms.unit_length import unit_length
 
 _ACTIVATIONS = {"silu": silu, "relu": relu, "identity": lambda x: x}
 

@@ -8,9 +8,9 @@ from torch.nn.functional import logsigmoid, silu
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, spread
 from archsearch.cells.linear.short_conv import ShortConv
-from archsearch.kernels.gated_norm import gated_norm
-from archsearch.kernels.linear_attention import linear_attention
-from archsearch.kernels.signed_attention import attend_once, floored, signed_attention
+from archsearch.kernels.memories.linear_attention import linear_attention
+from archsearch.kernels.memories.signed_attention import attend_once, floored, signed_attention
+from archsearch.kernels.norms.gated_norm import gated_norm
 
 RANK = 16  # of the gate's projection
 

@@ -10,8 +10,8 @@ from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.gates import full, spread
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.errors import ArchitectureError
-from archsearch.kernels.gated_norm import gated_norm
-from archsearch.kernels.linear_scan import linear_scan
+from archsearch.kernels.norms.gated_norm import gated_norm
+from archsearch.kernels.scans.linear_scan import linear_scan
 
 
 class HGRN(Cell):

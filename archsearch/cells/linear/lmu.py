@@ -9,7 +9,7 @@ from torch.nn.functional import relu
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.gates import full, in_full
 from archsearch.cells.linear.hippo import sliding_window
-from archsearch.kernels.window_memory import window_memory
+from archsearch.kernels.memories.window_memory import window_memory
 
 
 class LMU(Cell):

@@ -8,7 +8,7 @@ from torch.nn.functional import linear
 
 from archsearch.cells.cell import Cell, State
 from archsearch.errors import ArchitectureError
-from archsearch.kernels.linear_scan import linear_scan
+from archsearch.kernels.scans.linear_scan import linear_scan
 
 
 class LRU(Cell):

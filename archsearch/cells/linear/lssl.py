@@ -10,7 +10,7 @@ from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.gates import full
 from archsearch.cells.linear.hippo import legs, legs_factors, legt_factors
 from archsearch.cells.linear.timescale import log_uniform
-from archsearch.kernels.state_space import dense_state_space
+from archsearch.kernels.scans.state_space import dense_state_space
 
 FACTORS = {"legs": legs_factors, "legt": legt_factors}
 

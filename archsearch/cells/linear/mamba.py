@@ -12,8 +12,8 @@ from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.gates import full, in_full, spread
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.cells.linear.timescale import before_softplus, log_uniform
-from archsearch.kernels.linear_scan import linear_scan
-from archsearch.kernels.selective_scan import selective_scan
+from archsearch.kernels.scans.linear_scan import linear_scan
+from archsearch.kernels.scans.selective_scan import selective_scan
 
 
 class Mamba(Cell):

@@ -10,8 +10,8 @@ from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, spread
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.cells.linear.timescale import before_softplus, log_uniform
-from archsearch.kernels.gated_norm import gated_norm
-from archsearch.kernels.signed_attention import attend_once, floored, signed_attention
+from archsearch.kernels.memories.signed_attention import attend_once, floored, signed_attention
+from archsearch.kernels.norms.gated_norm import gated_norm
 
 
 class Mamba2(Cell):

@@ -9,7 +9,7 @@ from torch.nn.functional import relu
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.gates import full, spread
 from archsearch.cells.linear.short_conv import ShortConv
-from archsearch.kernels.linear_scan import linear_scan
+from archsearch.kernels.scans.linear_scan import linear_scan
 
 
 def positive(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.gates import full, spread
 from archsearch.cells.linear.mingru import CANDIDATES
 from archsearch.cells.linear.short_conv import ShortConv
-from archsearch.kernels.linear_scan import linear_scan
+from archsearch.kernels.scans.linear_scan import linear_scan
 
 
 class MinLSTM(Cell):

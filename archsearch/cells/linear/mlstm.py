@@ -10,8 +10,8 @@ from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.errors import ArchitectureError
-from archsearch.kernels.block_product import block_product
-from archsearch.kernels.stabilised_attention import stabilised_attention, weigh_once
+from archsearch.kernels.memories.stabilised_attention import stabilised_attention, weigh_once
+from archsearch.kernels.recurrences.block_product import block_product
 
 BLOCK = 4  # channels that meet in one block of the query, key and value matrices
 
@@ -25,8 +25,8 @@ class MLSTM(Cell):
     y_t = W_o ((layernorm(h_t) + s c_t) silu(z_t)), the norm per head (Beck et al. 2024, arXiv
     2405.04517, section 2.3 and figure 10). The gates start as constants: f from s(3) to s(6) over
     the heads, i near one. State: exp(-m) [C, n] (B, H, K, K + 1) and m (B, H), as in
-    :mod:`archsearch.kernels.stabilised_attention`, and the convolution's (B, conv - 1, E) with
-    E = expand W.
+    :mod:`archsearch.kernels.memories.stabilised_attention`, and the convolution's (B, conv - 1, E)
+    with E = expand W.
     """
 
     no_decay = frozenset({"skip"})

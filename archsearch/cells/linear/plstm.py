@@ -11,8 +11,8 @@ from torch.nn.functional import silu
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, in_full
 from archsearch.cells.linear.short_conv import ShortConv
-from archsearch.kernels.gated_norm import gated_norm
-from archsearch.kernels.lane_memory import lane_memory, pass_once
+from archsearch.kernels.memories.lane_memory import lane_memory, pass_once
+from archsearch.kernels.norms.gated_norm import gated_norm
 
 STEEPNESS = 5.0  # of the tanh of a transition's strength
 OWN_LANE = 3.0  # how much a transition prefers its own lane at the start

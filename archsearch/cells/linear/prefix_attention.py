@@ -10,7 +10,7 @@ from torch.nn.functional import elu, pad, relu
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import in_full
-from archsearch.kernels.linear_attention import linear_attention
+from archsearch.kernels.memories.linear_attention import linear_attention
 
 SMALLEST_SUM = 1e-6
 

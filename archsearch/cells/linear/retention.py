@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from archsearch.cells.attention.rotary import rotate
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.errors import ArchitectureError
-from archsearch.kernels.gated_norm import gated_norm
-from archsearch.kernels.linear_attention import linear_attention
+from archsearch.kernels.memories.linear_attention import linear_attention
+from archsearch.kernels.norms.gated_norm import gated_norm
 
 
 class Retention(Cell):

@@ -13,7 +13,7 @@ from archsearch.cells.linear.gates import full, in_full
 from archsearch.cells.linear.hippo import legs_factors
 from archsearch.cells.linear.timescale import log_uniform
 from archsearch.errors import ArchitectureError
-from archsearch.kernels.state_space import diagonal_state_space
+from archsearch.kernels.scans.state_space import diagonal_state_space
 
 
 def rates(init: str, state: int) -> Tensor:

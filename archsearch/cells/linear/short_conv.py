@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from archsearch.kernels.depthwise import depthwise
+from archsearch.kernels.convolutions.depthwise import depthwise
 
 
 class ShortConv(nn.Module):

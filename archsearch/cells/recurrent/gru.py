@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.recurrent.heads import HeadwiseLinear
-from archsearch.kernels.recurrence import gru
+from archsearch.kernels.recurrences.recurrence import gru
 
 
 class GRU(Cell):

@@ -20,7 +20,7 @@ class HeadwiseLinear(nn.Linear):
 
     A loop over time is spared the reshaping: it takes drives and states of one step ``apart``,
     repeats ``advance`` with ``matrix()``, and takes its states back ``together``. A recurrence of
-    :mod:`archsearch.kernels.gated` takes all steps ``by_head``, and ``matrices()``.
+    :mod:`archsearch.kernels.recurrences.gated` takes all steps ``by_head``, and ``matrices()``.
     """
 
     def __init__(self, width: int, gates: int = 1, heads: int = 1) -> None:

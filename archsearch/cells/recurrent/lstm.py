@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.recurrent.heads import HeadwiseLinear
-from archsearch.kernels.gated import lstm
+from archsearch.kernels.recurrences.gated import lstm
 
 
 class LSTM(Cell):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.recurrent.heads import HeadwiseLinear
-from archsearch.kernels.newton import newton_scan
+from archsearch.kernels.scans.newton import newton_scan
 
 # numbers per step and steps for which Newton's method is the faster way
 SMALL, LONG = 512, 256

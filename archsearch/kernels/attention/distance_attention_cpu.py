@@ -1,0 +1,51 @@
+"""Attention over given distances trained on one core of a CPU, in one loop forward and one back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from archsearch.kernels.attention.distance_attention import distance_attention as accelerated_form
+from archsearch.kernels.attention.distance_attention_loops import backward, forward
+from archsearch.kernels.trained import SINGLE, arrays, trained
+
+plain: Any = accelerated_form.plain  # type: ignore[attr-defined]
+
+
+def distance_attention(
+    q: Tensor, k: Tensor, v: Tensor, slopes: Tensor, distances: tuple[int, ...]
+) -> Tensor:
+    """See :func:`archsearch.kernels.attention.distance_attention.distance_attention`.
+
+    Torch does what is only evaluated, recorded, or in another precision.
+    """
+    if not trained((q, k, v, slopes), SINGLE) or slopes.requires_grad:
+        return plain(q, k, v, slopes, distances)  # type: ignore[no-any-return]
+    return _Attention.apply(q, k, v, slopes, torch.tensor(distances, dtype=q.dtype))  # type: ignore[no-any-return]
+
+
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, slopes: Tensor, distances: Tensor
+    ) -> Tensor:
+        queries, keys, values = (part.flatten(0, 1) for part in (q, k, v))
+        of_rows = slopes.repeat(q.shape[0])
+        out = queries.new_zeros(queries.shape)
+        kept = queries.new_zeros(*queries.shape[:2], len(distances))
+        forward(*arrays(queries, keys, values, of_rows, distances, out, kept))
+        ctx.save_for_backward(q, k, v, distances, kept)
+        return out.view(q.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, distances, kept = ctx.saved_tensors
+        flat = [part.flatten(0, 1) for part in (dout, q, k, v)]
+        slopes = [part.new_zeros(part.shape) for part in flat[1:]]
+        backward(*arrays(*flat, distances, kept, *slopes))
+        dq, dk, dv = (found.view(part.shape) for found, part in zip(slopes, (q, k, v), strict=True))
+        return dq, dk, dv, None, None

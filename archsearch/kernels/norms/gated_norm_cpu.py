@@ -1,0 +1,58 @@
+"""A norm under a gate trained on one core of a CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from archsearch.kernels.lanes import WIDTH
+from archsearch.kernels.norms.gated_norm import EPSILON
+from archsearch.kernels.norms.gated_norm import gated_norm as accelerated_norm
+from archsearch.kernels.norms.gated_norm_loops import backward, forward
+from archsearch.kernels.trained import trained
+
+plain: Any = accelerated_norm.plain  # type: ignore[attr-defined]
+
+
+def gated_norm(x: Tensor, weight: Tensor | None, gate: Tensor | None) -> Tensor:
+    """See :func:`archsearch.kernels.norms.gated_norm.gated_norm`."""
+    inputs = [part for part in (x, weight, gate) if part is not None]
+    if x.shape[-1] % WIDTH or not trained(inputs, (torch.float32,)):
+        return plain(x, weight, gate)  # type: ignore[no-any-return]
+    weight = x.new_ones(x.shape[-1]) if weight is None else weight
+    return _GatedNorm.apply(x, weight, gate)  # type: ignore[no-any-return]
+
+
+class _GatedNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, gate: Tensor | None) -> Tensor:
+        x, weight = x.contiguous(), weight.contiguous()
+        gate = x.new_empty(0) if gate is None else gate.contiguous()
+        y = torch.empty_like(x)
+        epsilon = x.new_tensor([EPSILON])
+        size = x.shape[-1]
+        forward(_rows(x, size), _flat(weight), _rows(gate, size), _flat(epsilon), _rows(y, size))
+        ctx.save_for_backward(x, weight, gate, epsilon)
+        return y.flatten(-2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        x, weight, gate, epsilon = ctx.saved_tensors
+        size = x.shape[-1]
+        dx, dgate = torch.empty_like(x), torch.empty_like(gate)
+        dweight = torch.zeros_like(weight)
+        known = (_rows(dy.contiguous(), size), _rows(x, size), _flat(weight), _rows(gate, size))
+        backward(*known, _flat(epsilon), _rows(dx, size), _flat(dweight), _rows(dgate, size))
+        return dx, dweight, dgate if gate.numel() else None
+
+
+def _rows(x: Tensor, size: int) -> Any:
+    return x.view(-1, size).numpy(force=True)
+
+
+def _flat(x: Tensor) -> Any:
+    return x.numpy(force=True)
