@@ -10,6 +10,7 @@ from torch.nn.functional import conv1d, silu, softplus
 from archsearch.cells.linear.hgrn import HGRN
 from archsearch.cells.linear.mingru import CANDIDATES, MinGRU, positive
 from archsearch.cells.linear.minlstm import MinLSTM
+from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.errors import ArchitectureError
 
 
@@ -158,3 +159,25 @@ def test_only_negative_factors_reach_below_zero(cell):
     with torch.no_grad():
         assert cell(8)._coefficients(x)[0].min() >= 0
         assert cell(8, negative=True)._coefficients(x)[0].min() < -0.9
+
+
+@pytest.mark.parametrize("start", ["uniform", "identity"])
+def test_a_short_convolution_that_starts_as_identity_passes_everything(start):
+    conv = ShortConv(6, 4, start)
+    x = torch.randn(2, 5, 6)
+    y, _ = conv(x, torch.zeros(2, 3, 6))
+    assert torch.equal(y, x) == (start == "identity")
+    y.square().sum().backward()
+    # the other taps stand still at the start and learn all the same
+    assert conv.weight.grad is not None
+    assert bool((conv.weight.grad.abs().sum(1) > 0).all())
+
+
+def test_a_cell_whose_convolution_starts_as_identity_is_the_one_without():
+    x = torch.randn(2, 7, 8)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        plain = MinGRU(8)
+        torch.manual_seed(0)
+        convolved = MinGRU(8, conv=4, conv_start="identity")
+    assert torch.allclose(plain(x)[0], convolved(x)[0], atol=1e-6)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from archsearch.cells.linear.declared_conv import BEFORE, ON_QKV, short_conv
 from archsearch.spec.catalog import CellType, choice, flag, integer, real
 
 _HEADS = integer(4, 1, 64, search=(1, 2, 4, 8), doc="independent heads; divides the width")
-_BEFORE = choice(0, 4, doc="taps of a short causal convolution before everything")
-_WITHIN = choice(4, 0, doc="taps of a short causal convolution on queries, keys and values")
 _NEGATIVE = flag(False, doc="factors in (-1, 1) instead of (0, 1), which lets a state change sign")
 _BETA = "writing strength in (0, 1) or (0, 2); 2 allows negative eigenvalues"
 _LOWER_BOUND = real(
@@ -29,9 +28,7 @@ CELLS: tuple[CellType, ...] = (
             "expand_k": choice(0.5, 1.0, doc="key width over the cell's width"),
             "expand_v": choice(1.0, 2.0, doc="value width over the cell's width"),
             "tau": choice(16.0, 4.0, 1.0, doc="gate temperature; larger forgets more slowly"),
-            "conv": choice(
-                0, 4, doc="taps of a short causal convolution on queries, keys and values"
-            ),
+            **short_conv(0, 4, at=ON_QKV),
             "negative": _NEGATIVE,
         },
         doc="Gated linear attention: a matrix memory whose rows forget at learned, given rates.",
@@ -64,9 +61,7 @@ CELLS: tuple[CellType, ...] = (
             "head_size": integer(
                 16, 1, 256, search=(8, 16, 32), doc="key and value width of each memory"
             ),
-            "conv": choice(
-                4, 0, doc="taps of a short causal convolution on queries, keys and values"
-            ),
+            **short_conv(4, 0, at=ON_QKV),
             "beta_range": choice(
                 1, 2, doc="writing strength in (0, 1) or (0, 2); 2 allows negative eigenvalues"
             ),
@@ -82,7 +77,7 @@ CELLS: tuple[CellType, ...] = (
         {
             "heads": _HEADS,
             "lower_bound": _LOWER_BOUND,
-            "conv": _BEFORE,
+            **short_conv(0, 4, at=BEFORE),
             "negative": _NEGATIVE,
         },
         doc="HGRN with a matrix memory: what a gate lets go is the key under which to write.",
@@ -96,7 +91,7 @@ CELLS: tuple[CellType, ...] = (
             "heads": integer(4, 1, 64, search=(1, 2, 4, 8), doc="heads; divides the inner width"),
             "state": integer(32, 1, 512, search=(8, 16, 32), doc="key width of the memories"),
             "expand": choice(2.0, 1.0, doc="inner width over the cell's width"),
-            "conv": choice(4, 2, 0, doc="taps of the short causal convolution"),
+            **short_conv(4, 2, 0),
             "dt_min": _DT_MIN,
             "dt_max": _DT_MAX,
             "negative": _NEGATIVE,
@@ -112,7 +107,7 @@ CELLS: tuple[CellType, ...] = (
             "heads": integer(2, 1, 64, search=(1, 2, 4), doc="independent memories"),
             "head_size": _HEAD_SIZE,
             "expand_v": choice(1.0, 2.0, doc="value width over the key width"),
-            "conv": _WITHIN,
+            **short_conv(4, 0, at=ON_QKV),
             "beta_range": choice(1, 2, doc=_BETA),
         },
         doc="Gated DeltaNet: a matrix memory that replaces what it holds for a key, and fades.",
@@ -126,7 +121,7 @@ CELLS: tuple[CellType, ...] = (
             "heads": integer(2, 1, 64, search=(1, 2, 4), doc="independent memories"),
             "head_size": _HEAD_SIZE,
             "steps": integer(2, 1, 16, search=(1, 2, 3), doc="writes into the memory per position"),
-            "conv": _WITHIN,
+            **short_conv(4, 0, at=ON_QKV),
             "beta_range": choice(2, 1, doc=_BETA),
             "fade": flag(False, doc="forget a given share of all of the memory per position"),
         },
@@ -139,7 +134,7 @@ CELLS: tuple[CellType, ...] = (
         {
             "heads": integer(4, 1, 64, search=(1, 2, 4, 8), doc="heads; divides the inner width"),
             "expand": choice(2.0, 1.0, doc="inner width over the cell's width"),
-            "conv": choice(4, 0, doc="taps of the short causal convolution"),
+            **short_conv(4, 0),
         },
         doc="mLSTM: a matrix memory with exponential input gates, read as a weighted mean.",
         source="Beck et al. 2024, arXiv 2405.04517",
@@ -155,7 +150,7 @@ CELLS: tuple[CellType, ...] = (
                 "diffuse",
                 doc="contents are divided among the lanes, or stay in theirs",
             ).only_when(lanes=(2, 4)),
-            "conv": _WITHIN,
+            **short_conv(4, 0, at=ON_QKV),
         },
         doc="pLSTM on a sequence: matrix memories in lanes, moved by a transition at each step.",
         source="Poeppel et al. 2025, arXiv 2506.11997",

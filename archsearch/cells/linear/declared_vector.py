@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from archsearch.cells.linear.declared_conv import BEFORE, short_conv
 from archsearch.spec.catalog import CellType, choice, flag, integer, real
 
 _HEADS = integer(4, 1, 64, search=(1, 2, 4, 8), doc="independent heads; divides the width")
-_BEFORE = choice(0, 4, doc="taps of a short causal convolution before everything")
 _NEGATIVE = flag(False, doc="factors in (-1, 1) instead of (0, 1), which lets a state change sign")
 _EXPAND = choice(1.0, 2.0, doc="width of the state over the cell's width")
 _CANDIDATE = choice(
@@ -53,7 +53,7 @@ CELLS: tuple[CellType, ...] = (
             "keep_bias": real(
                 1.0, -10.0, 10.0, search=(0.0, 1.0, 3.0), doc="the gate's bias at the start"
             ),
-            "conv": _BEFORE,
+            **short_conv(0, 4, at=BEFORE),
             "negative": _NEGATIVE,
         },
         doc="Minimal GRU: gate and candidate see the input only, so the state is a linear scan.",
@@ -69,7 +69,7 @@ CELLS: tuple[CellType, ...] = (
             "forget_bias": real(
                 1.0, -10.0, 10.0, search=(0.0, 1.0, 3.0), doc="the forget gate's bias at the start"
             ),
-            "conv": _BEFORE,
+            **short_conv(0, 4, at=BEFORE),
             "negative": _NEGATIVE,
         },
         doc="Minimal LSTM: forget and input gate see the input only and are scaled to sum to one.",
@@ -83,7 +83,7 @@ CELLS: tuple[CellType, ...] = (
             "expand": _EXPAND,
             "lower_bound": _LOWER_BOUND,
             "rotate": flag(False, doc="units are halves of complex ones that turn at each step"),
-            "conv": _BEFORE,
+            **short_conv(0, 4, at=BEFORE),
             "negative": _NEGATIVE,
         },
         doc="Gated linear recurrence whose forget gates have a lower bound.",
@@ -96,7 +96,7 @@ CELLS: tuple[CellType, ...] = (
         {
             "state": integer(16, 1, 256, search=(4, 8, 16), doc="states of each channel"),
             "expand": choice(2.0, 1.0, doc="inner width over the cell's width"),
-            "conv": choice(4, 2, 0, doc="taps of the short causal convolution"),
+            **short_conv(4, 2, 0),
             "dt_min": _DT_MIN,
             "dt_max": _DT_MAX,
             "negative": _NEGATIVE,

@@ -35,13 +35,14 @@ class DeltaNet(Cell):
         conv: int = 4,
         beta_range: int = 1,
         activation: str = "silu",
+        conv_start: str = "uniform",
     ) -> None:
         super().__init__(width)
         self.heads, self.head_size, self.beta_range = heads, head_size, beta_range
         self.activation = _ACTIVATIONS[activation]
         size = heads * head_size
         self.project = nn.Linear(width, 3 * size, bias=False)
-        self.conv = ShortConv(3 * size, conv)
+        self.conv = ShortConv(3 * size, conv, conv_start)
         self.strength = nn.Linear(width, heads)
         self.norm = nn.RMSNorm(head_size, eps=1e-5)
         self.output = nn.Linear(size, width, bias=False)

@@ -37,13 +37,14 @@ class DeltaProduct(Cell):
         conv: int = 4,
         beta_range: int = 2,
         fade: bool = False,
+        conv_start: str = "uniform",
     ) -> None:
         super().__init__(width)
         self.heads, self.head_size, self.steps = heads, head_size, steps
         self.beta_range = beta_range
         size = heads * head_size
         self.project = nn.Linear(width, (1 + 2 * steps) * size, bias=False)
-        self.conv = ShortConv((1 + 2 * steps) * size, conv)
+        self.conv = ShortConv((1 + 2 * steps) * size, conv, conv_start)
         self.strength = nn.Linear(width, steps * heads)
         self.fading = Fading(width, heads) if fade else None
         self.norm = nn.RMSNorm(head_size, eps=1e-5)

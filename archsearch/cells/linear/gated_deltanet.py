@@ -35,6 +35,7 @@ class GatedDeltaNet(Cell):
         expand_v: float = 1.0,
         conv: int = 4,
         beta_range: int = 1,
+        conv_start: str = "uniform",
     ) -> None:
         super().__init__(width)
         self.heads, self.beta_range = heads, beta_range
@@ -42,7 +43,7 @@ class GatedDeltaNet(Cell):
         keys, values = heads * head_size, heads * self.value_size
         self.sizes = [keys, keys, values]
         self.project = nn.Linear(width, 2 * keys + values, bias=False)
-        self.conv = ShortConv(2 * keys + values, conv)
+        self.conv = ShortConv(2 * keys + values, conv, conv_start)
         self.strength = nn.Linear(width, heads)
         self.fading = Fading(width, heads)
         self.norm = nn.RMSNorm(self.value_size, eps=1e-5)

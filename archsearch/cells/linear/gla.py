@@ -33,6 +33,7 @@ class GLA(Cell):
         tau: float = 16.0,
         conv: int = 0,
         negative: bool = False,
+        conv_start: str = "uniform",
     ) -> None:
         super().__init__(width)
         keys, values = int(width * expand_k), int(width * expand_v)
@@ -41,7 +42,7 @@ class GLA(Cell):
         self.value_size = split_width(values, heads, "value width")
         self.sizes = [keys, keys, values]
         self.project = nn.Linear(width, 2 * keys + values, bias=False)
-        self.conv = ShortConv(2 * keys + values, conv)
+        self.conv = ShortConv(2 * keys + values, conv, conv_start)
         self.gate = nn.Sequential(nn.Linear(width, RANK, bias=False), nn.Linear(RANK, keys))
         self.norm = nn.RMSNorm(self.value_size, eps=1e-5)
         self.open = nn.Linear(width, values, bias=False)

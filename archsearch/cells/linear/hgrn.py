@@ -33,6 +33,7 @@ class HGRN(Cell):
         rotate: bool = False,
         conv: int = 0,
         negative: bool = False,
+        conv_start: str = "uniform",
     ) -> None:
         super().__init__(width)
         self.size, self.lower_bound = int(width * expand), lower_bound
@@ -42,7 +43,7 @@ class HGRN(Cell):
                 f"rotate needs an even number of units, not {self.size}; take another width"
             )
         self.gates = self.size // 2 if rotate else self.size
-        self.conv = ShortConv(width, conv)
+        self.conv = ShortConv(width, conv, conv_start)
         self.project = nn.Linear(width, 2 * self.size, bias=False)  # candidate, output gate
         self.gate = nn.Linear(width, self.gates)
         self.norm = nn.RMSNorm(self.size, eps=1e-5)

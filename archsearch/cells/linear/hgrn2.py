@@ -31,11 +31,12 @@ class HGRN2(Cell):
         lower_bound: float = 0.0,
         conv: int = 0,
         negative: bool = False,
+        conv_start: str = "uniform",
     ) -> None:
         super().__init__(width)
         self.heads, self.head_size = heads, split_width(width, heads)
         self.lower_bound, self.negative = lower_bound, negative
-        self.conv = ShortConv(width, conv)
+        self.conv = ShortConv(width, conv, conv_start)
         self.project = nn.Linear(width, 2 * width, bias=False)  # queries, values
         self.gate = nn.Linear(width, width)
         self.norm = nn.RMSNorm(width, eps=1e-5)

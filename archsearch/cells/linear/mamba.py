@@ -39,13 +39,14 @@ class Mamba(Cell):
         dt_min: float = 1e-3,
         dt_max: float = 0.1,
         negative: bool = False,
+        conv_start: str = "uniform",
     ) -> None:
         super().__init__(width)
         self.size, self.negative = int(width * expand), negative
         rank = math.ceil(width / 16)
         self.parts = [rank, state, state]
         self.project = nn.Linear(width, 2 * self.size, bias=False)
-        self.conv = ShortConv(self.size, conv)
+        self.conv = ShortConv(self.size, conv, conv_start)
         self.select = nn.Linear(self.size, sum(self.parts), bias=False)
         self.delta = nn.Linear(rank, self.size)
         self.a_log = nn.Parameter(torch.arange(1, state + 1).float().log().repeat(self.size, 1))

@@ -38,13 +38,14 @@ class Mamba2(Cell):
         dt_min: float = 1e-3,
         dt_max: float = 0.1,
         negative: bool = False,
+        conv_start: str = "uniform",
     ) -> None:
         super().__init__(width)
         self.size, self.heads, self.negative = int(width * expand), heads, negative
         self.head_size = split_width(self.size, heads, "inner width")
         self.parts = [self.size, state, state]
         self.project = nn.Linear(width, 2 * self.size + 2 * state + heads, bias=False)
-        self.conv = ShortConv(sum(self.parts), conv)
+        self.conv = ShortConv(sum(self.parts), conv, conv_start)
         self.a_log = nn.Parameter((1 + 15 * torch.rand(heads)).log())
         start = log_uniform((heads,), dt_min, dt_max).exp().clamp_min(1e-4)
         self.delta_bias = nn.Parameter(before_softplus(start))

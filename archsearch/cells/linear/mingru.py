@@ -37,11 +37,12 @@ class MinGRU(Cell):
         keep_bias: float = 1.0,
         conv: int = 0,
         negative: bool = False,
+        conv_start: str = "uniform",
     ) -> None:
         super().__init__(width)
         self.size, self.negative = int(width * expand), negative
         self.candidate = CANDIDATES[candidate]
-        self.conv = ShortConv(width, conv)
+        self.conv = ShortConv(width, conv, conv_start)
         self.project = nn.Linear(width, 2 * self.size)  # the gate, then the candidate
         self.output = nn.Linear(self.size, width, bias=False)
         nn.init.zeros_(self.project.bias)

@@ -31,11 +31,12 @@ class MinLSTM(Cell):
         forget_bias: float = 1.0,
         conv: int = 0,
         negative: bool = False,
+        conv_start: str = "uniform",
     ) -> None:
         super().__init__(width)
         self.size, self.negative = int(width * expand), negative
         self.candidate = CANDIDATES[candidate]
-        self.conv = ShortConv(width, conv)
+        self.conv = ShortConv(width, conv, conv_start)
         self.project = nn.Linear(width, 3 * self.size)  # forget, input, candidate
         self.output = nn.Linear(self.size, width, bias=False)
         nn.init.zeros_(self.project.bias)

@@ -31,7 +31,14 @@ class MLSTM(Cell):
 
     no_decay = frozenset({"skip"})
 
-    def __init__(self, width: int, heads: int = 4, expand: float = 2.0, conv: int = 4) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int = 4,
+        expand: float = 2.0,
+        conv: int = 4,
+        conv_start: str = "uniform",
+    ) -> None:
         super().__init__(width)
         size = int(width * expand)
         self.heads, self.head_size = heads, split_width(size, heads, "inner width")
@@ -42,7 +49,7 @@ class MLSTM(Cell):
         if self.head_size == 1:
             raise ArchitectureError("a head of size one has no norm; take fewer heads")
         self.project = nn.Linear(width, 2 * size, bias=False)
-        self.conv = ShortConv(size, conv)
+        self.conv = ShortConv(size, conv, conv_start)
         self.blocks = nn.Parameter(torch.randn(3, size // BLOCK, BLOCK, BLOCK) * 0.1**0.5)
         self.gates = nn.Linear(3 * size, 2 * heads)  # input, forget
         self.scale = nn.Parameter(torch.ones(heads, self.head_size))

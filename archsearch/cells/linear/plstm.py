@@ -37,14 +37,20 @@ class PLSTM(Cell):
     """
 
     def __init__(
-        self, width: int, heads: int = 4, lanes: int = 2, mode: str = "propagate", conv: int = 4
+        self,
+        width: int,
+        heads: int = 4,
+        lanes: int = 2,
+        mode: str = "propagate",
+        conv: int = 4,
+        conv_start: str = "uniform",
     ) -> None:
         super().__init__(width)
         self.heads, self.lanes = heads, lanes
         self.head_size = split_width(width, heads)
         self.shared = mode == "propagate" and lanes > 1
         self.project = nn.Linear(width, 3 * width, bias=False)
-        self.conv = ShortConv(3 * width, conv)
+        self.conv = ShortConv(3 * width, conv, conv_start)
         # per head: source, mark and strength of each lane, the direct path, and the shares
         self.parts = [lanes, lanes, lanes, 1, lanes**2 if self.shared else 0]
         self.gates = nn.Linear(width, heads * sum(self.parts))

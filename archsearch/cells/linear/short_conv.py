@@ -12,13 +12,22 @@ class ShortConv(nn.Module):
     """y_t = sum_j w_j x_{t-j} per channel; the state is the last taps - 1 inputs.
 
     It gives a linear recurrence the sight of its neighbours (Fu et al. 2022, arXiv 2212.14052);
-    with no taps it passes everything through. Inputs (B, T, channels).
+    with no taps it passes everything through. Inputs (B, T, channels). ``start`` "uniform" draws
+    all weights alike, "identity" lets each position through and sees no other at first: what
+    mixes neighbours from the start hides a group's single elements from the state.
     """
 
-    def __init__(self, channels: int, taps: int) -> None:
+    def __init__(self, channels: int, taps: int, start: str = "uniform") -> None:
         super().__init__()
         self.channels, self.taps = channels, taps
-        if taps:
+        if not taps:
+            return
+        if start == "identity":
+            own = torch.arange(taps) == taps - 1
+            self.weight = nn.Parameter(
+                own.to(torch.get_default_dtype())[:, None].repeat(1, channels)
+            )
+        else:
             bound = taps**-0.5
             self.weight = nn.Parameter(torch.empty(taps, channels).uniform_(-bound, bound))
 
