@@ -61,30 +61,46 @@ class AdaptiveDepth(nn.Module):
     A position that has halted is copied forward, so that later positions can still see it in every
     loop: halting saves loops of a whole batch, and a stream always takes all of them.
 
+    ``mode`` "accumulate" is that sum, "t2t_basic" what the released Universal Transformer does:
+    each step's share is mixed into what was there, y to u x + (1 - u) y, so that the shares of a
+    position fall short of one.
+
     ``threshold`` is the rest at which a position stops, ``weight`` what the loss pays for one loop
     or one remainder at a position. A halting unit starts at a probability of 0.73.
     """
 
     def __init__(
-        self, tie: nn.Module, width: int, loops: int, threshold: float = 0.01, weight: float = 0.01
+        self,
+        tie: nn.Module,
+        width: int,
+        loops: int,
+        threshold: float = 0.01,
+        weight: float = 0.01,
+        mode: str = "accumulate",
     ) -> None:
         super().__init__()
+        self.mode = mode
         self.tie, self.loops, self.threshold, self.weight = tie, loops, threshold, weight
         self.halt = nn.Linear(width, 1)
         nn.init.ones_(self.halt.bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Spent]:
-        y, ponder = self._ponder(x, self.tie, until_all_halted=True)
+        first = x
+
+        def advance(x: Tensor, loop: int) -> Tensor:
+            return self.tie(x, loop, first)  # type: ignore[no-any-return]
+
+        y, ponder = self._ponder(x, advance, until_all_halted=True)
         return y, Spent(loops=ponder.steps, cost=self.weight * ponder.cost)
 
     def initial_state(self, batch: int) -> tuple[Any, ...]:
         return tuple(self.tie.initial_state(batch) for _ in range(self.loops))
 
     def step(self, x_t: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
-        after = []
+        first, after = x_t, []
 
         def advance(x: Tensor, loop: int) -> Tensor:
-            x, now = self.tie.step(x, state[loop], loop)
+            x, now = self.tie.step(x, state[loop], loop, first)
             after.append(now)
             return x
 
@@ -101,7 +117,8 @@ class AdaptiveDepth(nn.Module):
             active = ponder.running.unsqueeze(-1)
             weight, ponder = ponder.weigh(p, self.threshold, last=loop == self.loops - 1)
             x = torch.where(active, apply(x, loop), x)
-            y = y + weight.unsqueeze(-1) * x
+            share = weight.unsqueeze(-1)
+            y = y + share * x if self.mode == "accumulate" else torch.lerp(y, x, share)
             if until_all_halted and not ponder.running.any():
                 break
         return y, ponder

@@ -33,8 +33,9 @@ class FixedDepth(nn.Module):
         self.tie, self.loops = tie, loops
 
     def forward(self, x: Tensor) -> tuple[Tensor, Spent]:
+        first = x
         for loop in range(self.loops):
-            x = self.tie(x, loop)
+            x = self.tie(x, loop, first)
         free = x.new_zeros(x.shape[:-1])
         return x, Spent(loops=free + self.loops, cost=free)
 
@@ -42,8 +43,8 @@ class FixedDepth(nn.Module):
         return tuple(self.tie.initial_state(batch) for _ in range(self.loops))
 
     def step(self, x_t: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
-        after = []
+        first, after = x_t, []
         for loop, before in enumerate(state):
-            x_t, now = self.tie.step(x_t, before, loop)
+            x_t, now = self.tie.step(x_t, before, loop, first)
             after.append(now)
         return x_t, tuple(after)

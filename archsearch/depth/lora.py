@@ -1,0 +1,92 @@
+"""Loops that share their matrices up to a difference of low rank."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
+
+
+class LowRank(nn.Module):
+    """W to W + up down, for W (outputs, inputs); up starts at zero."""
+
+    no_decay = ("up", "down")
+
+    def __init__(self, outputs: int, inputs: int, rank: int) -> None:
+        super().__init__()
+        self.down = nn.Parameter(torch.randn(rank, inputs) * inputs**-0.5)
+        self.up = nn.Parameter(torch.zeros(outputs, rank))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + self.up @ self.down
+
+    @torch.no_grad()
+    def approximate(self, difference: Tensor) -> None:
+        """Take up the best approximation of this rank (Eckart and Young 1936)."""
+        u, s, v = torch.linalg.svd(difference, full_matrices=False)
+        rank = min(len(self.down), len(s))
+        self.up.zero_()
+        self.up[:, :rank] = u[:, :rank] * s[:rank]
+        self.down[:rank] = v[:rank]
+
+
+class LoRA(nn.Module):
+    """Every loop has the shared matrices plus a product of its own of two narrow ones.
+
+    W_l = W + B_l A_l for every linear map of the body (Bae et al. 2024, arXiv 2410.20672, section
+    2.3), B starting at zero, so that the network begins as the plainly shared one. ``rank`` is cut
+    to the smaller side of a matrix.
+    """
+
+    def __init__(self, body: nn.Module, width: int, loops: int, rank: int = 4) -> None:
+        super().__init__()
+        self.body, self.loops = body, loops
+        self.differences = nn.ModuleList(
+            nn.ModuleList(
+                LowRank(*linear.weight.shape, min(rank, *linear.weight.shape))
+                for linear in linears(body)
+            )
+            for _ in range(loops)
+        )
+        # copies that share all weights, out of the sight of what lists modules and parameters
+        self._twins: tuple[nn.Module, ...] = ()
+        self._twin()
+
+    def forward(self, x: Tensor, loop: int, first: Tensor) -> Tensor:
+        return self._twins[min(loop, self.loops - 1)](x)
+
+    def initial_state(self, batch: int) -> Any:
+        return self.body.initial_state(batch)
+
+    def step(self, x_t: Tensor, state: Any, loop: int, first: Tensor) -> tuple[Tensor, Any]:
+        return self._twins[min(loop, self.loops - 1)].step(x_t, state)
+
+    def train(self, mode: bool = True) -> LoRA:
+        super().train(mode)
+        for twin in self._twins:
+            twin.train(mode)
+        return self
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LoRA:
+        super()._apply(fn, recurse)
+        self._twin()
+        return self
+
+    def _twin(self) -> None:
+        shared = {id(part): part for part in (*self.body.parameters(), *self.body.buffers())}
+        twins = []
+        for differences in self.differences:
+            twin = copy.deepcopy(self.body, dict(shared))
+            for linear, difference in zip(linears(twin), differences, strict=True):
+                register_parametrization(linear, "weight", difference, unsafe=True)
+            twins.append(twin.train(self.training))
+        self._twins = tuple(twins)
+
+
+def linears(body: nn.Module) -> Iterator[nn.Linear]:
+    """The linear maps of a body, always in the same order."""
+    return (module for module in body.modules() if isinstance(module, nn.Linear))
