@@ -1,13 +1,52 @@
-"""Gradual magnitude pruning (Zhu and Gupta 2017, arXiv 1710.01878)."""
+"""Pruning by magnitude, gradually (Zhu and Gupta 2017, arXiv 1710.01878) or all at once."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping
 
-from torch import nn
+from torch import Tensor
 
 from archsearch.errors import ArchitectureError
-from archsearch.sparsity.masks import Masks
+from archsearch.sparsity.allocation import allocate
+from archsearch.sparsity.masks import Masks, Setting, largest
+from archsearch.sparsity.patterns import Pattern
+from archsearch.sparsity.roles import prunable
+
+
+class Shrinking(Masks):
+    """The smallest weights go first and for good, along a schedule.
+
+    ``target(updates)`` is the density due once so many updates were made and never rises;
+    ``allocation`` says how the matrices share it.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        names: Iterable[str],
+        target: Callable[[int], float],
+        pattern: Pattern,
+        allocation: str,
+    ) -> None:
+        super().__init__(setting.model, names, pattern)
+        self.target, self.allocation = target, allocation
+
+    def due(self, step: int) -> Mapping[str, Tensor]:
+        density = self.target(step)
+        if density >= self.density().prunable:
+            return {}
+        scores = {
+            name: weight.abs().masked_fill(~self.masks[name], -1)
+            for name, weight in self.weights.items()
+        }
+        counts = allocate(self.shapes, density, self.allocation, scores)
+        return {name: self._smaller(name, count) for name, count in counts.items()}
+
+    def _smaller(self, name: str, weights: int) -> Tensor:
+        weight, mask, pattern = self.weights[name], self.masks[name], self.pattern
+        alive = pattern.alive(mask)
+        count = min(pattern.count(weights, weight.shape), int(alive.sum()))
+        return pattern.mask(largest(pattern.scores(weight), alive, count), weight.shape) & mask
 
 
 def cubic(progress: float, initial: float, final: float) -> float:
@@ -17,13 +56,15 @@ def cubic(progress: float, initial: float, final: float) -> float:
 
 
 def magnitude(
-    model: nn.Module,
-    total_steps: int,
+    setting: Setting,
     density: float,
     begin: float = 0.25,
     end: float = 0.75,
     updates: int = 20,
-    which: Literal["stages", "all"] = "stages",
+    which: str = "stages",
+    pattern: str = "unstructured",
+    block: int = 4,
+    allocation: str = "uniform",
 ) -> Masks:
     """Masks that go from dense to ``density`` between two fractions of the training.
 
@@ -34,7 +75,7 @@ def magnitude(
         raise ArchitectureError(
             f"sparsity 'magnitude': begin must not be after end, got begin {begin} and end {end}"
         )
-    first, last = begin * total_steps, end * total_steps
+    first, last = begin * setting.steps, end * setting.steps
 
     def target(made: int) -> float:
         if made >= last:
@@ -45,20 +86,23 @@ def magnitude(
         progress = int((made - first) / (last - first) * updates) / updates
         return 1 - cubic(progress, 0.0, 1 - density)
 
-    return Masks(model, prunable(model, which), target)
+    names = prunable(setting.model, which)
+    return Shrinking(setting, names, target, Pattern(pattern, block), allocation)
 
 
-def prunable(model: nn.Module, which: Literal["stages", "all"] = "stages") -> frozenset[str]:
-    """Names of the matrices whose weights mean nothing at zero: those with weight decay.
+def one_shot(
+    setting: Setting,
+    density: float,
+    at: float = 0.5,
+    which: str = "stages",
+    pattern: str = "unstructured",
+    block: int = 4,
+    allocation: str = "uniform",
+) -> Masks:
+    """Trained dense, pruned once after a fraction ``at`` of the training, then trained on."""
 
-    Parameters that a layer exempts from decay (biases, norms, the rates of a recurrence) are never
-    pruned. With ``stages`` the embedding and the head stay dense as well.
-    """
-    exempt = model.no_decay() if hasattr(model, "no_decay") else frozenset()
-    return frozenset(
-        name
-        for name, parameter in model.named_parameters()
-        if parameter.ndim >= 2
-        and name not in exempt
-        and (which == "all" or name.startswith("stages."))
-    )
+    def target(made: int) -> float:
+        return density if made >= at * setting.steps else 1.0
+
+    names = prunable(setting.model, which)
+    return Shrinking(setting, names, target, Pattern(pattern, block), allocation)

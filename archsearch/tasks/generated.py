@@ -142,8 +142,8 @@ class Generated(Task):
         }
 
 
-class GeneratedSteps(Generated):
-    """A generated task with one class per step, judged on the masked steps."""
+class Classified(Generated):
+    """A generated task whose answers are classes: accuracy and cross entropy, at both lengths."""
 
     choices: int
 
@@ -155,6 +155,14 @@ class GeneratedSteps(Generated):
             for name, direction in (("accuracy", "max"), ("loss", "min"))
         )
 
+    def chance(self) -> dict[str, float]:
+        values = {"accuracy": 1 / self.choices, "loss": float(np.log(self.choices))}
+        return {goal.metric: values[goal.metric.removesuffix("_long")] for goal in self.metrics}
+
+
+class GeneratedSteps(Classified):
+    """A generated task with one class per step, judged on the masked steps."""
+
     def score(self, predictions: list[np.ndarray], batches: list[Batch]) -> dict[str, float]:
         scores = {}
         for suffix, said, judged in self.by_length(predictions, batches):
@@ -162,10 +170,6 @@ class GeneratedSteps(Generated):
             scores["accuracy" + suffix] = float(right.mean(dtype=np.float64))
             scores["loss" + suffix] = float(losses.mean(dtype=np.float64))
         return scores
-
-    def chance(self) -> dict[str, float]:
-        values = {"accuracy": 1 / self.choices, "loss": float(np.log(self.choices))}
-        return {goal.metric: values[goal.metric.removesuffix("_long")] for goal in self.metrics}
 
     def baselines(self, split: Split = "test") -> dict[str, dict[str, float]]:
         batches = list(self.evaluation(split))

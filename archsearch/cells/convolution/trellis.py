@@ -19,6 +19,8 @@ class Trellis(Cell):
     State: x, and h and c of each level but the first and last, for the d inputs before.
     """
 
+    state_matrices = frozenset({"hidden"})
+
     def __init__(self, width: int, levels: int = 8, cycle: int = 1) -> None:
         super().__init__(width)
         self.dilations = [2 ** (level % cycle) for level in range(levels)]

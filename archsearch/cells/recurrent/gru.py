@@ -19,6 +19,8 @@ class GRU(Cell):
     U is block-diagonal (arXiv 2412.07752). State: h (B, W).
     """
 
+    state_matrices = frozenset({"recurrent"})
+
     def __init__(
         self, width: int, reset: str = "after", update_bias: float = 1.0, heads: int = 1
     ) -> None:

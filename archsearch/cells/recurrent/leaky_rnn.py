@@ -20,6 +20,7 @@ class LeakyRNN(Cell):
     """
 
     no_decay = frozenset({"tau_log"})
+    state_matrices = frozenset({"recurrent"})
 
     def __init__(
         self,

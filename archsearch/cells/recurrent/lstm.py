@@ -24,6 +24,8 @@ class LSTM(Cell):
     u uniform from 1 to ``longest`` - 1. State: h and c, each (B, W).
     """
 
+    state_matrices = frozenset({"recurrent"})
+
     def __init__(
         self,
         width: int,

@@ -18,6 +18,8 @@ class ODECell(Cell):
     Euler's or the classical Runge-Kutta method. U starts orthogonal, tau at 2. State: h (B, W).
     """
 
+    state_matrices = frozenset({"recurrent"})
+
     def __init__(
         self, width: int, field: str = "gru", solver: str = "rk4", substeps: int = 1
     ) -> None:

@@ -18,6 +18,8 @@ class RHN(Cell):
     g and its negative for c. State: h (B, W).
     """
 
+    state_matrices = frozenset({"layers"})
+
     def __init__(
         self,
         width: int,

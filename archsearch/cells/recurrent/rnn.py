@@ -17,6 +17,8 @@ class RNN(Cell):
     U is block-diagonal (arXiv 2412.07752). State: h (B, W).
     """
 
+    state_matrices = frozenset({"recurrent"})
+
     def __init__(
         self,
         width: int,

@@ -21,6 +21,8 @@ class SLSTM(Cell):
     each (B, W).
     """
 
+    state_matrices = frozenset({"recurrent"})
+
     def __init__(
         self, width: int, heads: int = 4, forget: str = "sigmoid", norm: bool = True
     ) -> None:

@@ -20,6 +20,8 @@ class SparseRNN(Cell):
     that are not there are no parameters. phi is tanh or relu. State: h (B, W).
     """
 
+    state_matrices = frozenset({"weight"})
+
     def __init__(
         self,
         width: int,
