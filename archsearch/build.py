@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archsearch.blocks.block import Block, Residual, Stack
-from archsearch.blocks.pools import real_steps
+from archsearch.blocks.ends.pools import real_steps
+from archsearch.blocks.structure.block import Block
+from archsearch.blocks.structure.checkpointed import RecomputedBlock, RecomputedSegments
+from archsearch.blocks.structure.placements import Residual
 from archsearch.depth.loops import Spent
 from archsearch.errors import ArchitectureError, InputError
 from archsearch.spec import architecture as plain
@@ -141,6 +143,18 @@ def build(
         return _Builder(architecture, catalog, signature.every_step).model(signature)
 
 
+def stream_variance(model: Model, x: Tensor) -> float:
+    """The variance of what the last stage gives for a batch, before the norm and the head."""
+    given: list[Tensor] = []
+    hook = model.norm.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    try:
+        with torch.no_grad():
+            model(x)
+    finally:
+        hook.remove()
+    return float(given[0].var())
+
+
 class _Builder:
     """Constructs layer by layer and knows how to name the one that fails."""
 
@@ -152,10 +166,11 @@ class _Builder:
         self.width = architecture.width
         self.catalog = catalog
         self.every_step = every_step
+        self.checkpointing = dict(architecture.training.options).get("checkpointing", "none")
 
     def model(self, signature: Signature) -> Model:
         given, width = self.architecture, self.width
-        return Model(
+        model = Model(
             self.layer("embed", given.embed, "", signature, width),
             [
                 self.stage(stage, f"stage {position}, ")
@@ -164,31 +179,37 @@ class _Builder:
             self.layer("norm", given.norm, "final ", width),
             self.layer("head", given.head, "", signature, width),
         )
+        init = self.layer("init", given.init, "")
+        # on the meta device there are no weights to draw
+        if not any(parameter.is_meta for parameter in model.parameters()):
+            init(model.eval(), signature)
+        return model.train()
 
     def stage(self, stage: plain.Stage, place: str) -> nn.Module:
-        body = Stack(
-            [
-                self.block(block, f"{place}block {position}, ")
-                for position, block in enumerate(stage.blocks, start=1)
-            ]
-        )
+        segments = self.checkpointing == "sqrt" and stage.connections == plain.CHAIN
+        each = self.checkpointing != "none" and not segments
+        blocks = [
+            self.block(block, f"{place}block {position}, ", RecomputedBlock if each else Block)
+            for position, block in enumerate(stage.blocks, start=1)
+        ]
+        body = self.layer("connections", stage.connections, place, blocks, self.width)
+        if segments:
+            body = RecomputedSegments(blocks, self.width)
         tie = self.layer("tie", stage.tie, place, body, self.width, stage.loops)
         return self.layer("halting", stage.halting, place, tie, self.width, stage.loops)
 
-    def block(self, block: plain.Block, place: str) -> Block:
+    def block(self, block: plain.Block, place: str, kind: type[Block]) -> Block:
         def residual(kind: str, layer: plain.Layer) -> Residual:
-            return Residual(
-                self.layer("norm", block.norm, place, self.width),
-                self.layer(kind, layer, place, self.width),
-                self.layer("gate", block.gate, place, self.width),
-            )
+            parts = (("norm", block.norm), (kind, layer), ("gate", block.gate))
+            inner = [self.layer(*part, place, self.width) for part in parts]
+            return self.layer("placement", block.placement, place, *inner)
 
         cell = residual("cell", block.cell)
-        return Block(
+        return kind(
             cell, None if block.channel == plain.NONE else residual("channel", block.channel)
         )
 
-    def layer(self, kind: str, layer: plain.Layer, place: str, *given: Any) -> nn.Module:
+    def layer(self, kind: str, layer: plain.Layer, place: str, *given: Any) -> Any:
         """The declared implementation of a layer, called with ``given`` and the layer's options."""
         try:
             declared = self.catalog.find(kind, layer.name)
@@ -198,7 +219,7 @@ class _Builder:
                     "it sees the steps to come, and this task asks for an answer at every step;"
                     " take a causal cell"
                 )
-            construct: Callable[..., nn.Module] = declared.implementation()
+            construct: Callable[..., Any] = declared.implementation()
             return construct(*given, **options)
         except (MemoryError, RuntimeError):
             # too little memory is no fault of the architecture

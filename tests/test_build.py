@@ -74,11 +74,19 @@ def network(*stages, **parts):
     return Architecture(WIDTH, stages, **parts)
 
 
-def drawn(rng, cells):
+# what chooses among few by comparing numbers: what single precision rounds may tip the scales
+CHOOSING = {
+    *("ngram", "routing", "seqboat", "codebook", "key_value"),
+    *("act", "routed", "saturated"),
+}
+
+
+def drawn(rng, cells, smooth=False):
     """A random architecture whose first cell is the first of ``cells``."""
 
     def layer(kind, name=None):
-        declared = CATALOG.find(kind, name or rng.choice(CATALOG.names(kind)))
+        names = [n for n in CATALOG.names(kind) if not (smooth and n in CHOOSING)]
+        declared = CATALOG.find(kind, name or rng.choice(names))
         return Layer.of(declared.name, **rng.choice(list(variants(declared))))
 
     def stage(names):
@@ -123,7 +131,9 @@ def test_a_stream_equals_the_whole_on_every_prefix(
         pytest.skip("it sees the future, so no task with an answer at every step takes it")
     for draw in range(2):
         rng = random.Random(f"{cell}/{inputs}/{every_step}/{draw}")
-        architecture = drawn(rng, [cell, rng.choice(names), rng.choice(names)])
+        smooth = dtype == torch.float32
+        others = [name for name in names if not (smooth and name in CHOOSING)]
+        architecture = drawn(rng, [cell, rng.choice(others), rng.choice(others)], smooth)
         model = halting_often(build(architecture, CATALOG, given, seed=draw)).eval().to(dtype)
         x = example(given, batch, time)
         x = x.to(dtype) if inputs == "values" else x

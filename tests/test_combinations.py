@@ -9,8 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from archsearch.build import build
+from archsearch.build import Model, build
+from archsearch.errors import ArchitectureError
 from archsearch.plugins import load_catalog
+from archsearch.spec.architecture import Architecture
 from archsearch.spec.signature import Signature
 from archsearch.spec.space import Space
 from archsearch.spec.spacefile import read_space
@@ -38,7 +40,8 @@ def everything(causal: bool, folder: Path) -> Space:
     def slot(kind: str) -> str:
         return f"{kind}: {{choice: [{names(kind)}]}}"
 
-    block = f"{{{slot('cell')}, {slot('gate')}, {slot('channel')}, {slot('norm')}}}"
+    parts = ("cell", "gate", "channel", "norm", "placement")
+    block = f"{{{', '.join(map(slot, parts))}}}"
     path = folder / f"everything-{causal}.yaml"
     path.write_text(
         f"""
@@ -49,13 +52,16 @@ space:
   {slot("embed")}
   {slot("head")}
   {slot("norm")}
+  {slot("init")}
   stages:
     - repeat: {{int: [1, 2]}}
       loops: {{choice: [1, 3]}}
       {slot("tie")}
       {slot("halting")}
+      {slot("connections")}
       blocks: [{block}]
-    - blocks: [{block}]
+    - {slot("connections")}
+      blocks: [{block}]
 """
     )
     return read_space(path, CATALOG).space
@@ -74,14 +80,26 @@ def example(signature: Signature, seed: int) -> torch.Tensor:
     return torch.randn(4, 9, signature.channels, generator=generator)
 
 
+def drawn(
+    space: Space, signature: Signature, rng: random.Random, seed: int
+) -> tuple[Architecture, Model]:
+    """A random network; only a head may refuse, one that answers another kind of question."""
+    while True:
+        architecture = space.architecture(space.sample(rng))
+        try:
+            return architecture, build(architecture, CATALOG, signature, seed)
+        except ArchitectureError as error:
+            if not str(error).startswith("head "):
+                raise
+
+
 def hold(space: Space, signature: Signature, seed: int, folder: Path) -> None:
     """Builds, trains, streams, and is the same again from a file.
 
     Without norms a network of squares may overflow, which a trial tells of.
     """
     rng = random.Random(f"{signature.inputs} {signature.every_step} {seed}")
-    architecture = space.architecture(space.sample(rng))
-    model = build(architecture, CATALOG, signature, seed)
+    architecture, model = drawn(space, signature, rng, seed)
     x = example(signature, seed)
     optimiser = torch.optim.SGD(model.parameters(), 1e-3)
     for _ in range(2):

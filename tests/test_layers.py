@@ -53,6 +53,7 @@ ALONE = {
     "numba": {"kernels"},
     "triton": {"kernels"},
     "fla": {"kernels"},
+    "networkx": {"sparsity"},
     "click": {"cli"},
     "rich": {"cli"},
     "pytest": {"testing"},

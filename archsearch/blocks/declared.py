@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from archsearch.blocks.declared_activations import activation
+from archsearch.blocks.channels.declared_channels import CHANNELS
+from archsearch.blocks.ends.declared_heads import special_heads
+from archsearch.blocks.structure.declared_structure import STRUCTURE
 from archsearch.spec.catalog import LayerType, choice, integer, real
 from archsearch.spec.domains import FloatRange
 
@@ -117,88 +119,6 @@ GATES = (
     ),
 )
 
-_GRID = integer(5, 2, 32, search=(3, 5, 8), doc="intervals between 0 and 1")
-_ORDER = integer(3, 1, 5, search=(2, 3), doc="degree: how many neighbours overlap, less one")
-
-CHANNELS = (
-    LayerType(
-        "none",
-        "torch.nn:Identity",
-        kind="channel",
-        doc="No channel mixer after the cell.",
-    ),
-    LayerType(
-        "mlp",
-        "archsearch.blocks.channels:MLP",
-        {
-            "expand": real(2.0, 0.25, 16.0, search=(1.0, 2.0, 4.0), doc="hidden units per width"),
-            **activation(
-                "gelu",
-                ("relu", "gelu", "relu2"),
-                "of the hidden units; APTx is swish at a beta of 2",
-            ),
-        },
-        kind="channel",
-        doc="Two linear maps with an activation between; 2 expand width^2 weights.",
-        source="Vaswani et al. 2017, arXiv 1706.03762",
-    ),
-    LayerType(
-        "glu",
-        "archsearch.blocks.channels:GLU",
-        {
-            "expand": real(2.0, 0.25, 16.0, search=(1.0, 2.0, 4.0), doc="hidden units per width"),
-            **activation(
-                "silu",
-                ("silu", "gelu", "sigmoid"),
-                "of the gating half: silu is SwiGLU, identity is bilinear",
-            ),
-        },
-        kind="channel",
-        doc="A gated linear unit; 3 expand width^2 weights, as an mlp of 3/2 times its expand has.",
-        source="Shazeer 2020, arXiv 2002.05202",
-    ),
-    LayerType(
-        "kan",
-        "archsearch.blocks.spline_channels:KAN",
-        {"grid": _GRID, "order": _ORDER},
-        kind="channel",
-        doc="A Kolmogorov-Arnold layer: learned splines on every edge.",
-        source="Liu et al. 2024, arXiv 2404.19756",
-    ),
-    LayerType(
-        "relu_kan",
-        "archsearch.blocks.spline_channels:ReLUKAN",
-        {"grid": _GRID, "order": _ORDER},
-        kind="channel",
-        doc="A Kolmogorov-Arnold layer with bumps made of two rectifiers, whose ends are learned.",
-        source="Qiu et al. 2024, arXiv 2406.02075",
-    ),
-    LayerType(
-        "quadratic",
-        "archsearch.blocks.other_channels:Quadratic",
-        {
-            "expand": real(1.0, 0.25, 16.0, search=(0.5, 1.0, 2.0), doc="hidden units per width"),
-            **activation("relu", ("relu", "gelu", "identity"), "of the hidden units"),
-        },
-        kind="channel",
-        doc="A perceptron of quadratic neurons that start as linear ones.",
-        source="Fan et al. 2021, arXiv 2110.06081",
-    ),
-    LayerType(
-        "random_features",
-        "archsearch.blocks.other_channels:RandomFeatures",
-        {
-            "expand": real(4.0, 0.25, 64.0, search=(2.0, 4.0, 8.0), doc="features per width"),
-            "scale": real(
-                1.0, 0.01, 100.0, search=(0.5, 1.0, 2.0), doc="how far apart inputs look alike"
-            ),
-        },
-        kind="channel",
-        doc="Frozen random features of a Gaussian kernel and one trained map.",
-        source="Rahimi and Recht 2007; Sehanobish et al. 2023, arXiv 2310.13225",
-    ),
-)
-
 NORMS = (
     LayerType(
         "rmsnorm",
@@ -217,10 +137,19 @@ NORMS = (
     LayerType("none", "torch.nn:Identity", kind="norm", doc="No normalisation."),
 )
 
+_POOLS = ("last", "mean", "max", "kmax", "attention")
+_POOL = "how one target per sequence reads the time steps; unused with one per step"
+_READING = {
+    "pool": choice(*_POOLS, doc=_POOL),
+    "dropout": real(
+        0.0, 0.0, 0.9, search=(0.0, 0.1, 0.3), doc="of what the head reads, in training"
+    ),
+}
+
 ENDS = (
     LayerType(
         "linear",
-        "archsearch.blocks.embed:LinearEmbed",
+        "archsearch.blocks.ends.embed:LinearEmbed",
         {
             "positions": choice(
                 "none", "sinusoidal", doc="what is added to tell one time step from another"
@@ -231,19 +160,25 @@ ENDS = (
     ),
     LayerType(
         "linear",
-        "archsearch.blocks.head:LinearHead",
+        "archsearch.blocks.ends.head:LinearHead",
         {
-            "pool": choice(
-                *("last", "mean", "max", "kmax", "attention"),
-                doc="how one target per sequence reads the time steps; unused with one per step",
-            ),
-            "dropout": real(
-                0.0, 0.0, 0.9, search=(0.0, 0.1, 0.3), doc="of what the head reads, in training"
-            ),
+            **_READING,
+            "pool": choice(*_POOLS, "lama", doc=_POOL),
+            "pool_heads": integer(4, 1, 256, search=(1, 4, 8), doc="weighted means of the steps")
+            .only_when(pool="lama")
+            .added_later(),
+            "pool_rank": real(
+                0.25, 1e-3, 1.0, search=(0.125, 0.25, 0.5), doc="rank of the scores per width"
+            )
+            .only_when(pool="lama")
+            .added_later(),
         },
         kind="head",
         doc="A linear map from the width to the outputs.",
+        source="lama: Mehta et al. 2019, arXiv 1912.00835",
     ),
 )
 
-BLOCKS = GATES + CHANNELS + NORMS + ENDS
+HEADS = special_heads(_READING)
+
+BLOCKS = GATES + CHANNELS + NORMS + ENDS + HEADS + STRUCTURE

@@ -14,7 +14,10 @@ from archsearch.plugins import load_catalog
 from archsearch.spec.catalog import Catalog, CellType, LayerType
 from archsearch.spec.positions import escape
 
-PLACES = ("cell", "gate", "channel", "norm", "embed", "head", "halting", "sparsity", "training")
+PLACES = (
+    *("cell", "gate", "channel", "norm", "placement", "connections", "embed", "head", "halting"),
+    *("init", "sparsity", "training"),
+)
 
 CELLS_EXAMPLE = """\b
 Example:

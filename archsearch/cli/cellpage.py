@@ -20,9 +20,13 @@ AROUND = {
     "gate": "Gates: how a layer meets the stream",
     "channel": "Channel mixers: what mixes the features of one position",
     "norm": "Norms",
+    "placement": "Placements: where the norm of a layer stands",
+    "connections": "Connections: what each block of a stage reads",
     "embed": "Embeddings",
     "head": "Heads",
+    "tie": "Ties: what the loops of a stage share",
     "halting": "Halting of loops",
+    "init": "First weights",
     "sparsity": "Sparsity",
     "training": "Training",
 }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from functools import cache
 
 from archsearch.errors import InputError
 from archsearch.plugins import built_in
-from archsearch.spec.architecture import Architecture, Block, Layer, Stage, Value
+from archsearch.spec.architecture import CHAIN, DEFAULT, Architecture, Block, Layer, Stage, Value
 from archsearch.spec.catalog import Catalog
 
 WIDTH = 76
@@ -23,7 +24,10 @@ def draw(architecture: Architecture, width: int = WIDTH) -> str:
     for stage in architecture.stages:
         lines += _stage(stage)
     lines.append(f"{spell('norm', architecture.norm)} → {spell('head', architecture.head)} head")
-    lines.append(f"trained by {spell('training', architecture.training)}")
+    begun = ""
+    if architecture.init != DEFAULT:
+        begun = f", from {spell('init', architecture.init)} weights"
+    lines.append(f"trained by {spell('training', architecture.training)}{begun}")
     if architecture.sparsity.name != "none":
         lines.append(f"pruned by {spell('sparsity', architecture.sparsity)}")
     return "\n".join(part for line in lines for part in _wrapped(line, width))
@@ -53,6 +57,8 @@ def _stage(stage: Stage) -> list[str]:
             words.append(f"halting by {spell('halting', stage.halting)}")
         if stage.tie.name != "shared":
             words.append(f"tied by {spell('tie', stage.tie)}")
+    if stage.connections != CHAIN:
+        words.append(f"connected by {spell('connections', stage.connections)}")
     lines = [f"┌ {', '.join(words)}".rstrip()]
     for block in stage.blocks:
         lines += _block(block)
@@ -60,11 +66,32 @@ def _stage(stage: Stage) -> list[str]:
 
 
 def _block(block: Block) -> list[str]:
-    before, after = spell("norm", block.norm), spell("gate", block.gate)
-    lines = [f"│ {before} → {spell('cell', block.cell)} → {after} gate"]
+    parts = [("cell", block.cell)]
     if block.channel.name != "none":
-        lines.append(f"│ {before} → {spell('channel', block.channel)} → {after} gate")
+        parts.append(("channel", block.channel))
+    lines = []
+    for kind, layer in parts:
+        programs = {key: str(layer[key]) for key in _languages(kind, layer.name)}
+        rest = replace(layer, options=tuple(o for o in layer.options if o[0] not in programs))
+        lines.append(f"│ {_around(block, spell(kind, rest))}")
+        lines += [f"│     {each}" for text in programs.values() for each in text.split("; ")]
     return lines
+
+
+def _around(block: Block, layer: str) -> str:
+    """A layer with its norm and its gate, in the order of a placement that is ours."""
+    norm, gate = spell("norm", block.norm), f"{spell('gate', block.gate)} gate"
+    steps: tuple[str, ...]
+    match block.placement.name:
+        case "pre":
+            steps = (norm, layer, gate)
+        case "post":
+            steps = (layer, gate, norm)
+        case "sandwich":
+            steps = (norm, layer, norm, gate)
+        case other:
+            steps = (f"{other}({norm})", layer, gate)
+    return " → ".join(steps)
 
 
 def _wrapped(line: str, width: int) -> list[str]:
@@ -81,6 +108,16 @@ def _plain(value: Value) -> str:
 @cache
 def _ours() -> Catalog:
     return Catalog(built_in())
+
+
+@cache
+def _languages(kind: str, name: str) -> tuple[str, ...]:
+    """The options of a layer that are texts of several statements."""
+    try:
+        options = _ours().find(kind, name).options
+    except InputError:
+        return ()
+    return tuple(key for key, option in options.items() if option.language is not None)
 
 
 @cache

@@ -38,6 +38,8 @@ Example:
   archsearch explain search_spaces/quickstart.yaml
 """
 TIMED_STEPS = 12
+# variances of the stream with which networks of 64 blocks were seen to learn
+STEADY = (1e-4, 1e3)
 
 
 @click.command(epilog=EXAMPLE)
@@ -55,9 +57,9 @@ def explain(space: str, assignments: tuple[str, ...], samples: int, as_json: boo
     plan = plans_of(file, catalog)[0]
     rng = random.Random(0)
     drawn = [file.space.architecture(file.space.sample(rng)) for _ in range(samples)]
-    sizes, unbuildable = _sizes(plan, drawn)
+    sizes, unbuildable, unsteady = _sizes(plan, drawn)
     pace = _seconds_per_trial(plan, [architecture for architecture, _ in sizes][:3])
-    facts = _facts(plan, sizes, unbuildable, pace)
+    facts = _facts(plan, sizes, unbuildable, pace) | {"unsteady": unsteady}
     if as_json:
         print_json(facts | {"decisions": _decisions(plan), "samples": [draw(a) for a in drawn[:3]]})
         return
@@ -75,6 +77,12 @@ def explain(space: str, assignments: tuple[str, ...], samples: int, as_json: boo
     if sizes:
         low, middle, high = facts["params"]
         out.print(f"parameters: {low:,.0f} to {high:,.0f}, half of the samples below {middle:,.0f}")
+    if unsteady:
+        out.print(
+            f"{unsteady} of {samples} samples begin with a stream of variance below {STEADY[0]:g} "
+            f"or above {STEADY[1]:g}, and may not learn; norms, gates that carry the stream, and "
+            "init help"
+        )
     if pace is not None:
         out.print(f"about {pace:.1f} s a trial; {facts['cost']}")
     for architecture in drawn[:3]:
@@ -98,10 +106,15 @@ def _spell(domain: Domain) -> str:
 
 def _sizes(
     plan: Plan, drawn: list[Architecture]
-) -> tuple[list[tuple[Architecture, float]], dict[str, int]]:
-    from archsearch.build import build
+) -> tuple[list[tuple[Architecture, float]], dict[str, int], int]:
+    """Numbers of parameters, why others cannot be built, and how many begin with odd variances."""
+    from archsearch.build import build, stream_variance
+    from archsearch.train.tensors import device_of, tensors
 
-    signature = open_task(plan.task).signature
+    task = open_task(plan.task)
+    signature = task.signature
+    batch = next(iter(task.evaluation("validation", 8)))
+    unsteady = 0
     sizes: list[tuple[Architecture, float]] = []
     faults: dict[str, int] = {}
     for architecture in drawn:
@@ -112,7 +125,10 @@ def _sizes(
             faults[fault] = faults.get(fault, 0) + 1
         else:
             sizes.append((architecture, float(sum(p.numel() for p in model.parameters()))))
-    return sizes, faults
+            # not so where it is no number either
+            variance = stream_variance(model, tensors(batch, device_of(model)).inputs)
+            unsteady += not STEADY[0] <= variance <= STEADY[1]
+    return sizes, faults, unsteady
 
 
 def _seconds_per_trial(plan: Plan, drawn: list[Architecture]) -> float | None:
@@ -128,7 +144,8 @@ def _seconds_per_trial(plan: Plan, drawn: list[Architecture]) -> float | None:
         model = build(architecture, plan.catalog, task.signature, seed=0)
         steps = int(str(architecture.training["steps"]))
         few = min(TIMED_STEPS, steps)
-        training = _with(architecture.training, steps=few, evaluations=1)
+        # what finding a rate takes is not a part of every step
+        training = _with(architecture.training, steps=few, evaluations=1, lr_unit="given")
         began = time.perf_counter()
         fit(
             model,
@@ -143,7 +160,7 @@ def _seconds_per_trial(plan: Plan, drawn: list[Architecture]) -> float | None:
     return statistics.median(seconds) if seconds else None
 
 
-def _with(training: Layer, **options: int) -> Layer:
+def _with(training: Layer, **options: int | str) -> Layer:
     return replace(training, options=tuple({**dict(training.options), **options}.items()))
 
 

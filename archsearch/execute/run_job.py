@@ -32,7 +32,7 @@ from archsearch.spec.trial import Curve, Limit, Metrics, Outcome, State
 from archsearch.tasks.open import open_task
 from archsearch.tasks.task import Task
 from archsearch.train.checkpoint import Mismatch
-from archsearch.train.fit import Diverged, fit
+from archsearch.train.fit import DENSITIES, Diverged, fit
 from archsearch.train.judge import judge
 from archsearch.train.measure import measure
 
@@ -118,6 +118,7 @@ def _train(job: Job, watch: Watch, notes: list[str]) -> Outcome:
     confirming = job.protocol == "confirm"
     judged = judge(model, task, "test") if confirming else dict(watch.latest)
     judged.pop("train_loss", None)
+    judged |= {name: watch.latest[name] for name in DENSITIES if name in watch.latest}
     for name, value in judged.items():
         if not np.isfinite(value):
             raise Diverged(training["steps"], f"{name} is {value}", np.nan)

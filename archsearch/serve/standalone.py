@@ -25,9 +25,7 @@ from archsearch.spec.signature import Signature
 from archsearch.spec.untrusted import shown
 
 MODEL = ("archsearch.build", "Model")
-STACK = ("archsearch.build", "Stack")
 BLOCK = ("archsearch.build", "Block")
-RESIDUAL = ("archsearch.build", "Residual")
 SIGNATURE = ("archsearch.spec.signature", "Signature")
 PLAIN = bool | int | float | str | None
 TAKEN = ("SIGNATURE", "build", "load", "annotations", "model", "Path", "load_file")
@@ -118,7 +116,7 @@ class _Writer:
     def __init__(self, architecture: Architecture, catalog: Catalog) -> None:
         self.architecture, self._catalog = architecture, catalog
         own = {"archsearch"}
-        roots = [SIGNATURE, STACK, BLOCK, RESIDUAL, MODEL]
+        roots = [SIGNATURE, BLOCK, MODEL]
         for kind, layer in _built(architecture):
             roots.append(self._class(kind, layer).key)
             if catalog.find(kind, layer.name).distribution != "archsearch":
@@ -126,16 +124,19 @@ class _Writer:
         self.sources = Sources(roots, own, TAKEN)
 
     def stage(self, stage: Stage) -> str:
-        body = f"{self.sources.name(STACK)}([\n"
-        body += "".join(f"            {self._block(block)},\n" for block in stage.blocks)
-        tie = self.layer("tie", stage.tie, f"{body}        ])", stage.loops)
+        blocks = "".join(f"            {self._block(block)},\n" for block in stage.blocks)
+        body = self.layer("connections", stage.connections, f"[\n{blocks}        ]")
+        tie = self.layer("tie", stage.tie, body, stage.loops)
         return f"        {self.layer('halting', stage.halting, tie, stage.loops)},"
 
     def layer(self, kind: str, layer: Layer, first: str = "", *more: int) -> str:
         """The call that constructs a layer; the width follows the ``first`` argument."""
+        numbers = [str(number) for number in (self.architecture.width, *more)]
+        return self._call(kind, layer, [first, *numbers] if first else numbers)
+
+    def _call(self, kind: str, layer: Layer, arguments: list[str]) -> str:
         found = self._class(kind, layer)
-        arguments = [first] if first else []
-        arguments += [str(number) for number in (self.architecture.width, *more)]
+        arguments = list(arguments)
         arguments += [f"{key}={value!r}" for key, value in found.options]
         return f"{self.sources.name(found.key)}({', '.join(arguments)})"
 
@@ -147,8 +148,7 @@ class _Writer:
 
     def _residual(self, block: Block, kind: str, layer: Layer) -> str:
         parts = (("norm", block.norm), (kind, layer), ("gate", block.gate))
-        inner = ", ".join(self.layer(*part) for part in parts)
-        return f"{self.sources.name(RESIDUAL)}({inner})"
+        return self._call("placement", block.placement, [self.layer(*part) for part in parts])
 
     def _class(self, kind: str, layer: Layer) -> _Class:
         declared = self._catalog.find(kind, layer.name)
@@ -161,10 +161,13 @@ class _Writer:
 
 
 def _built(architecture: Architecture) -> Iterator[tuple[str, Layer]]:
-    """The layers that ``build`` constructs."""
+    """The layers that ``build`` constructs and a prediction needs."""
     for kind, layer in layers(architecture):
-        if kind not in ("training", "sparsity") and (kind, layer) != ("channel", NONE):
+        if kind not in ("training", "sparsity", "init") and (kind, layer) != ("channel", NONE):
             yield kind, layer
+    for stage in architecture.stages:
+        yield "connections", stage.connections
+        yield from (("placement", block.placement) for block in stage.blocks)
 
 
 def _check_parity(bundle: Bundle, source: Path) -> None:

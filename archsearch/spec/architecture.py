@@ -36,6 +36,11 @@ class Layer:
 
 
 NONE = Layer("none")
+PRE = Layer("pre")
+CHAIN = Layer("chain")
+DEFAULT = Layer("default")
+# slots that came after architectures had been stored, each named as its kind
+LATER = {"placement": PRE, "connections": CHAIN, "init": DEFAULT}
 
 
 @dataclass(frozen=True)
@@ -46,17 +51,27 @@ class Block:
     gate: Layer = Layer("additive")
     channel: Layer = NONE
     norm: Layer = Layer("rmsnorm")
+    placement: Layer = PRE
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Blocks, copied ``repeat`` times with own weights, then applied ``loops`` times in depth."""
+    """Blocks, copied ``repeat`` times with own weights, then applied ``loops`` times in depth.
+
+    ``connections`` says what each block reads of those before it.
+    """
 
     blocks: tuple[Block, ...]
     repeat: int = 1
     loops: int = 1
     tie: Layer = Layer("shared")
     halting: Layer = NONE
+    connections: Layer = CHAIN
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is more than its blocks one after another, which could stand elsewhere."""
+        return self.loops > 1 or self.connections != CHAIN
 
 
 @dataclass(frozen=True)
@@ -70,12 +85,13 @@ class Architecture:
     head: Layer = Layer("linear")
     sparsity: Layer = NONE
     training: Layer = Layer("adamw")
+    init: Layer = DEFAULT
 
     def canonical(self) -> Architecture:
         """The one spelling that all spellings of the same network share.
 
-        Copies are written out, unlooped neighbours are one stage, and what only matters in a
-        loop (tying, halting) is dropped where nothing loops.
+        Copies are written out, unlooped neighbours that are chains are one stage, and what only
+        matters in a loop (tying, halting) is dropped where nothing loops.
         """
         stages: list[Stage] = []
         for stage in self.stages:
@@ -84,10 +100,10 @@ class Architecture:
                 continue
             if stage.loops > 1:
                 stages.append(replace(stage, blocks=blocks, repeat=1))
-            elif stages and stages[-1].loops == 1:
+            elif stages and not (stages[-1].whole or stage.whole):
                 stages[-1] = Stage(stages[-1].blocks + blocks)
             else:
-                stages.append(Stage(blocks))
+                stages.append(Stage(blocks, connections=stage.connections))
         return replace(self, stages=tuple(stages))
 
     @cached_property
@@ -105,20 +121,34 @@ class Architecture:
             unique = "+".join(dict.fromkeys(names))
             copies = f" x{len(names)}" if len(names) > 1 else ""
             loops = f" loop{stage.loops}" if stage.loops > 1 else ""
-            parts.append(f"{unique}{copies}{loops}")
+            apart = "" if stage.connections == CHAIN else f" {stage.connections.name}"
+            parts.append(f"{unique}{copies}{loops}{apart}")
         return " | ".join(parts) + f" w{self.width}"
 
 
 def layers(architecture: Architecture) -> Iterator[tuple[str, Layer]]:
-    """Every (kind, layer) that an architecture names."""
+    """Every (kind, layer) that an architecture names; of the slots added later if written."""
     yield "embed", architecture.embed
     for stage in architecture.stages:
         for block in stage.blocks:
             yield from (("cell", block.cell), ("gate", block.gate))
             yield from (("channel", block.channel), ("norm", block.norm))
+            yield from later(block)
         yield from (("tie", stage.tie), ("halting", stage.halting))
+        yield from later(stage)
     yield from (("norm", architecture.norm), ("head", architecture.head))
     yield from (("sparsity", architecture.sparsity), ("training", architecture.training))
+    yield from later(architecture)
+
+
+def later(part: Architecture | Stage | Block) -> Iterator[tuple[str, Layer]]:
+    """Those of the slots in ``LATER`` that say something; the others are not written, so that
+    digests stay.
+    """
+    for slot, default in LATER.items():
+        layer = getattr(part, slot, default)
+        if layer != default:
+            yield slot, layer
 
 
 def to_plain(value: Any) -> Any:
@@ -133,6 +163,7 @@ def to_plain(value: Any) -> Any:
                 "head": to_plain(value.head),
                 "sparsity": to_plain(value.sparsity),
                 "training": to_plain(value.training),
+                **_later(value),
             }
         case Stage():
             return {
@@ -141,6 +172,7 @@ def to_plain(value: Any) -> Any:
                 "loops": value.loops,
                 "tie": to_plain(value.tie),
                 "halting": to_plain(value.halting),
+                **_later(value),
             }
         case Block():
             return {
@@ -148,6 +180,7 @@ def to_plain(value: Any) -> Any:
                 "gate": to_plain(value.gate),
                 "channel": to_plain(value.channel),
                 "norm": to_plain(value.norm),
+                **_later(value),
             }
         case Layer():
             options = {key: to_plain(option) for key, option in value.options}
@@ -156,6 +189,10 @@ def to_plain(value: Any) -> Any:
             return [to_plain(item) for item in value]
         case _:
             return value
+
+
+def _later(part: Architecture | Stage | Block) -> dict[str, Any]:
+    return {slot: to_plain(layer) for slot, layer in later(part)}
 
 
 def layer_from_plain(plain: Any) -> Layer:
@@ -177,6 +214,7 @@ def architecture_from_plain(plain: Any) -> Architecture:
             loops=stage["loops"],
             tie=layer_from_plain(stage["tie"]),
             halting=layer_from_plain(stage["halting"]),
+            connections=_written(stage, "connections", CHAIN),
         )
         for stage in plain["stages"]
     )
@@ -184,8 +222,13 @@ def architecture_from_plain(plain: Any) -> Architecture:
     return Architecture(
         width=plain["width"],
         stages=stages,
+        init=_written(plain, "init", DEFAULT),
         **{slot: layer_from_plain(plain[slot]) for slot in slots},
     )
+
+
+def _written(plain: Any, slot: str, default: Layer) -> Layer:
+    return layer_from_plain(plain[slot]) if slot in plain else default
 
 
 def value_from_plain(plain: Any) -> Value:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archsearch.errors import SpaceError
-from archsearch.spec.architecture import Architecture, Block, Layer, Stage, Value
+from archsearch.spec.architecture import Architecture, Block, Layer, Stage, Value, later
 from archsearch.spec.option import Option as Option
 from archsearch.spec.option import choice as choice
 from archsearch.spec.option import flag as flag
@@ -24,12 +24,15 @@ KINDS = (
     "gate",
     "channel",
     "norm",
+    "placement",
     "embed",
     "head",
     "tie",
     "halting",
+    "connections",
     "sparsity",
     "training",
+    "init",
     "task",
     "sampler",
     "stopping",
@@ -180,12 +183,16 @@ class Catalog:
     def complete_architecture(self, architecture: Architecture) -> Architecture:
         """Every layer completed, so that equal networks are equal values."""
 
+        def added(part: Architecture | Stage | Block) -> dict[str, Layer]:
+            return {slot: self.complete(slot, layer) for slot, layer in later(part)}
+
         def block(part: Block) -> Block:
             return Block(
                 cell=self.complete("cell", part.cell),
                 gate=self.complete("gate", part.gate),
                 channel=self.complete("channel", part.channel),
                 norm=self.complete("norm", part.norm),
+                **added(part),
             )
 
         def stage(part: Stage) -> Stage:
@@ -195,6 +202,7 @@ class Catalog:
                 loops=part.loops,
                 tie=self.complete("tie", part.tie),
                 halting=self.complete("halting", part.halting),
+                **added(part),
             )
 
         return Architecture(
@@ -205,4 +213,5 @@ class Catalog:
             head=self.complete("head", architecture.head),
             sparsity=self.complete("sparsity", architecture.sparsity),
             training=self.complete("training", architecture.training),
+            **added(architecture),
         )

@@ -74,6 +74,8 @@ def _check_option(option: Option, earlier: dict[str, Option]) -> None:
         raise SpaceError(f"expected bool, int, float or str as type, got {option.type.__name__}")
     if not option.doc.isprintable():
         raise SpaceError("its doc must be a text of visible characters")
+    if option.language is not None:
+        raise SpaceError("a language is no plain data: it cannot be read in another process")
     option.normal(option.default)
     match option.search:
         case None:
@@ -110,6 +112,7 @@ def _option_to_plain(option: Option) -> dict[str, Any]:
         "search": search,
         "when": [[name, to_plain(values)] for name, values in option.when],
         "doc": option.doc,
+        "added": option.added,
     }
 
 
@@ -131,6 +134,7 @@ def _option_from_plain(plain: dict[str, Any]) -> Option:
         search=search,
         when=tuple((name, _values(values)) for name, values in plain["when"]),
         doc=plain["doc"],
+        added=plain["added"],
     )
 
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from archsearch.spec.architecture import Architecture, Block
-from archsearch.spec.catalog import integer
+from archsearch.spec.catalog import choice, integer, real
 from archsearch.spec.forms import Measured, OneOf, Text, Whole
+from archsearch.spec.mix import PLACES, Mix
 from archsearch.spec.openlayer import OpenStage
 from archsearch.spec.ranges import OptionValue
+from archsearch.spec.rules import check_mix
 from archsearch.spec.scalars import bound, cost, duration, memory
 from archsearch.spec.sections import Key, ListOf, Metrics, OrNone, Section
 from archsearch.spec.settings import (
@@ -47,9 +49,29 @@ BLOCK = Section(
         Key("cell", _slot("cell"), "what mixes the time steps", required=True),
         Key("gate", _slot("gate"), "how a layer's output meets the residual stream", "additive"),
         Key("channel", _slot("channel"), "what mixes the channels of one step", "none"),
-        Key("norm", _slot("norm", "rmsnorm"), "the normalisation before each layer", "rmsnorm"),
+        Key("norm", _slot("norm", "rmsnorm"), "the normalisation of each layer", "rmsnorm"),
+        Key("placement", _slot("placement"), "where that norm stands", "pre"),
     ),
     _record(Block),
+)
+
+MIX = Section(
+    (
+        Key("blocks", Open(OpenList(Open(BLOCK))), "what stands in their place", required=True),
+        Key(
+            "share",
+            Open(OptionValue(real(0.5, 0.0, 1.0))),
+            "which part of the copies, to the nearest whole one",
+            required=True,
+        ),
+        Key(
+            "at",
+            Open(OptionValue(choice(*PLACES))),
+            "which of them: the first, the last, evenly spread, or drawn at random",
+            "even",
+        ),
+    ),
+    lambda values: Mix(**values),
 )
 
 STAGE = Section(
@@ -58,9 +80,12 @@ STAGE = Section(
         Key("loops", _number(1, 1000), "how often the same weights are applied in depth", "1"),
         Key("tie", _slot("tie", "shared"), "what the loops share; read where loops > 1", "shared"),
         Key("halting", _slot("halting"), "who stops looping early; read where loops > 1", "none"),
+        Key("connections", _slot("connections"), "what a block reads of those before", "chain"),
         Key("blocks", Open(OpenList(Open(BLOCK))), "the layers of one copy", required=True),
+        Key("mix", OrNone(MIX), "other blocks in place of some of the copies", "none"),
     ),
     lambda values: OpenStage(**values),
+    check_mix,
 )
 
 SPACE = Section(
@@ -72,6 +97,7 @@ SPACE = Section(
         Key("head", _slot("head", "linear"), "from the width to the answer", "linear"),
         Key("sparsity", _slot("sparsity"), "which weights become zero", "none"),
         Key("training", _slot("training", "adamw"), "how the weights are found", "adamw"),
+        Key("init", _slot("init"), "how the weights are drawn before", "default"),
     ),
     _record(Architecture),
 )

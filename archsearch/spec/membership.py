@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from archsearch.spec.architecture import Architecture, Block, Stage
+from archsearch.spec.architecture import CHAIN, Architecture, Block, Stage
 from archsearch.spec.openlayer import OpenStage
 from archsearch.spec.tree import Node, Pick, Record, Row
 
@@ -25,10 +25,10 @@ def holds(root: Record, architecture: Architecture) -> bool:
 
 
 def _items(architecture: Architecture) -> tuple[Item, ...]:
-    """The canonical stages in a row: an unlooped stage as its blocks, a looped one as itself."""
+    """The canonical stages in a row: an unlooped chain as its blocks, any other as itself."""
     items: list[Item] = []
     for stage in architecture.stages:
-        items.extend(stage.blocks if stage.loops == 1 else (stage,))
+        items.extend((stage,) if stage.whole else stage.blocks)
     return tuple(items)
 
 
@@ -53,9 +53,9 @@ def _stage_ends(node: OpenStage, items: tuple[Item, ...], start: int) -> set[int
         return set()
     first = items[start]
     if isinstance(first, Stage):
-        looped = node.loops_match(first) and _copies(node, first.blocks)
-        return {start + 1} if looped else set()
-    if not node.loops.matches(1):
+        alike = node.around(first) and node.copies(first.blocks)
+        return {start + 1} if alike else set()
+    if not (node.loops.matches(1) and node.connections.matches(CHAIN)):
         return set()
     blocks: list[Block] = []
     ends: set[int] = set()
@@ -63,17 +63,6 @@ def _stage_ends(node: OpenStage, items: tuple[Item, ...], start: int) -> set[int
         if isinstance(item, Stage):
             break
         blocks.append(item)
-        if _copies(node, tuple(blocks)):
+        if node.copies(tuple(blocks)):
             ends.add(end)
     return ends
-
-
-def _copies(node: OpenStage, blocks: tuple[Block, ...]) -> bool:
-    """Whether ``blocks`` is some legal number of copies of some legal list of blocks."""
-    for count in range(1, len(blocks) + 1):
-        length, rest = divmod(len(blocks), count)
-        if rest or not node.repeat.matches(count):
-            continue
-        if blocks == blocks[:length] * count and node.blocks.matches(blocks[:length]):
-            return True
-    return False

@@ -7,9 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from archsearch.errors import SpaceError
-from archsearch.spec.architecture import Layer, Stage, Value
+from archsearch.spec.architecture import CHAIN, Block, Layer, Stage, Value
 from archsearch.spec.catalog import LayerType
-from archsearch.spec.tree import Choose, Decision, Fixed, Node, join, product, spell, total
+from archsearch.spec.mix import Mix
+from archsearch.spec.tree import (
+    Choose,
+    Decision,
+    Fixed,
+    Node,
+    join,
+    product,
+    spell,
+    total,
+    written,
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,11 @@ class OpenLayer(Node):
         return not given
 
     def to_plain(self) -> Any:
-        options = {key: node.to_plain() for key, node in self.options}
+        options = {
+            key: node.to_plain()
+            for key, node in self.options
+            if not isinstance(node, Fixed) or self.declared.options[key].written(node.value)
+        }
         return {"layer": self.declared.name, "options": options}
 
     @property
@@ -120,17 +135,23 @@ class OpenLayer(Node):
 
 
 _OTHER = "\0"
+_CHAIN = Fixed(CHAIN)
 
 
 @dataclass(frozen=True)
 class OpenStage(Node):
-    """A stage; tying and halting are decided only where the stage loops."""
+    """A stage; tying and halting are decided only where the stage loops.
+
+    With a ``mix`` some of its copies are of other blocks.
+    """
 
     repeat: Node
     loops: Node
     tie: Node
     halting: Node
     blocks: Node
+    connections: Node = _CHAIN
+    mix: Mix | None = None
 
     def walk(self, path: str, choose: Choose) -> Stage:
         repeat = self.repeat.walk(join(path, "repeat"), choose)
@@ -139,8 +160,12 @@ class OpenStage(Node):
         if loops > 1:
             looping["tie"] = self.tie.walk(join(path, "tie"), choose)
             looping["halting"] = self.halting.walk(join(path, "halting"), choose)
-        blocks = self.blocks.walk(join(path, "blocks"), choose)
-        return Stage(blocks=blocks, repeat=repeat, loops=loops, **looping)
+        connections = self.connections.walk(join(path, "connections"), choose)
+        if self.mix is None:
+            blocks = self.blocks.walk(join(path, "blocks"), choose)
+        else:
+            blocks, repeat = self.mix.arranged(repeat, self.blocks, path, choose)
+        return Stage(blocks, repeat, loops, connections=connections, **looping)
 
     def decisions(self, path: str, condition: str) -> Iterator[Decision]:
         looping = " and ".join(filter(None, [condition, f"{join(path, 'loops')} is above 1"]))
@@ -148,37 +173,51 @@ class OpenStage(Node):
         yield from self.loops.decisions(join(path, "loops"), condition)
         yield from self.tie.decisions(join(path, "tie"), looping)
         yield from self.halting.decisions(join(path, "halting"), looping)
-        yield from self.blocks.decisions(join(path, "blocks"), condition)
+        yield from self.connections.decisions(join(path, "connections"), condition)
+        if self.mix is None:
+            yield from self.blocks.decisions(join(path, "blocks"), condition)
+        else:
+            yield from self.mix.around(self.blocks, path, condition)
 
     def size(self) -> int | float:
         once = self.loops.count(1)
         looping = product((self.loops.size() - once, self.tie.size(), self.halting.size()))
-        return product((self.repeat.size(), total((once, looping)), self.blocks.size()))
+        around = product((total((once, looping)), self.connections.size()))
+        if self.mix is None:
+            return product((self.repeat.size(), around, self.blocks.size()))
+        return product((around, self.mix.combinations(self.repeat, self.blocks)))
 
     def matches(self, value: Any) -> bool:
         return (
             isinstance(value, Stage)
-            and self.repeat.matches(value.repeat)
-            and self.blocks.matches(value.blocks)
-            and self.loops_match(value)
+            and self.around(value)
+            and self.copies(value.blocks * value.repeat)
         )
 
-    def loops_match(self, value: Stage) -> bool:
-        """Whether the stage may loop as ``value`` does, blocks aside."""
-        if not self.loops.matches(value.loops):
+    def copies(self, blocks: tuple[Block, ...]) -> bool:
+        """Whether ``blocks`` is some legal number of copies of some legal list of blocks."""
+        if self.mix is not None:
+            return self.mix.holds(self.repeat, self.blocks, blocks)
+        for count in range(1, len(blocks) + 1):
+            length, rest = divmod(len(blocks), count)
+            if rest or not self.repeat.matches(count):
+                continue
+            if blocks == blocks[:length] * count and self.blocks.matches(blocks[:length]):
+                return True
+        return False
+
+    def around(self, value: Stage) -> bool:
+        """Whether the stage may loop and connect as ``value`` does, blocks aside."""
+        if not (self.loops.matches(value.loops) and self.connections.matches(value.connections)):
             return False
         if value.loops == 1:
             return True
         return self.tie.matches(value.tie) and self.halting.matches(value.halting)
 
     def to_plain(self) -> Any:
-        return {
-            "repeat": self.repeat.to_plain(),
-            "loops": self.loops.to_plain(),
-            "tie": self.tie.to_plain(),
-            "halting": self.halting.to_plain(),
-            "blocks": self.blocks.to_plain(),
-        }
+        parts = ("repeat", "loops", "tie", "halting", "connections", "blocks")
+        plain = written({part: getattr(self, part).to_plain() for part in parts})
+        return plain if self.mix is None else {**plain, "mix": self.mix.to_plain()}
 
     @property
     def label(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from archsearch.errors import SpaceError
 from archsearch.spec.architecture import Value
 from archsearch.spec.domains import FloatRange, IntRange
+from archsearch.spec.language import Language
 from archsearch.spec.words import spell, suggestion
 
 
@@ -19,7 +20,7 @@ class Option:
     ``when`` names the other options of the same layer that must have one of the given values
     for this one to mean anything; an inactive option is not part of the architecture.
     An ``added`` option came after architectures had been stored: at its default it is not written,
-    so that their digests stay.
+    so that their digests stay. Texts in a ``language`` are kept in their normal form.
     """
 
     default: Value
@@ -31,6 +32,7 @@ class Option:
     when: tuple[tuple[str, tuple[Value, ...]], ...] = ()
     doc: str = ""
     added: bool = False
+    language: Language | None = None
 
     def added_later(self) -> Option:
         return replace(self, added=True)
@@ -49,6 +51,8 @@ class Option:
     @property
     def expected(self) -> str:
         """The legal values in words, for messages and the reference page."""
+        if self.language is not None:
+            return self.language.expected
         if self.choices is not None:
             return "one of " + ", ".join(spell(choice) for choice in self.choices)
         kind = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
@@ -64,6 +68,8 @@ class Option:
     @property
     def searched(self) -> str:
         """What a search explores of it, in words."""
+        if self.language is not None:
+            return self.language.searched
         if self.search is None:
             return "no"
         if isinstance(self.search, tuple):
@@ -98,6 +104,8 @@ class Option:
             legal = legal and (self.high is None or value <= self.high)
         if not legal:
             raise SpaceError(f"expected {self.expected}, got {spell(value)}")
+        if self.language is not None:
+            return self.language.normal(value)
         return value  # type: ignore[no-any-return]
 
 
@@ -140,9 +148,11 @@ def real(
     return Option(default, float, None, low, high, search, doc=doc)
 
 
-def text(default: str | None, *, doc: str = "") -> Option:
-    """Any text; never searched."""
-    return Option(default, str, doc=doc)
+def text(default: str | None, language: Language | None = None, *, doc: str = "") -> Option:
+    """Any text, which is never searched, or one in a language."""
+    if language is not None and default is not None:
+        default = language.normal(default)
+    return Option(default, str, doc=doc, language=language)
 
 
 def same(declared: Any, given: Any) -> bool:

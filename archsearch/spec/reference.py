@@ -78,6 +78,37 @@ gate` does so for any other kind.
   `training: {lr: 0.001}` is `adamw`.
 - `distribution.name` names a layer of one installed distribution where several have one.
 
+## Two sorts of blocks in one stage
+
+A `mix` puts other blocks in place of some copies of a stage: how many and where are decisions of
+the search.
+
+```yaml
+stages:
+  - repeat: 8
+    blocks: [{cell: mamba, channel: glu}]
+    mix:
+      blocks: [{cell: attention, channel: glu}]
+      share: {choice: [0, 0.125, 0.25, 0.5]}     # none, one, two or four of the eight
+      at: {choice: [first, last, even, random]}
+```
+
+The share is rounded to whole copies. `even` puts them in the middle of as many equal parts: one of
+eight is the fifth, two are the third and the seventh. `random` draws one of 64 arrangements, which
+the search can tell apart. What is not used is not decided: with a share of 0 there is no decision
+about places, with one of 1 none about the usual blocks.
+
+## How blocks are put together, and how weights begin
+
+`placement` says where a layer's norm stands, `connections` what each block of a stage reads of
+those before it, `init` how the first weights are drawn. An init touches the maps by which a cell
+reads the stream and writes to it (`input`, `project`, `value`, `open`, `output` in its code) and
+the two maps of channel mixers such as `mlp` and `glu`, with their biases. Recurrent matrices,
+decay rates, gates, norms, embedding and head stay as their layers drew them, and so does a mixer
+whose activation prescribes its own beginning. `lsuv` looks at one batch of random inputs, which
+the seed of the trial decides. `deepscale` is made for the gate `balanced`, whose share it sets for
+the depth of the network; other gates stay as they are.
+
 ## Keys
 """
 
@@ -132,6 +163,8 @@ def reference() -> str:
     """The page in Markdown."""
     parts = [_INTRODUCTION]
     for path, section in _sections("", DOCUMENT):
+        if path != _PLACES[id(section)]:
+            continue
         title = f"### `{path}`" if path else "### Top level"
         rows = "\n".join(_row(key, path) for key in section.keys)
         parts.append(
@@ -156,8 +189,9 @@ def _row(key: Key, path: str) -> str:
 
 
 def _value(form: Form, path: str) -> str:
-    inside = next((found for found, _ in _sections(path, form)), None)
-    if inside is not None:
+    first = next((section for _, section in _sections(path, form)), None)
+    if first is not None:
+        inside = _PLACES[id(first)]
         words = f"list of `{inside}`" if inside.endswith("[]") else f"mapping, see `{inside}`"
         words += " or 'none'" if isinstance(form, OrNone) else ""
     elif isinstance(form, ListOf):
@@ -166,6 +200,9 @@ def _value(form: Form, path: str) -> str:
         words = form.words
     return words + (" (*open*)" if isinstance(form, Open) else "")
 
+
+# a section that stands at several keys is described at the first of them
+_PLACES = {id(section): path for path, section in reversed(list(_sections("", DOCUMENT)))}
 
 if __name__ == "__main__":
     sys.stdout.write(reference())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from archsearch.spec.forms import Reading
+from archsearch.spec.mix import replaced, values
 from archsearch.spec.openlayer import OpenLayer, OpenStage
 from archsearch.spec.positions import Table, fault, quote
 from archsearch.spec.settings import MEASURED, TIMED, SearchSettings, TaskSpec
 from archsearch.spec.tree import Fixed, Node, Pick, Range, Record, Row
-from archsearch.spec.words import suggestion
+from archsearch.spec.words import spell, suggestion
 
 MOST_BLOCKS = 10_000
 MOST_APPLICATIONS = 100_000
@@ -53,6 +55,21 @@ def check_stopping(root: Record, search: SearchSettings, document: Table) -> Non
             raise fault(written.place, "search.stopping", expected, search.stopping.name)
 
 
+def check_mix(stage: Mapping[str, Any], written: Table, key: str) -> None:
+    """Some share of some number of copies is at least one of them."""
+    mix, repeats = stage["mix"], values(stage["repeat"])
+    shares = None if mix is None else values(mix.share)
+    if shares is None or repeats is None:
+        return
+    most = max(copies for copies, _ in repeats)
+    if not any(replaced(most, share) for share, _ in shares):
+        place = written.get("mix") or written
+        inner = place.get("share") if isinstance(place, Table) else None
+        expected = f"a share that is at least one of {most} copies"
+        got = f"at most {spell(max(share for share, _ in shares))}"
+        raise fault((inner or place).place, f"{key}.mix.share", expected, got)
+
+
 def check_extent(root: Record, document: Table) -> None:
     """Even the smallest architecture of the space must be one that can be built."""
     fields = dict(root.fields)
@@ -72,7 +89,8 @@ def check_extent(root: Record, document: Table) -> None:
 
 
 def _blocks(stage: OpenStage) -> int:
-    return _least(stage.repeat) * _length(stage.blocks)
+    lists = [stage.blocks] if stage.mix is None else [stage.blocks, stage.mix.blocks]
+    return _least(stage.repeat) * min(map(_length, lists))
 
 
 def _values(node: Node) -> tuple[int, ...] | None:

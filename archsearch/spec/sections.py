@@ -116,10 +116,15 @@ class Key:
 
 @dataclass(frozen=True)
 class Section(Form):
-    """A mapping with known keys; ``make`` gets the values, those of absent keys by default."""
+    """A mapping with known keys; ``make`` gets the values, those of absent keys by default.
+
+    ``check`` gets them before, with the mapping and its key, and raises LocatedError for values
+    that do not go together.
+    """
 
     keys: tuple[Key, ...]
     make: Callable[[Mapping[str, Any]], Any]
+    check: Callable[[Mapping[str, Any], Table, str], None] | None = None
 
     @property
     def words(self) -> str:
@@ -144,6 +149,8 @@ class Section(Form):
             values[entry.name] = (
                 None if default is None else entry.form.read(default, path, reading)
             )
+        if self.check is not None:
+            self.check(values, node, key)
         return self.make(values)
 
     def schema(self) -> Schema:

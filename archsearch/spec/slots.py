@@ -36,12 +36,15 @@ NOUNS = {
     "gate": "a gate",
     "channel": "a channel mixer",
     "norm": "a norm",
+    "placement": "a placement of the norm",
     "embed": "an embedding",
     "head": "a head",
     "tie": "a way of tying",
     "halting": "a halting rule",
+    "connections": "a way of connecting blocks",
     "sparsity": "a kind of sparsity",
     "training": "a way of training",
+    "init": "a way of drawing the first weights",
     "task": "a task",
     "sampler": "a sampler",
     "stopping": "a stopping rule",
@@ -241,6 +244,8 @@ def _options(node: Located) -> tuple[tuple[Scalar, Located], ...]:
 
 def _searchable(option: Option) -> Node:
     """What ``options: search`` makes of an option that is not given."""
+    if option.language is not None:
+        return option.language.open()
     match option.search:
         case None:
             return Fixed(option.normal(option.default))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from archsearch.spec.architecture import Value, to_plain
+from archsearch.spec.architecture import LATER, Value, to_plain
 from archsearch.spec.domains import Choice, Domain, FloatRange, IntRange
 
 Choose: TypeAlias = Callable[[str, Domain], int | float]
@@ -208,7 +208,7 @@ class Record(Node):
         return all(node.matches(getattr(value, name)) for name, node in self.fields)
 
     def to_plain(self) -> Any:
-        return {name: node.to_plain() for name, node in self.fields}
+        return written({name: node.to_plain() for name, node in self.fields})
 
     @property
     def label(self) -> str:
@@ -217,6 +217,18 @@ class Record(Node):
 
 def join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
+
+
+def written(plain: dict[str, Any]) -> dict[str, Any]:
+    """The parts without the slots that came later and are fixed at their default."""
+
+    def default(slot: str) -> tuple[Any, ...]:
+        layer = LATER[slot]
+        return to_plain(layer), {"layer": layer.name, "options": {}}
+
+    return {
+        key: part for key, part in plain.items() if key not in LATER or part not in default(key)
+    }
 
 
 def product(sizes: Iterable[int | float]) -> int | float:

@@ -45,7 +45,8 @@ class Checkpoint:
 class Training:
     """What one step of a training leaves to the next.
 
-    ``batches`` is the generator that batches come from; ``norm`` the last norm of the gradient;
+    ``batches`` is the generator that batches come from; ``highest_rate`` the learning rate after
+    the warm-up, no number before it is known; ``norm`` the last norm of the gradient;
     ``loss`` and ``losses`` are the sum and the number of training losses since the last point of
     the ``curve``, which has (step, metrics).
     """
@@ -55,6 +56,7 @@ class Training:
     masks: Masks
     batches: np.random.Generator
     step: int = 0
+    highest_rate: float = math.nan
     norm: float = math.nan
     loss: float = 0.0
     losses: int = 0
@@ -69,7 +71,8 @@ class Training:
         words, gauss = _generators()
         plain = {
             "batches": self.batches.bit_generator.state,
-            "norm": self.norm if math.isfinite(self.norm) else None,
+            "highest_rate": _or_none(self.highest_rate),
+            "norm": _or_none(self.norm),
             "loss": self.loss,
             "losses": self.losses,
             "curve": [[step, dict(metrics)] for step, metrics in self.curve],
@@ -98,7 +101,8 @@ class Training:
             plain = dict(saved.plain)
             batches = np.random.Generator(type(self.batches.bit_generator)())
             batches.bit_generator.state = plain["batches"]
-            norm = math.nan if plain["norm"] is None else float(plain["norm"])
+            # a checkpoint of an earlier release has none, and then it was the given one
+            highest_rate, norm = _or_nan(plain.get("highest_rate")), _or_nan(plain["norm"])
             loss, losses = float(plain["loss"]), int(plain["losses"])
             curve = [
                 (int(step), {str(name): float(value) for name, value in metrics.items()})
@@ -108,7 +112,8 @@ class Training:
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise Mismatch(f"the checkpoint is malformed: {error!r}") from None
 
-        self.step, self.batches, self.norm = saved.step, batches, norm
+        self.step, self.batches = saved.step, batches
+        self.highest_rate, self.norm = highest_rate, norm
         self.loss, self.losses, self.curve = loss, losses, curve
         with torch.no_grad():
             for name, tensor in _named(self.model).items():
@@ -130,6 +135,15 @@ def _named(model: nn.Module) -> dict[str, Tensor]:
     """Every parameter and buffer, also those that a state dict leaves out."""
     own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     return {f"model.{name}": tensor.detach() for name, tensor in own.items()}
+
+
+def _or_none(number: float) -> float | None:
+    """What JSON can hold of it."""
+    return number if math.isfinite(number) else None
+
+
+def _or_nan(number: float | None) -> float:
+    return math.nan if number is None else float(number)
 
 
 def _like(parameter: Tensor, memory: str) -> Tensor:

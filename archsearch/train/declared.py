@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archsearch.spec.catalog import LayerType, integer, real
+from archsearch.spec.catalog import LayerType, choice, integer, real
 from archsearch.spec.domains import FloatRange
 
 ADAMW = LayerType(
@@ -31,6 +31,27 @@ ADAMW = LayerType(
         "evaluations": integer(
             10, 1, 1000, doc="How often the validation split is looked at, evenly over the steps."
         ),
+        "noise": real(
+            0.0,
+            0.0,
+            10.0,
+            doc="Variance of the noise on the clipped gradient at step 1; it falls as step^-0.55.",
+        ).added_later(),
+        "checkpointing": choice(
+            "none",
+            "blocks",
+            "sqrt",
+            search=(),
+            doc="What is computed again for the gradients, to save memory: nothing, every block, "
+            "or segments of a chain of about the square root of its length.",
+        ).added_later(),
+        "lr_unit": choice(
+            "given",
+            "range",
+            search=(),
+            doc="What lr counts in: 1, or the largest rate that the first steps of this "
+            "architecture survive, found before the training; then a quarter is a good lr.",
+        ).added_later(),
     },
     doc="AdamW with linear warm-up, cosine decay to zero and gradient clipping.",
     source="Loshchilov & Hutter 2019, arXiv 1711.05101",

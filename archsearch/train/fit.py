@@ -21,9 +21,14 @@ from archsearch.tasks.task import Split, Task
 from archsearch.train.checkpoint import Checkpoint, Training
 from archsearch.train.declared import ADAMW
 from archsearch.train.judge import judge
-from archsearch.train.loss import loss
+from archsearch.train.loss import model_loss
+from archsearch.train.noise import add_noise
+from archsearch.train.probing import probing
+from archsearch.train.rate_range import largest_rate
 from archsearch.train.tensors import device_of, tensors
 
+# the share of weights left: of the prunable ones, of all parameters
+DENSITIES = ("density", "density_all")
 Report = Callable[[int, Mapping[str, float]], bool]
 Save = Callable[[Callable[[], Checkpoint]], None]
 
@@ -58,7 +63,8 @@ def fit(
     ``training`` and ``sparsity`` are layers. A few times, the metrics on ``split`` and
     the mean training loss since the last look go to ``report(step, metrics)``; when it answers
     False, training ends there. With ``split=None`` only the training loss is reported. Raises
-    :class:`Diverged` at the first number that is not finite. Batches depend on ``seed`` alone.
+    :class:`Diverged` at the first number that is not finite. Batches and noise depend on ``seed``
+    alone.
 
     After every step ``save`` is handed a function that gives the checkpoint there; it calls it
     when it wants one, which changes nothing. With ``resume``, the first reports are those made
@@ -73,7 +79,7 @@ def fit(
     now = Training(
         model,
         torch.optim.AdamW(decay_groups(model, options["weight_decay"]), fused=True),
-        sparsify(model, sparsity, steps),
+        sparsify(model, sparsity, steps, seed=seed, loss=probing(model, task, size, seed)),
         np.random.Generator(np.random.PCG64(seed)),
     )
     looks = set(look_steps(steps, options["evaluations"]))
@@ -81,13 +87,16 @@ def fit(
         now.restore(resume)
         for step, metrics in now.curve:
             report(step, metrics)
+    if math.isnan(now.highest_rate):
+        now.highest_rate = options["lr"]
+        if options["lr_unit"] == "range":
+            now.highest_rate *= largest_rate(model, task, size, options["clip"], seed=seed)
 
     model.train()
     for step in range(now.step + 1, steps + 1):
         batch = task.batch(now.batches, size, (step - 1) / steps)
         moved = tensors(batch, device)
-        prediction, penalty = model(moved.inputs, moved.lengths)
-        total = loss(prediction, moved, task.signature) + penalty
+        total = model_loss(model, moved, task.signature)
         value = total.item()
         if not math.isfinite(value):
             raise Diverged(step, f"the training loss is {value}", now.norm)
@@ -99,7 +108,9 @@ def fit(
         now.norm = nn.utils.clip_grad_norm_(parameters, options["clip"], foreach=True).item()
         if not math.isfinite(now.norm):
             raise Diverged(step, f"the gradient norm is {now.norm}", now.norm)
-        rate = options["lr"] * rate_share(step, steps, options["warmup"])
+        if options["noise"]:
+            add_noise(parameters, options["noise"], seed=seed, step=step)
+        rate = now.highest_rate * rate_share(step, steps, options["warmup"])
         for group in now.optimizer.param_groups:
             group["lr"] = rate
         now.optimizer.step()
@@ -121,6 +132,11 @@ def look(now: Training, task: Task, split: Split | None) -> dict[str, float]:
     now.loss, now.losses = 0.0, 0
     if split is not None:
         metrics |= judge(now.model, task, split)
+    if now.masks.masks:
+        metrics |= {
+            name: round(share, 6)
+            for name, share in zip(DENSITIES, now.masks.density(), strict=True)
+        }
     for name, value in metrics.items():
         if not math.isfinite(value):
             raise Diverged(now.step, f"{name} is {value}", now.norm)

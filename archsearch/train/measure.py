@@ -16,7 +16,7 @@ from archsearch.spec.signature import Signature
 from archsearch.tasks.task import Task
 from archsearch.train.flops import flops
 from archsearch.train.judge import evaluating
-from archsearch.train.loss import loss
+from archsearch.train.loss import model_loss
 from archsearch.train.tensors import device_of, tensors
 
 MEGABYTE = 2.0**20
@@ -94,9 +94,8 @@ def peak_memory(model: nn.Module, task: Task, size: int) -> float:
     batch = tensors(task.batch(np.random.default_rng(0), size, 1.0), device_of(model))
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
     with torch.random.fork_rng(devices=()), hooks:
-        prediction, penalty = model(batch.inputs, batch.lengths)
         # bound to a name, so that nothing kept is freed and its address used again
-        total = loss(prediction, batch, task.signature) + penalty
+        total = model_loss(model, batch, task.signature)
     weights = {p.untyped_storage().data_ptr(): p.numel() * p.itemsize for p in model.parameters()}
     activations = sum(size for address, size in kept.items() if address not in weights)
     del total

@@ -6,14 +6,14 @@ import math
 import pytest
 import torch
 
-from archsearch.blocks.activations import FUNCTIONS, MODULES, open_activation
-from archsearch.blocks.channels import GLU, MLP
-from archsearch.blocks.composed_activation import BINARY, UNARY
+from archsearch.blocks.activations.activations import FUNCTIONS, MODULES, open_activation
+from archsearch.blocks.activations.composed_activation import BINARY, UNARY
+from archsearch.blocks.activations.declared_activations import BINARY as BINARY_NAMES
+from archsearch.blocks.activations.declared_activations import FUNCTIONS as FUNCTION_NAMES
+from archsearch.blocks.activations.declared_activations import MODULES as MODULE_NAMES
+from archsearch.blocks.activations.declared_activations import UNARY as UNARY_NAMES
+from archsearch.blocks.channels.channels import GLU, MLP
 from archsearch.blocks.declared import CHANNELS
-from archsearch.blocks.declared_activations import BINARY as BINARY_NAMES
-from archsearch.blocks.declared_activations import FUNCTIONS as FUNCTION_NAMES
-from archsearch.blocks.declared_activations import MODULES as MODULE_NAMES
-from archsearch.blocks.declared_activations import UNARY as UNARY_NAMES
 
 # f(-1), f(1), f(2), f'(1), f'(-1)
 KNOWN = {
@@ -50,6 +50,31 @@ MINIMA = {
     "silu": (-1.278465, -0.278465),
     "mish": (-1.192431, -0.308843),
 }
+# f'(0), where there is one
+AT_ZERO = {"relu2": 0.0, "gelu": 0.5, "gelu_tanh": 0.5, "silu": 0.5, "mish": 0.6, "tanh": 1.0}
+AT_ZERO |= {"sigmoid": 0.25, "identity": 1.0, "gelu_sigmoid": 0.5, "softplus": 0.5}
+# the largest slope, and where it is; a bound of the interval where it is reached by the limit
+STEEPEST = {
+    "gelu": (1.12890, 2**0.5),
+    "gelu_tanh": (1.12899, 1.4185),
+    "silu": (1.09984, 2.3994),
+    "mish": (1.08850, 1.4906),
+    "tanh": (1.0, 0.0),
+    "sigmoid": (0.25, 0.0),
+    "selu": (1.758099, 0.0),
+}
+# the deviation of weights, times the root of their number, that keeps the second moment at 1
+GAINS = {
+    "relu": 1.41421,
+    "leaky_relu": 1.41414,
+    "relu2": 0.81650,
+    "gelu": 1.53353,
+    "silu": 1.67653,
+    "mish": 1.48685,
+    "selu": 1.0,
+    "tanh": 1.59254,
+    "sigmoid": 1.84623,
+}
 NAMES = (*FUNCTION_NAMES, *MODULE_NAMES)
 ALL_OPTIONS = {
     "swish": [{"beta": 0.5}],
@@ -59,6 +84,8 @@ ALL_OPTIONS = {
     "crelu": [{"sparsity": 0.9, "contraction": 0.5}],
     "cst": [{"sparsity": 0.6, "contraction": 0.9}],
     "stochastic": [{"evaluated": value} for value in ("silu", "mean")],
+    "rescu": [{"left": 0.1, "right": 1.0, "below": 0.2, "lift": 0.3}, {"bend": "smooth"}],
+    "circa": [{"settled": "mean", "faults": value} for value in ("pos_zero", "neg_pass")],
     "composed": [{"first": "abs", "binary": value} for value in BINARY],
 }
 EVERY = [(name, options) for name in NAMES for options in ({}, *ALL_OPTIONS.get(name, ()))]
@@ -95,6 +122,37 @@ def test_moments(name):
     (slope,) = torch.autograd.grad(y.sum(), z)
     found = [(weight * part).sum().item() for part in (y, y.square(), slope.square())]
     assert found == pytest.approx(MOMENTS[name], abs=2e-6)
+
+
+@pytest.mark.parametrize("name", GAINS)
+def test_weights_of_the_gain_keep_the_second_moment(name):
+    assert MOMENTS[name][1] ** -0.5 == pytest.approx(GAINS[name], abs=1e-5)
+    torch.manual_seed(0)
+    x = torch.randn(400, 2000)
+    x = torch.randn(2000, 2000) @ opened(name, dtype=torch.float32)(x).T
+    assert (GAINS[name] * x / 2000**0.5).square().mean().item() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("name", AT_ZERO)
+def test_slopes_at_zero(name):
+    x = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(opened(name)(x).sum(), x)
+    assert slope.item() == pytest.approx(AT_ZERO[name], abs=1e-12)
+
+
+@pytest.mark.parametrize("name", STEEPEST)
+def test_largest_slopes(name):
+    x = torch.linspace(-4, 4, 800_001, dtype=torch.float64)
+    x = (x[x < 0] if name == "selu" else x).requires_grad_()
+    (slope,) = torch.autograd.grad(opened(name)(x).sum(), x)
+    value, place = STEEPEST[name]
+    assert slope.max().item() == pytest.approx(value, abs=2e-5)
+    assert x[slope.argmax()].item() == pytest.approx(place, abs=1e-4)
+
+
+def test_selu_ends_at_its_asymptote():
+    x = torch.tensor([-50.0], dtype=torch.float64)
+    assert opened("selu")(x).item() == pytest.approx(-1.758099, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", MINIMA)
@@ -139,9 +197,8 @@ def test_a_declared_layer_has_the_options_of_its_activation(mixer, name):
 
     options = dict(mixer.complete(Layer.of(mixer.name, activation=name)).options)
     mixer.implementation()(6, **options)
-    assert (set(options) > {"expand", "activation"}) == (
-        name in MODULES and name not in ("polyrelu", "polynorm")
-    )
+    plain = dict(mixer.complete(Layer.of(mixer.name, activation="relu")).options)
+    assert (set(options) > set(plain)) == (name in MODULES and name not in ("polyrelu", "polynorm"))
 
 
 def test_an_unknown_name_lists_the_known_ones():
@@ -160,8 +217,31 @@ def test_swish_is_silu_aptx_and_relu():
     x = torch.linspace(-6, 6, 101, dtype=torch.float64)[:, None]
     torch.testing.assert_close(opened("swish", 1)(x), torch.nn.functional.silu(x))
     aptx = (1 + torch.tanh(x)) * x / 2
-    torch.testing.assert_close(opened("swish", 1, beta=2.0)(x), aptx)
+    torch.testing.assert_close(opened("swish", 1, beta=2.0)(x), aptx, rtol=0, atol=2e-15)
     torch.testing.assert_close(opened("swish", 1, beta=1e4)(x), x.relu(), rtol=0, atol=1e-4)
+
+
+def test_aptx_has_its_known_values_and_is_as_near_to_mish_as_known():
+    aptx = opened("swish", 1, beta=2.0)
+    x = torch.tensor([[-1.0], [1.0], [2.0], [0.0]], dtype=torch.float64, requires_grad=True)
+    y = aptx(x)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    assert y[:3, 0].tolist() == pytest.approx([-0.119203, 0.880797, 1.964028], abs=1e-6)
+    assert slope[:, 0].tolist()[:2] == pytest.approx([-0.090784, 1.090784], abs=1e-6)
+    assert slope[3].item() == 0.5
+    x = torch.linspace(-10, 10, 200_001, dtype=torch.float64)[:, None].requires_grad_()
+    y = aptx(x)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    assert y.min().item() == pytest.approx(-0.139232, abs=1e-6)
+    assert x[y.argmin()].item() == pytest.approx(-0.639232, abs=1e-4)
+    assert slope.max().item() == pytest.approx(1.09984, abs=1e-5)
+    assert x[slope.argmax()].item() == pytest.approx(1.1997, abs=1e-4)
+    mish = opened("mish")(x)
+    assert (y - mish).abs().max().item() == pytest.approx(0.228, abs=5e-4)
+    halves = [(x < 0, 1.0, 0.036), (x > 0, 2.0, 0.025)]
+    for side, beta, gap in halves:
+        near = opened("swish", 1, beta=beta)(x)
+        assert (near - mish).abs()[side].max().item() == pytest.approx(gap, abs=1e-3)
 
 
 def test_smelu_bends_between_minus_beta_and_beta():
@@ -204,6 +284,37 @@ def test_polyrelu_and_polynorm_start_at_known_values():
     expected = [0.166683, 0.461432, 0.941450, 1.663938]
     assert opened("polynorm")(row)[0].tolist() == pytest.approx(expected, abs=1e-6)
     assert opened("polynorm")(7 * row)[0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_polynorm_of_normal_features_has_a_known_size():
+    torch.manual_seed(0)
+    found = opened("polynorm")(torch.randn(200, 4096, dtype=torch.float64))
+    # powers of a normal number: 3 / sqrt(15) between the first and the third, mean 1 / sqrt(3)
+    mean, square = 1 / 27**0.5, (3 + 6 / 15**0.5) / 9
+    assert found.mean().item() == pytest.approx(mean, abs=2e-3)
+    assert found.square().mean().item() == pytest.approx(square, abs=2e-3)
+    assert found.std().item() == pytest.approx(0.688, abs=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "gain", "low", "high"),
+    [
+        ("selu", (0.0, 1.0), 1.0, 0.9, 1.1),
+        ("selu", (1.0, 2.0), 1.0, 0.9, 1.1),
+        ("selu", (0.0, 1.0), 2.0, 300.0, 3000.0),
+        ("relu", (0.0, 1.0), 1.0, 0.0, 1e-10),
+    ],
+)
+def test_fifty_layers_normalise_themselves(name, start, gain, low, high):
+    """Weights of variance gain / inputs, from a mean and a deviation (arXiv 1706.02515)."""
+    torch.manual_seed(0)
+    mean, deviation = start
+    x = mean + deviation * torch.randn(500, 512)
+    for _ in range(50):
+        x = opened(name, dtype=torch.float32)(x @ torch.randn(512, 512) * (gain / 512) ** 0.5)
+    assert low <= x.var().item() <= high
+    if name == "selu" and gain == 1:
+        assert abs(x.mean().item()) < 0.05
 
 
 def test_powers_do_not_overflow_in_half_precision():

@@ -6,7 +6,7 @@ from torch import nn
 
 from archsearch.blocks.declared import CHANNELS, GATES
 from archsearch.spec.catalog import LayerType
-from archsearch.testing.blocks import ChannelContract, GateContract, PositionwiseContract
+from archsearch.testing.blocks import WIDTH, ChannelContract, GateContract, PositionwiseContract
 
 DECLARED = {(entry.kind, entry.name): entry for entry in GATES + CHANNELS}
 
@@ -79,6 +79,43 @@ class TestKAN(ChannelContract):
 
 class TestReLUKAN(ChannelContract):
     layer_type = DECLARED["channel", "relu_kan"]
+
+
+class TestAFKAN(ChannelContract):
+    layer_type = DECLARED["channel", "af_kan"]
+
+
+class TestHyperMLP(ChannelContract):
+    layer_type = DECLARED["channel", "hyper"]
+
+
+class TestCodebook(ChannelContract):
+    layer_type = DECLARED["channel", "codebook"]
+
+    def test_gradients_are_those_of_the_function(self):
+        """Of the codes and what comes after; x gets what the codes chosen for it get."""
+        for model in self.models():
+            x = self.inputs(2, 3, WIDTH)[0].double().requires_grad_()
+            model.double()
+            names, own = zip(*model.named_parameters(), strict=True)
+            later = [name != "into.weight" and name != "into.bias" for name in names]
+
+            def given(*some, model=model, x=x, names=names, own=own, later=later):
+                values = dict(zip(names, own, strict=True))
+                moved = iter(some)
+                values |= {name: next(moved) for name, on in zip(names, later, strict=True) if on}
+                return torch.func.functional_call(model, values, x.detach())
+
+            assert torch.autograd.gradcheck(
+                given, [p for p, on in zip(own, later, strict=True) if on]
+            )
+            (straight,) = torch.autograd.grad(model(x).sum(), x)
+            expected = model.out.weight.sum(0) @ model.into.weight
+            torch.testing.assert_close(straight, expected.expand_as(straight))
+
+
+class TestKeyValue(ChannelContract):
+    layer_type = DECLARED["channel", "key_value"]
 
 
 class TestQuadratic(ChannelContract):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from archsearch.blocks.activations import open_activation
-from archsearch.blocks.channels import MLP
-from archsearch.blocks.clipped_activations import constants
+from archsearch.blocks.activations.activations import open_activation
+from archsearch.blocks.activations.clipped_activations import NORMAL, Constants, constants
+from archsearch.blocks.channels.channels import MLP
 
 # sides, share of zeros, threshold, then (clip, weight and bias variance) at slopes .5, .7 and .9
 TABLE = [
@@ -46,6 +46,45 @@ def test_both_sides_are_one_side_of_half_the_weights():
     one, both = constants(0.85, 0.7), constants(0.7, 0.7, 2)
     assert both.clip == pytest.approx(one.clip)
     assert both.weight_variance == pytest.approx(one.weight_variance / 2)
+
+
+@pytest.mark.parametrize(("sides", "sparsity"), [(1, 0.7), (1, 0.9), (2, 0.6), (2, 0.85)])
+@pytest.mark.parametrize("contraction", [0.5, 0.9])
+def test_the_contraction_is_the_slope_of_the_variance_map(sides, sparsity, contraction):
+    """By finite differences of the map itself, whose fixed point is 1."""
+    name = "crelu" if sides == 1 else "cst"
+    activation = open_activation(name, 1, sparsity=sparsity, contraction=contraction)
+    wanted = activation.constants
+    edges = torch.linspace(-12, 12, 400_001, dtype=torch.float64)
+    z = (edges[1:] + edges[:-1]) / 2
+    weight = torch.exp(-z.square() / 2) / (2 * torch.pi) ** 0.5 * (edges[1] - edges[0])
+
+    def variance(q):
+        passed = (weight * activation(q**0.5 * z).square()).sum().item()
+        return wanted.weight_variance * passed + wanted.bias_variance
+
+    assert variance(1.0) == pytest.approx(1, abs=1e-5)
+    slope = (variance(1.01) - variance(0.99)) / 0.02
+    assert slope == pytest.approx(contraction, abs=1e-3)
+
+
+def test_values_at_a_threshold_and_clip_of_one():
+    x = torch.tensor([1.5, 3.0, -1.5, -3.0])
+    for name, expected in (("crelu", [0.5, 1, 0, 0]), ("cst", [0.5, 1, -0.5, -1])):
+        activation = open_activation(name, 1)
+        activation.constants = Constants(1.0, 1.0, 1.0, 0.0)
+        assert activation(x).tolist() == expected
+
+
+def test_without_the_clip_the_variance_of_deep_layers_grows_without_bound():
+    torch.manual_seed(0)
+    activation = open_activation("crelu", 1, sparsity=0.85, contraction=0.5)
+    passed = 1 - NORMAL.cdf(activation.constants.threshold)
+    x = torch.randn(300, 200)
+    for _ in range(50):
+        x = (x @ torch.randn(200, 200) * (1 / passed / 200) ** 0.5) + 0.8 * torch.randn(200)
+        before, x = x, torch.relu(x - activation.constants.threshold)
+    assert before.var() > 1e4
 
 
 def test_values():

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from archsearch.blocks.embed import LinearEmbed
-from archsearch.blocks.head import LinearHead
+from archsearch.blocks.ends.embed import LinearEmbed
+from archsearch.blocks.ends.head import LinearHead
+from archsearch.blocks.ends.pools import POOLS, Attended, KMax, Mean, open_pool
+from archsearch.blocks.ends.positions import sinusoids
 from archsearch.blocks.norms import LayerNorm, RMSNorm
-from archsearch.blocks.pools import POOLS, Attended, KMax, Mean, open_pool
-from archsearch.blocks.positions import sinusoids
 from archsearch.spec.signature import Signature
 
 VALUES = Signature("values", 3, "class", 4, every_step=False, length=7)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from archsearch.blocks.channels import GLU, MLP
+from archsearch.blocks.channels.channels import GLU, MLP
 from archsearch.blocks.gates import (
     Additive,
     GRUGate,

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from archsearch.blocks.other_channels import Quadratic, QuadraticLinear, RandomFeatures
-from archsearch.blocks.spline_channels import KAN, ReLUKAN, bsplines
+from archsearch.blocks.channels.other_channels import Quadratic, QuadraticLinear, RandomFeatures
+from archsearch.blocks.channels.spline_channels import KAN, ReLUKAN, bsplines
 
 
 def test_splines_sum_to_one_and_have_compact_support():

@@ -50,9 +50,24 @@ def test_explain(fresh: tuple[Path, Command]) -> None:
     assert 0 < low <= middle <= high
     assert plain["seconds_per_trial"] > 0
     assert len(plain["samples"]) == 3
+    assert plain["unsteady"] == 0
     text = command("explain", "starts.yaml", "--samples", "3").stdout
     assert "gru, rnn" in text
     assert "core-minutes" in text
+    assert "stream of variance" not in text
+
+
+def test_explain_warns_of_streams_that_explode(fresh: tuple[Path, Command]) -> None:
+    folder, command = fresh
+    block = "{cell: rnn, gate: additive, channel: {name: mlp, expand: 4}, norm: none}"
+    (folder / "deep.yaml").write_text(
+        "archsearch: 1\ntask: adding\nspace:\n  width: 8\n  norm: none\n  init: he\n"
+        f"  stages: [{{repeat: 14, blocks: [{block}]}}]\n  training: {{steps: 2, evaluations: 1}}\n"
+    )
+    plain = json.loads(command("explain", "deep.yaml", "--json", "--samples", "3").stdout)
+    assert plain["unsteady"] == 3
+    text = command("explain", "deep.yaml", "--samples", "3").stdout
+    assert "3 of 3 samples begin with a stream of variance below 0.0001 or above 1000" in text
 
 
 def test_schema_is_json_schema(fresh: tuple[Path, Command]) -> None:

@@ -258,8 +258,8 @@ def _tell(pipe: Connection) -> None:
 
 
 def _loss(patch: pytest.MonkeyPatch) -> None:
-    original = training.loss
-    patch.setattr(training, "loss", lambda *given: original(*given) * np.nan)
+    original = training.model_loss
+    patch.setattr(training, "model_loss", lambda *given: original(*given) * np.nan)
 
 
 def _metric(patch: pytest.MonkeyPatch) -> None:

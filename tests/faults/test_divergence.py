@@ -111,7 +111,7 @@ class Poisoned(InlineBackend):
         return {name: math.nan for name in found} if spoilt else found
 
 
-LOSS, JUDGE = training.loss, training.judge
+LOSS, JUDGE = training.model_loss, training.judge
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Studied:
         return original(**what)
 
     with pytest.MonkeyPatch.context() as patch, open_store(url) as store:
-        patch.setattr(training, "loss", backend.loss)
+        patch.setattr(training, "model_loss", backend.loss)
         patch.setattr(training, "judge", backend.judge)
         patch.setattr(bayesian.optuna.trial, "create_trial", overheard)
         run_study(plan, store, backend, lambda _: None)

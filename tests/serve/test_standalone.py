@@ -14,7 +14,7 @@ from exported import REGRESSION, TOKENS, VALUES, export, network, plugin_catalog
 from safetensors.torch import load_file, save_file
 
 from archsearch import plugins
-from archsearch.blocks.declared_activations import FUNCTIONS, MODULES
+from archsearch.blocks.activations.declared_activations import FUNCTIONS, MODULES
 from archsearch.errors import InputError
 from archsearch.installed import Installed
 from archsearch.plugins import load_catalog
@@ -113,6 +113,19 @@ def test_every_gate_channel_mixer_and_activation_can_be_written_out(tmp_path: Pa
     blocks = [Block(Layer("rnn"), gate) for gate in gates]
     blocks += [Block(Layer("rnn"), channel=mixer) for mixer in mixers]
     stages = tuple(Stage((block,)) for block in blocks)
+    bundle = export(tmp_path / "best", Architecture(6, stages), VALUES)
+    write_standalone(bundle, tmp_path / "plain")
+
+
+@pytest.mark.parametrize("connections", load_catalog().names("connections"))
+def test_every_way_of_connecting_and_placing_can_be_written_out(
+    tmp_path: Path, connections: str
+) -> None:
+    blocks = tuple(
+        Block(Layer("gru"), Layer("highway"), Layer("mlp"), placement=Layer(name))
+        for name in load_catalog().names("placement")
+    )
+    stages = (Stage(blocks, loops=2, connections=Layer(connections)), Stage(blocks))
     bundle = export(tmp_path / "best", Architecture(6, stages), VALUES)
     write_standalone(bundle, tmp_path / "plain")
 

@@ -121,7 +121,7 @@ def test_the_design_example_stands(read):
 
 def test_the_size_of_the_design_example_without_its_real_range(read):
     text = DESIGN.replace("{float: [1.0e-4, 1.0e-2], log: true}", "0.001")
-    deltanet = 3 * 3 * 2 * 2 * 3
+    deltanet = 3 * 3 * (2 + 1) * 2 * 3
     cells = 1 + 2 + 3 + deltanet
     looping = 1 + 2 * 2
     assert read(text).space.size() == 2 * 3 * looping * cells * 2 * (1 + 2) * (1 + 2)
@@ -244,7 +244,7 @@ space:
 
 
 def test_options_search_opens_what_is_declared_and_not_given(read):
-    given = "heads: 2, normaliser: softmax, keys: own, unit: false"
+    given = "heads: 2, normaliser: softmax, keys: own, unit: false, keep: 1.0"
     text = SMALL.replace("gru", f"{{name: attention, options: search, {given}}}")
     file = read(text)
     cell = "stages.0.blocks.0.cell"
@@ -253,13 +253,18 @@ def test_options_search_opens_what_is_declared_and_not_given(read):
         f"{cell}.window",
         f"{cell}.stride",
         f"{cell}.positions",
+        f"{cell}.block",
+        f"{cell}.select",
     }
     assert file.space.conditions() == {
         f"{cell}.window": f"{cell}.pattern is window or chunked or dilated",
         f"{cell}.stride": f"{cell}.pattern is strided or fixed or dilated",
+        f"{cell}.block": f"{cell}.pattern is perhead",
+        f"{cell}.select": f"{cell}.pattern is perhead",
     }
-    # full, power, three windows, three strides; each with four kinds of positions
-    assert file.space.size() == (1 + 1 + 3 + 3) * 4
+    # full, power, three windows, three strides, two shares of blocks of three sizes; each with four
+    # kinds of positions
+    assert file.space.size() == (1 + 1 + 3 + 3 + 2 * 3) * 4
 
 
 def test_ten_to_the_thirty_points_answer_at_once(read):

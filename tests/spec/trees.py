@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from archsearch.spec.architecture import Architecture, Block
 from archsearch.spec.catalog import Catalog, CellType, LayerType, choice, flag, integer, real
 from archsearch.spec.domains import FloatRange, IntRange
+from archsearch.spec.mix import Mix
 from archsearch.spec.openlayer import OpenLayer, OpenStage
 from archsearch.spec.space import Space
 from archsearch.spec.tree import Fixed, Node, Range, Record, Row, pick
@@ -38,6 +39,12 @@ OTHERS = (
     LayerType("highway", "", {"bias": real(-1.0, -4.0, 4.0)}, kind="gate"),
     LayerType("none", "", kind="channel"),
     LayerType("rmsnorm", "", kind="norm"),
+    LayerType("pre", "", kind="placement"),
+    LayerType("post", "", {"twice": flag(False)}, kind="placement"),
+    LayerType("chain", "", kind="connections"),
+    LayerType("dense", "", {"reach": integer(1, 1, 64)}, kind="connections"),
+    LayerType("default", "", kind="init"),
+    LayerType("he", "", {"gain": real(1.0, 0.0, 9.0)}, kind="init"),
     LayerType("linear", "", kind="embed"),
     LayerType("linear", "", kind="head"),
     LayerType("shared", "", {"mark": flag(False)}, kind="tie"),
@@ -47,6 +54,7 @@ OTHERS = (
     LayerType("adamw", "", {"lr": real(0.01, 0.0, 1.0)}, kind="training"),
 )
 CATALOG = Catalog(CELLS + OTHERS)
+BLOCK = ("cell", "gate", "channel", "norm", "placement")
 
 
 def option_nodes(value: object, finite: bool) -> st.SearchStrategy[Node]:
@@ -87,13 +95,21 @@ def slots(kind: str, finite: bool) -> st.SearchStrategy[Node]:
 
 
 def blocks(finite: bool) -> st.SearchStrategy[Node]:
-    parts = {kind: slots(kind, finite) for kind in ("cell", "gate", "channel", "norm")}
+    parts = {kind: slots(kind, finite) for kind in BLOCK}
     return st.fixed_dictionaries(parts).map(lambda given: Record(Block, tuple(given.items())))
 
 
 def block_lists(finite: bool) -> st.SearchStrategy[Node]:
     row = st.lists(blocks(finite), min_size=1, max_size=2).map(lambda items: Row(tuple(items)))
     return row | st.lists(row, min_size=2, max_size=2).map(pick)
+
+
+def mixes(finite: bool) -> st.SearchStrategy[Mix]:
+    shares = [Fixed(0.0), Fixed(0.5), Fixed(1.0), pick(map(Fixed, (0.0, 0.25, 0.5)))]
+    if not finite:
+        shares.append(Range(FloatRange(0.0, 1.0)))
+    places = [Fixed("even"), pick(map(Fixed, ("first", "last")))]
+    return st.builds(Mix, block_lists(finite), st.sampled_from(shares), st.sampled_from(places))
 
 
 def stages(finite: bool) -> st.SearchStrategy[Node]:
@@ -107,6 +123,8 @@ def stages(finite: bool) -> st.SearchStrategy[Node]:
         tie=slots("tie", finite),
         halting=slots("halting", finite),
         blocks=block_lists(finite),
+        connections=slots("connections", finite),
+        mix=st.none() | mixes(finite),
     )
 
 
@@ -118,5 +136,6 @@ def spaces(draw: st.DrawFn, *, finite: bool = False) -> Space:
         "embed": draw(slots("embed", finite)),
         "stages": draw(row | st.lists(row, min_size=2, max_size=2).map(pick)),
         "training": draw(slots("training", finite)),
+        "init": draw(slots("init", finite)),
     }
     return Space(Record(Architecture, tuple(fields.items())), CATALOG)

@@ -249,7 +249,11 @@ def test_a_metric_that_is_no_number_ends_it() -> None:
 def test_sparsity_is_kept_to_the_end() -> None:
     task = SignTask()
     model = built(task)
-    trained(task, model, Layer.of("magnitude", density=0.25), steps=30)
+    curve, _ = trained(task, model, Layer.of("magnitude", density=0.25), steps=30)
+    told = [metrics["density"] for _, metrics in curve]
+    assert told == sorted(told, reverse=True)
+    assert told[-1] == pytest.approx(0.25, abs=0.01)
+    assert curve[-1][1]["density_all"] > told[-1]
     pruned = [
         weight
         for name, weight in model.named_parameters()

@@ -16,6 +16,7 @@ from toy_task import SignTask, Summing, network
 from archsearch.build import build
 from archsearch.cells.declared import CELLS
 from archsearch.plugins import load_catalog
+from archsearch.sparsity.declared import SPARSITY
 from archsearch.sparsity.sparsify import sparsify
 from archsearch.spec.architecture import NONE, Architecture, Layer, Stage
 from archsearch.spec.settings import TaskSpec
@@ -49,6 +50,7 @@ def run(
     resume: Checkpoint | None = None,
     saves: Callable[[int], bool] = lambda step: True,
     steps: int = STEPS,
+    **training: float | str,
 ) -> Run:
     model = build(architecture, CATALOG, task.signature, 5)
     curve: list[tuple[int, dict[str, float]]] = []
@@ -67,10 +69,11 @@ def run(
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed)
+        options = {"steps": steps, "batch": 6, "evaluations": LOOKS, "lr": 0.02, **training}
         assert fit(
             model,
             task,
-            ADAMW.complete(Layer.of("adamw", steps=steps, batch=6, evaluations=LOOKS, lr=0.02)),
+            ADAMW.complete(Layer.of("adamw", **options)),
             CATALOG.complete_architecture(architecture).sparsity,
             seed=3,
             report=lambda step, metrics: not curve.append((step, dict(metrics))),
@@ -88,19 +91,22 @@ def same(one: Checkpoint, other: Checkpoint) -> bool:
     )
 
 
-def check(task: Task, architecture: Architecture, *at: int) -> None:
-    whole = run(task, architecture)
+def check(
+    task: Task, architecture: Architecture, *at: int, **training: float | str
+) -> list[Checkpoint]:
+    whole = run(task, architecture, **training)
     for step in at:
         stored = whole.saved[step - 1]
         assert stored.step == step
         # what is written to JSON and read again
         stored = replace(stored, plain=json.loads(json.dumps(stored.plain)))
-        resumed = run(task, architecture, stored)
+        resumed = run(task, architecture, stored, **training)
         assert resumed.curve == whole.curve
         assert all(torch.equal(whole.weights[k], v) for k, v in resumed.weights.items())
         assert len(resumed.saved) == STEPS - step
         for mine, theirs in zip(resumed.saved, whole.saved[step:], strict=True):
             assert same(mine, theirs)
+    return whole.saved
 
 
 @pytest.mark.parametrize("cell", [declared.name for declared in CELLS])
@@ -117,6 +123,17 @@ def test_every_step_with_everything(at: int) -> None:
     stage = replace(plain.stages[0], loops=3, halting=Layer.of("act"))
     sparsity = Layer.of("magnitude", density=0.25, updates=4)
     check(SignTask(every_step=True), replace(plain, stages=(stage,), sparsity=sparsity), at)
+
+
+@pytest.mark.parametrize("name", [declared.name for declared in SPARSITY])
+@pytest.mark.parametrize("cell", ["gru", "lstm", "gla", "attention"])
+def test_every_sparsity(name: str, cell: str) -> None:
+    """In a stage that loops and halts, with dropout; rewired and looked at in between."""
+    plain = network(cell)
+    stage = replace(plain.stages[0], loops=2, halting=Layer.of("act"))
+    many = {"updates": 4} if "updates" in CATALOG.find("sparsity", name).options else {}
+    sparse = replace(plain, stages=(stage,), head=DROPPING, sparsity=Layer.of(name, **many))
+    check(SignTask(), sparse, 3, 5)
 
 
 @pytest.mark.parametrize("loops", [1, 3])
@@ -142,6 +159,29 @@ def test_tasks_of_the_catalog(layer: Layer) -> None:
     layer = Layer.of(layer.name, **dict(layer.options), **sizes)
     task = open_task(TaskSpec(layer.name, CATALOG.find("task", layer.name).complete(layer)))
     check(task, network("rnn"), 3)
+
+
+def test_noise_on_the_gradient() -> None:
+    architecture = replace(network("gru"), head=DROPPING)
+    saved = check(SignTask(), architecture, 1, 3, noise=0.01)
+    assert not same(saved[-1], run(SignTask(), architecture).saved[-1])
+
+
+def test_a_rate_in_units_of_the_largest_is_found_once() -> None:
+    """It is that of the first weights; those of a checkpoint might have another."""
+    architecture = replace(network("gru"), head=DROPPING)
+    saved = check(SignTask(), architecture, 3, lr_unit="range", lr=0.25)
+    rates = {one.plain["highest_rate"] for one in saved}
+    assert len(rates) == 1
+    assert 0.25 * 1e-5 <= rates.pop() <= 0.25
+
+
+def test_a_checkpoint_from_before_rates_were_found_goes_on_at_the_given_one() -> None:
+    whole = run(SignTask(), network("gru"))
+    plain = dict(whole.saved[3].plain)
+    del plain["highest_rate"]
+    resumed = run(SignTask(), network("gru"), replace(whole.saved[3], plain=plain))
+    assert same(resumed.saved[-1], whole.saved[-1])
 
 
 def test_saving_changes_nothing() -> None:

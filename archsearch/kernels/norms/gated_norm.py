@@ -11,11 +11,13 @@ EPSILON = 1e-5
 
 
 @accelerated(cpu="archsearch.kernels.norms.gated_norm_cpu:gated_norm")
-def gated_norm(x: Tensor, weight: Tensor | None, gate: Tensor | None) -> Tensor:
+def gated_norm(
+    x: Tensor, weight: Tensor | None, gate: Tensor | None, epsilon: float = EPSILON
+) -> Tensor:
     """rms(x) weight silu(gate), with the root mean square over the last dimension of ``x``.
 
     ``x`` is (..., H, S), ``weight`` (S,), ``gate`` (..., H S); without either it counts as one.
     Returns (..., H S).
     """
-    normed = rms_norm(x, x.shape[-1:], weight, EPSILON).flatten(-2)
+    normed = rms_norm(x, x.shape[-1:], weight, epsilon).flatten(-2)
     return normed if gate is None else normed * silu(gate)

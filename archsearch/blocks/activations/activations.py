@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from archsearch.blocks.clipped_activations import ClippedReLU, ClippedShrink
-from archsearch.blocks.composed_activation import Composed
-from archsearch.blocks.shaped_activations import (
+from archsearch.blocks.activations.bent_activations import CircaReLU, ReSCU
+from archsearch.blocks.activations.clipped_activations import ClippedReLU, ClippedShrink
+from archsearch.blocks.activations.composed_activation import Composed
+from archsearch.blocks.activations.shaped_activations import (
     GeneralSmeLU,
     PolyNorm,
     PolyReLU,
@@ -76,6 +77,8 @@ MODULES: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
         "cst": ClippedShrink,
         "stochastic": StochasticReLU,
         "composed": Composed,
+        "rescu": ReSCU,
+        "circa": CircaReLU,
     }
 )
 

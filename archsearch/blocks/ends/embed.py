@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from archsearch.blocks.positions import sinusoids
+from archsearch.blocks.ends.positions import sinusoids
 from archsearch.spec.signature import Signature
 
 State: TypeAlias = tuple[Tensor, ...]

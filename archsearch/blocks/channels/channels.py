@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from archsearch.blocks.activations import open_activation
-from archsearch.blocks.clipped_activations import ClippedReLU
+from archsearch.blocks.activations.activations import open_activation
+from archsearch.blocks.activations.clipped_activations import ClippedReLU
 
 
 class MLP(nn.Module):

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from archsearch.blocks.activations import open_activation
-from archsearch.blocks.channels import hidden_units
+from archsearch.blocks.activations.activations import open_activation
+from archsearch.blocks.channels.channels import hidden_units
 
 
 class QuadraticLinear(nn.Module):

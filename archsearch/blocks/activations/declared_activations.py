@@ -10,7 +10,7 @@ FUNCTIONS = (
 )
 MODULES = (
     *("swish", "smelu", "gsmelu", "velu", "polyrelu", "polynorm", "crelu", "cst", "stochastic"),
-    "composed",
+    *("composed", "rescu", "circa"),
 )
 UNARY = (
     *("x", "negative", "abs", "square", "cube", "root", "log", "exp", "sin", "cos", "sinh", "cosh"),
@@ -66,4 +66,29 @@ def activation(default: str, searched: tuple[str, ...], doc: str) -> dict[str, O
         "binary": choice(
             *BINARY, default="multiply", search=FEW_BINARY, doc="what the two make together"
         ).only_when(activation="composed"),
+        "left": real(
+            0.5, 0.01, 10.0, search=(0.1, 0.5, 1.0), doc="how far below zero the bend begins"
+        ).only_when(activation="rescu"),
+        "right": real(
+            0.5, 0.01, 10.0, search=(0.1, 0.5, 1.0), doc="how far above zero the bend ends"
+        ).only_when(activation="rescu"),
+        "below": real(
+            0.01, -1.0, 1.0, search=(0.0, 0.01, 0.2), doc="slope before the bend"
+        ).only_when(activation="rescu"),
+        "above": real(1.0, 0.05, 4.0, doc="slope after the bend").only_when(activation="rescu"),
+        "lift": real(0.0, -4.0, 4.0, doc="the height of the line below at zero").only_when(
+            activation="rescu"
+        ),
+        "bend": choice(
+            "parabola", "smooth", doc="how the slope rises: evenly, or slowly at both ends"
+        ).only_when(activation="rescu"),
+        "reach": real(
+            0.5, 0.01, 100.0, search=(0.1, 0.5, 1.0), doc="beyond it no sign is mistaken"
+        ).only_when(activation="circa"),
+        "faults": choice(
+            "pos_zero", "neg_pass", doc="what a mistaken sign does: kills, or lets pass"
+        ).only_when(activation="circa"),
+        "settled": choice(
+            "relu", "mean", doc="what stands once trained: no faults, or their average"
+        ).only_when(activation="circa"),
     }

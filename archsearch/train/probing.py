@@ -1,0 +1,30 @@
+"""The loss on batches that the training itself does not draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from archsearch.tasks.task import Task
+from archsearch.train.judge import evaluating
+from archsearch.train.loss import model_loss
+from archsearch.train.tensors import device_of, tensors
+
+PROBING = 17  # what the random numbers are for
+
+
+def probing(model: nn.Module, task: Task, size: int, seed: int) -> Callable[[int], Tensor]:
+    """The loss of the model as it is, in evaluation, on the k-th of some batches of training data.
+
+    Neither the batches of the training nor the global random state are disturbed.
+    """
+
+    def loss(number: int) -> Tensor:
+        drawn = task.batch(np.random.default_rng([seed, PROBING, number]), size, 1.0)
+        with torch.random.fork_rng(devices=()), evaluating(model):
+            return model_loss(model, tensors(drawn, device_of(model)), task.signature)
+
+    return loss
