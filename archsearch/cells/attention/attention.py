@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from archsearch.cells.attention.head_blocks import HeadBlocks
 from archsearch.cells.attention.normalisers import RECTIFIED, GatedNorm, rectified
 from archsearch.cells.attention.patterns import PLACED, reach, seen
 from archsearch.cells.attention.rotary import rotate
 from archsearch.cells.attention.sparse import (
     dilated_attention,
     power_attention,
+    sampled_attention,
     window_attention,
 )
 from archsearch.cells.cell import Cell, State, split_width
@@ -32,10 +34,15 @@ class Attention(Cell):
     head and step of distance (arXiv 2108.12409), ``relative`` adds a learned bias per head and
     distance. ``keys`` "grouped" has two query heads share keys and values, "single" all (Shazeer
     2019, arXiv 1911.02150; Ainslie et al. 2023, arXiv 2305.13245). ``unit`` gives queries and keys
-    a root mean square of 1 before they meet (arXiv 2010.04245).
+    a root mean square of 1 before they meet (arXiv 2010.04245). With ``keep`` below one, every call
+    in training looks at that share of the keys, drawn anew, and at the own position (Hussain et al.
+    2023, arXiv 2306.01705: keys drawn uniformly, alike for all rows, heads and queries). With the
+    pattern ``perhead`` :class:`HeadBlocks` says how far back each head looks.
     State: keys and values seen so far, each (B, K, S, d), and the position of each row (B,); S is
     bounded where the pattern is, and grows with the sequence otherwise.
     """
+
+    role = "attention"
 
     def __init__(
         self,
@@ -48,10 +55,15 @@ class Attention(Cell):
         normaliser: str = "softmax",
         keys: str = "own",
         unit: bool = False,
+        keep: float = 1.0,
+        block: int = 8,
+        select: float = 0.5,
+        dense: int = 100,
     ) -> None:
         super().__init__(width)
         self.heads, self.pattern, self.positions = heads, pattern, positions
         self.window, self.stride, self.normaliser, self.unit = window, stride, normaliser, unit
+        self.keep = keep
         self.head_size = split_width(width, heads)
         if positions == "rope" and self.head_size % 2:
             raise ArchitectureError(
@@ -72,6 +84,8 @@ class Attention(Cell):
         self.bias = nn.Parameter(torch.zeros(heads, FARTHEST)) if positions == "relative" else None
         self.gain = nn.Parameter(torch.ones(1)) if normaliser == "reluformer" else None
         self.norm = GatedNorm(width) if normaliser == "rela" else None
+        per_head = pattern == "perhead"
+        self.blocks = HeadBlocks(heads, block, select, dense) if per_head else None
 
     def _split(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         parts = self.project(x).unflatten(-1, (-1, self.head_size))
@@ -88,6 +102,8 @@ class Attention(Cell):
         """(B, H, T, d) from keys of which the last T stand where the queries do."""
         length, keys = q.shape[2], k.shape[2]
         k, v = (part.repeat_interleave(self.heads // self.key_heads, 1) for part in (k, v))
+        if self.training and self.keep < 1:
+            return self._attend_some(q, k, v, start)
         slopes = self.slopes if self.positions == "alibi" else None
         if self.normaliser == "softmax" and self.bias is None:
             if self.pattern == "window" and length > SPARSE_FROM + 2 * self.window:
@@ -100,17 +116,53 @@ class Attention(Cell):
                 return scaled_dot_product_attention(q, k, v, is_causal=True)
         i = torch.arange(keys - length, keys, device=q.device)[:, None]
         j = torch.arange(keys, device=q.device)
-        bias = self._bias(i - j, q.dtype)
-        if self.pattern in PLACED:
-            first = (start - (keys - length)).view(-1, 1, 1, 1)
-            i, j = i + first, j + first
-        allowed = seen(self.pattern, i, j, self.window, self.stride)  # (T, S) or (B, 1, T, S)
-        if self.normaliser not in RECTIFIED:
+        allowed = self._allowed(i, j, start - (keys - length))
+        watched = self.blocks is not None and self.blocks.watching
+        if self.normaliser not in RECTIFIED and not watched:
+            bias = self._bias(i - j, q.dtype)
             mask = allowed if bias is None else bias.masked_fill(~allowed, -math.inf)
             return scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        scores = q @ k.transpose(-1, -2) * self.head_size**-0.5
+        weights = self._weights(q @ k.mT, i - j, allowed)
+        if watched:
+            self.blocks.watch(weights, i - j)
+        return weights @ v
+
+    def _attend_some(self, q: Tensor, k: Tensor, v: Tensor, start: Tensor) -> Tensor:
+        """As _attend, over drawn keys and each query's own, which stands in the last column."""
+        length, keys = q.shape[2], k.shape[2]
+        chosen = drawn(keys, self.keep, q.device)
+        i = torch.arange(keys - length, keys, device=q.device)[:, None]
+        j = torch.cat([chosen.expand(length, -1), i], 1)  # (T, n + 1)
+        once = torch.cat([chosen != i, torch.ones_like(i, dtype=torch.bool)], 1)
+        allowed = once & self._allowed(i, j, start - (keys - length))
+        watched = self.blocks is not None and self.blocks.watching
+        if self.normaliser not in RECTIFIED and not watched:
+            bias = self._bias(i - j, q.dtype)
+            bias = torch.zeros((), dtype=q.dtype, device=q.device) if bias is None else bias
+            bias = torch.where(allowed, bias, -math.inf)
+            return sampled_attention(q, k, v, chosen, bias[(None,) * (4 - bias.ndim)])
+        own_k, own_v = (part[:, :, keys - length :] for part in (k, v))
+        products = torch.cat([q @ k[:, :, chosen].mT, (q * own_k).sum(-1, keepdim=True)], -1)
+        weights = self._weights(products, i - j, allowed)
+        if watched:
+            self.blocks.watch(weights, i - j)
+        return weights[..., :-1] @ v[:, :, chosen] + weights[..., -1:] * own_v
+
+    def _allowed(self, i: Tensor, j: Tensor, first: Tensor) -> Tensor:
+        """(T, S), a head's own (H, T, S) or a row's (B, 1, T, S), with key 0 at ``first`` (B,)."""
+        if self.pattern in PLACED:
+            i, j = (part + first.view(-1, 1, 1, 1) for part in (i, j))
+        allowed = seen(self.pattern, i, j, self.window, self.stride)
+        return allowed if self.blocks is None else allowed & self.blocks(i - j)
+
+    def _weights(self, products: Tensor, distance: Tensor, allowed: Tensor) -> Tensor:
+        """Of keys at these distances (T, S), from their products with the queries."""
+        bias = self._bias(distance, products.dtype)
+        scores = products * self.head_size**-0.5
         scores = scores if bias is None else scores + bias
-        return rectified(scores, allowed, self.normaliser, self.gain) @ v
+        if self.normaliser in RECTIFIED:
+            return rectified(scores, allowed, self.normaliser, self.gain)
+        return scores.masked_fill(~allowed, -math.inf).softmax(-1)
 
     def _bias(self, distance: Tensor, dtype: torch.dtype) -> Tensor | None:
         if self.positions == "alibi":
@@ -141,6 +193,12 @@ class Attention(Cell):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         y, state = self.forward(x[:, None], state)
         return y[:, 0], state
+
+
+def drawn(count: int, keep: float, device: torch.device) -> Tensor:
+    """A share of the positions 0 ... count - 1, all equally likely, by the global generator."""
+    # of the CPU, whose state a checkpoint holds
+    return torch.randperm(count)[: max(round(keep * count), 1)].to(device)
 
 
 def alibi_slopes(heads: int) -> Tensor:

@@ -11,16 +11,16 @@ PLACED = ("fixed", "chunked")
 def seen(pattern: str, i: Tensor, j: Tensor, window: int, stride: int) -> Tensor:
     """Whether position i looks at position j, for whole numbers that broadcast; never for j > i.
 
-    ``full``: always. ``window``: when i - j < window. ``dilated``: at multiples of the stride,
-    ``window`` of them. ``power``: when i - j is 0 or a power of two, so that log2 n layers join n
-    positions (arXiv 2503.03588, with blocks of one). ``chunked``: within chunks of ``window``.
-    ``strided`` and ``fixed`` (Child et al. 2019, arXiv 1904.10509, section 4.2, both parts in every
-    head): the last ``stride`` positions and every stride-th before; one's own block of ``stride``,
-    and the last quarter of every block.
+    ``full`` and ``perhead``: always. ``window``: when i - j < window. ``dilated``: at multiples of
+    the stride, ``window`` of them. ``power``: when i - j is 0 or a power of two, so that log2 n
+    layers join n positions (arXiv 2503.03588, with blocks of one). ``chunked``: within chunks of
+    ``window``. ``strided`` and ``fixed`` (Child et al. 2019, arXiv 1904.10509, section 4.2, both
+    parts in every head): the last ``stride`` positions and every stride-th before; one's own block
+    of ``stride``, and the last quarter of every block.
     """
     far = i - j
     match pattern:
-        case "full":
+        case "full" | "perhead":
             chosen = far >= 0
         case "window":
             chosen = far < window

@@ -1,6 +1,6 @@
 """Attention over few of the earlier positions, at a cost that grows with those few.
 
-In both functions ``q`` is (B, H, T, d) and ``k``, ``v`` (B, H, S, d), the last T keys being at
+In all functions ``q`` is (B, H, T, d) and ``k``, ``v`` (B, H, S, d), the last T keys being at
 the queries' own positions. ``slopes`` (H,) lowers a score by a slope per step of distance.
 """
 
@@ -56,6 +56,35 @@ def dilated_attention(
     """Each query over its own position and those at ``window`` - 1 multiples of the stride."""
     distances = tuple(range(0, min(window * stride, k.shape[2]), stride))
     return distance_attention(q, k, v, _slopes(slopes, q), distances)
+
+
+def sampled_attention(q: Tensor, k: Tensor, v: Tensor, chosen: Tensor, bias: Tensor) -> Tensor:
+    """Each query over the ``chosen`` keys (n,) and its own, in blocks of queries.
+
+    ``bias`` (B or 1, H or 1, T, n + 1) is added to the scores, the last column to one's own.
+    """
+    rows, length = q.shape[0], q.shape[2]
+    size = min(BLOCK, length)
+    missing = -length % size
+
+    def blocks(part: Tensor) -> Tensor:
+        """(B, H, T, .) as (B, blocks, H, size, .); what is filled up sees everything."""
+        return pad(part, (0, 0, 0, missing)).unflatten(2, (-1, size)).transpose(1, 2)
+
+    def with_own(part: Tensor) -> Tensor:
+        own = blocks(part[:, :, part.shape[2] - length :])
+        shared = part[:, None, :, chosen].expand(-1, own.shape[1], -1, -1, -1)
+        return torch.cat([shared, own], 3).flatten(0, 1)
+
+    bias = blocks(bias)
+    itself = torch.eye(size, dtype=torch.bool, device=q.device)
+    own = torch.where(itself, bias[..., -1:], -math.inf)
+    bias = torch.cat([bias[..., :-1], own], -1).expand(rows, -1, -1, -1, -1).flatten(0, 1)
+    queries = blocks(q)
+    out = scaled_dot_product_attention(
+        queries.flatten(0, 1), with_own(k), with_own(v), attn_mask=bias
+    )
+    return out.unflatten(0, queries.shape[:2]).transpose(1, 2).flatten(2, 3)[:, :, :length]
 
 
 def _slopes(given: Tensor | None, q: Tensor) -> Tensor:
