@@ -256,3 +256,31 @@ def test_samples_of_the_design_build_and_train(design):
     assert seen["sparsity"] == {"none", "magnitude"}
     assert {"full", "window", "power"} <= seen["pattern"]
     assert {"silu", "relu2", "relu", "identity"} <= seen["activation"]
+
+
+def test_the_example_of_sparsity_and_depth_can_be_searched(tmp_path):
+    page = (ROOT / "docs" / "sparsity-and-depth.md").read_text()
+    (example,) = blocks(page, "yaml")
+    (tmp_path / "reber.yaml").write_text(example)
+    short = [("space.training.steps", "4"), ("space.training.batch", "8")]
+    file = read_space(tmp_path / "reber.yaml", CATALOG, short)
+    task = open_task(file.tasks[0])
+    rng = random.Random(0)
+    for _ in range(8):
+        architecture = file.space.architecture(file.space.sample(rng))
+        assert fit(
+            build(architecture, CATALOG, task.signature, seed=0),
+            task,
+            architecture.training,
+            architecture.sparsity,
+            seed=0,
+            report=lambda step, metrics: True,
+            split=None,
+        )
+
+
+@pytest.mark.parametrize("kind", ["sparsity", "tie", "halting"])
+def test_the_page_of_sparsity_and_depth_has_every_name(kind):
+    page = (ROOT / "docs" / "sparsity-and-depth.md").read_text()
+    ours = [entry for entry in CATALOG.declarations(kind) if entry.distribution == "archsearch"]
+    assert [entry.name for entry in ours if f"`{entry.name}`" not in page] == []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from archsearch.spec.catalog import CellType, choice, flag, integer, real
+from archsearch.spec.catalog import CellType, choice, flag, integer, real, text
+from archsearch.spec.graph.search import Graphs
 
 _HEADS = integer(
     1, 1, 256, search=(1, 4), doc="blocks of the recurrent matrix, deaf to each other; 1 is dense"
 )
 _MIXING = integer(1, 1, 256, search=(1, 4), doc="blocks of the input matrix")
+_CORE = choice("gru", "lstm", "rnn", "rhn", doc="the recurrent cell")
 _CLIP = real(
     0.0, 0.0, 10.0, search=(0.0, 0.5), doc="bound on the recurrent weights; 0 leaves them free"
 )
@@ -175,5 +177,52 @@ CELLS: tuple[CellType, ...] = (
         doc="A state that follows a differential equation between inputs.",
         source="Chen et al. 2018, arXiv 1806.07366; field: De Brouwer et al. 2019, "
         "arXiv 1905.12374",
+    ),
+    CellType(
+        "graph",
+        "archsearch.cells.recurrent.graph:GraphCell",
+        {
+            "graph": text(
+                "gru",
+                Graphs(),
+                doc="the operations of a step; statements set h, the output, and c, a memory; lin "
+                "has a matrix for each of its inputs and a bias",
+            ),
+            "keep": real(
+                1.0,
+                -5.0,
+                10.0,
+                search=(0.0, 1.0, 2.0),
+                doc="the bias at the start of gates that hold a state; larger keeps it for longer",
+            ),
+        },
+        doc="A recurrent step written, or searched, as a small graph of operations.",
+        source="Zoph, Le 2016, arXiv 1611.01578",
+    ),
+    CellType(
+        "attentive_rnn",
+        "archsearch.cells.recurrent.attentive_rnn:AttentiveRNN",
+        {
+            "core": _CORE,
+            "window": integer(16, 2, 4096, search=(4, 8, 16), doc="outputs looked back at"),
+            "heads": integer(4, 1, 64, search=(1, 2, 4), doc="independent heads of attention"),
+        },
+        doc="A recurrent cell that also attends to its own last outputs.",
+        source="taxonomy: Heidenreich et al. 2024, arXiv 2410.02654",
+    ),
+    CellType(
+        "recurrent_attention",
+        "archsearch.cells.recurrent.recurrent_attention:RecurrentAttention",
+        {
+            "core": _CORE,
+            "place": choice(
+                "before", "after", doc="the recurrent cell before or after the attention"
+            ),
+            "heads": integer(4, 1, 64, search=(1, 2, 4, 8), doc="independent heads of attention"),
+            "positions": choice("rope", "none", doc="how a head knows distances"),
+        },
+        doc="Attention with a recurrent cell before or after it; said to be worse than without.",
+        source="taxonomy: Heidenreich et al. 2024, arXiv 2410.02654",
+        cost="T^2",
     ),
 )
