@@ -102,6 +102,11 @@ ROWS: tuple[Row, ...] = (
         "yy?y?",
         Layer.of("deltaproduct", steps=2, beta_range=2, conv=0),
     ),
+    *_all(
+        "products of two reflections",
+        "yyyy?",
+        Layer.of("deltaproduct", steps=2, beta_range=2, conv_start="identity"),
+    ),
     *_all("attention", "nnyyy", Layer("attention")),
     *_all("attention with a fixed query", "nnnyy", Layer("aaren")),
     *_rows(
