@@ -35,8 +35,11 @@ PATTERNS: dict[str, dict[str, Any]] = {
     "window 64": {"pattern": "window", "window": 64},
     "power": {"pattern": "power"},
     "dilated 16 by 64": {"pattern": "dilated", "window": 16, "stride": 64},
+    "chunked 64": {"pattern": "chunked", "window": 64},
+    "strided 64": {"pattern": "strided", "stride": 64},
 }
 WANTED = 4.0  # times faster than full attention at 8192 steps
+CLAIMED = ("window 64", "power", "dilated 16 by 64")  # the others grow as T^1.5 or see no past
 
 
 def cell_of(options: dict[str, Any]) -> Attention:
@@ -93,12 +96,12 @@ def main() -> None:
         for name in PATTERNS
     }
     last = {row["pattern"]: row["times_full"] for row in rows if row["length"] == 8192}
-    holds = all(last[name] >= WANTED and growth[name] <= 1.15 for name in last if name != "full")
+    holds = all(last[name] >= WANTED and growth[name] <= 1.15 for name in CLAIMED)
     told = {
         "machine": machine(),
         "rows": rows,
         "memory_exponent": growth,
-        "claim": f">= {WANTED} times full attention at 8192 steps, memory linear in them",
+        "claim": f"{', '.join(CLAIMED)}: >= {WANTED} times full attention at 8192 steps, memory linear",
         "holds": holds,
     }
     RESULTS.write_text(json.dumps(told, indent=2) + "\n")

@@ -85,9 +85,19 @@ class LayerType:
 
     def layer(self, chosen: Mapping[str, Value]) -> Layer:
         """The layer with these settings, without what is not written at its default."""
+        chosen = self.spelled_out(chosen)
         return Layer(
             self.name, tuple((k, v) for k, v in chosen.items() if self.options[k].written(v))
         )
+
+    def spelled_out(self, chosen: Mapping[str, Value]) -> dict[str, Value]:
+        """The settings with what an alias stands for in its place."""
+        found = dict(chosen)
+        for key, option in self.options.items():
+            for name, settings in option.aliases:
+                if key in chosen and same(name, chosen[key]):
+                    found |= dict(settings)
+        return found
 
     def settings(self, layer: Layer) -> dict[str, Value]:
         """The value of every active option of the layer, given or default; raises SpaceError."""
@@ -98,6 +108,7 @@ class LayerType:
                     f"{self.kind} '{self.name}' has no option '{key}'"
                     + suggestion(key, self.options)
                 )
+        given = self.spelled_out(given)
         chosen: dict[str, Value] = {}
         for key, option in self.options.items():
             try:

@@ -113,6 +113,10 @@ def _option_to_plain(option: Option) -> dict[str, Any]:
         "when": [[name, to_plain(values)] for name, values in option.when],
         "doc": option.doc,
         "added": option.added,
+        "aliases": [
+            [to_plain(name), [[key, to_plain(value)] for key, value in settings]]
+            for name, settings in option.aliases
+        ],
     }
 
 
@@ -135,6 +139,13 @@ def _option_from_plain(plain: dict[str, Any]) -> Option:
         when=tuple((name, _values(values)) for name, values in plain["when"]),
         doc=plain["doc"],
         added=plain["added"],
+        aliases=tuple(
+            (
+                value_from_plain(name),
+                tuple((key, value_from_plain(value)) for key, value in settings),
+            )
+            for name, settings in plain["aliases"]
+        ),
     )
 
 

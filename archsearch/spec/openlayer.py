@@ -112,6 +112,12 @@ class OpenLayer(Node):
             option = self.declared.options[key]
             if key not in given and option.added:
                 given[key] = option.default
+            for name, settings in option.aliases:
+                if node.matches(name) and dict(settings).items() <= given.items():
+                    chosen[key] = name
+                    given = {k: v for k, v in given.items() if k not in dict(settings)}
+            if key in chosen:
+                continue
             if key not in given or not node.matches(given[key]):
                 return False
             chosen[key] = given.pop(key)

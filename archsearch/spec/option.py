@@ -20,7 +20,8 @@ class Option:
     ``when`` names the other options of the same layer that must have one of the given values
     for this one to mean anything; an inactive option is not part of the architecture.
     An ``added`` option came after architectures had been stored: at its default it is not written,
-    so that their digests stay. Texts in a ``language`` are kept in their normal form.
+    so that their digests stay. Texts in a ``language`` are kept in their normal form. A value in
+    ``aliases`` is another name for values of this and other options of the layer.
     """
 
     default: Value
@@ -33,6 +34,16 @@ class Option:
     doc: str = ""
     added: bool = False
     language: Language | None = None
+    aliases: tuple[tuple[Value, tuple[tuple[str, Value], ...]], ...] = ()
+
+    def alias(self, name: Value, **settings: Value) -> Option:
+        """The same, with one more legal value that stands for these settings of the layer."""
+        assert self.choices is not None
+        return replace(
+            self,
+            choices=(*self.choices, name),
+            aliases=(*self.aliases, (name, tuple(settings.items()))),
+        )
 
     def added_later(self) -> Option:
         return replace(self, added=True)
@@ -81,7 +92,11 @@ class Option:
     def meaning(self) -> str:
         """What it does, and beside which other options it does anything."""
         conditions = [f"{name} is {' or '.join(map(str, values))}" for name, values in self.when]
-        return self.doc + (f" (only when {' and '.join(conditions)})" if conditions else "")
+        aliases = [
+            f"; {name} is {' with '.join(f'{key} {value}' for key, value in settings)}"
+            for name, settings in self.aliases
+        ]
+        return self.doc + "".join(aliases) + (f" (only when {' and '.join(conditions)})" if conditions else "")
 
     def normal(self, value: Any) -> Value:
         """The declared object equal to ``value``; raises SpaceError with what was expected."""

@@ -14,6 +14,8 @@ from archsearch.blocks.activations.declared_activations import MODULES as MODULE
 from archsearch.blocks.activations.declared_activations import UNARY as UNARY_NAMES
 from archsearch.blocks.channels.channels import GLU, MLP
 from archsearch.blocks.declared import CHANNELS
+from archsearch.plugins import load_catalog
+from archsearch.spec.architecture import Architecture, Block, Layer, Stage
 
 # f(-1), f(1), f(2), f'(1), f'(-1)
 KNOWN = {
@@ -219,6 +221,16 @@ def test_swish_is_silu_aptx_and_relu():
     aptx = (1 + torch.tanh(x)) * x / 2
     torch.testing.assert_close(opened("swish", 1, beta=2.0)(x), aptx, rtol=0, atol=2e-15)
     torch.testing.assert_close(opened("swish", 1, beta=1e4)(x), x.relu(), rtol=0, atol=1e-4)
+
+
+def test_aptx_has_the_digest_of_swish():
+    def named(**options):
+        blocks = (Block(Layer("gru"), channel=Layer.of("mlp", **options)),)
+        given = Architecture(width=8, stages=(Stage(blocks),))
+        return load_catalog().complete_architecture(given).digest
+
+    assert named(activation="aptx") == named(activation="swish", beta=2.0)
+    assert named(activation="aptx") != named(activation="swish")
 
 
 def test_aptx_has_its_known_values_and_is_as_near_to_mish_as_known():

@@ -21,6 +21,7 @@ from archsearch.spec.architecture import (
     architecture_from_plain,
     to_plain,
 )
+from archsearch.spec.catalog import CellType, choice, real
 from archsearch.spec.domains import Choice, FloatRange, IntRange
 from archsearch.spec.openlayer import OpenLayer, OpenStage
 from archsearch.spec.space import Space
@@ -192,6 +193,29 @@ def test_an_option_that_was_added_later_changes_no_digest():
     space = cell_space(looker(pattern=Fixed("power"), wrap=pick((Fixed(False), Fixed(True)))))
     for cell in (before, wrapped):
         assert space.contains(Architecture(8, (Stage((Block(cell),)),)))
+
+
+def test_another_name_for_settings_is_the_same_network():
+    options = {
+        "shape": choice("plain", "bent").alias("known", shape="bent", slope=2.0),
+        "slope": real(1.0, 0.5, 4.0).only_when(shape="bent"),
+    }
+    declared = CellType("shaped", "", options)
+    known, spelled = Layer.of("shaped", shape="known"), Layer.of("shaped", shape="bent", slope=2.0)
+    assert declared.complete(known) == declared.complete(spelled) == spelled
+    assert declared.settings(known) == {"shape": "bent", "slope": 2.0}
+    node = OpenLayer(declared, (("shape", pick(map(Fixed, ("plain", "known")))),))
+    seen = {node.walk("cell", lambda _, domain, at=at: at) for at in (0, 1)}
+    assert seen == {Layer.of("shaped", shape="plain"), spelled}
+    assert all(node.matches(layer) for layer in seen)
+    assert not node.matches(Layer.of("shaped", shape="bent", slope=1.0))
+    assert node.size() == 2
+    both = OpenLayer(
+        declared, (("shape", pick(map(Fixed, ("bent", "known")))), ("slope", Fixed(0.5)))
+    )
+    assert both.matches(spelled)
+    assert both.matches(Layer.of("shaped", shape="bent", slope=0.5))
+    assert not both.matches(Layer.of("shaped", shape="bent", slope=1.0))
 
 
 def test_conditions_are_counted_exactly():

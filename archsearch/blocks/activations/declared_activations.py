@@ -30,7 +30,9 @@ FEW_BINARY = ("add", "multiply", "subtract", "max", "min", "gate")
 def activation(default: str, searched: tuple[str, ...], doc: str) -> dict[str, Option]:
     """The option ``activation`` and those that only some of its values have."""
     return {
-        "activation": choice(*FUNCTIONS, *MODULES, default=default, search=searched, doc=doc),
+        "activation": choice(*FUNCTIONS, *MODULES, default=default, search=searched, doc=doc).alias(
+            "aptx", activation="swish", beta=2.0
+        ),
         "beta": real(
             1.0,
             0.05,

@@ -20,11 +20,7 @@ CHANNELS = (
         "archsearch.blocks.channels.channels:MLP",
         {
             "expand": real(2.0, 0.25, 16.0, search=(1.0, 2.0, 4.0), doc="hidden units per width"),
-            **activation(
-                "gelu",
-                ("relu", "gelu", "relu2"),
-                "of the hidden units; APTx is swish at a beta of 2",
-            ),
+            **activation("gelu", ("relu", "gelu", "relu2"), "of the hidden units"),
         },
         kind="channel",
         doc="Two linear maps with an activation between; 2 expand width^2 weights.",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from archsearch.cells.attention.blockwise import chunked_attention, strided_attention
 from archsearch.cells.attention.head_blocks import HeadBlocks
 from archsearch.cells.attention.normalisers import RECTIFIED, GatedNorm, rectified
 from archsearch.cells.attention.patterns import PLACED, reach, seen
@@ -112,6 +113,12 @@ class Attention(Cell):
                 return power_attention(q, k, v, slopes)
             if self.pattern == "dilated" and length > 2 * max(SPARSE_FROM, self.window):
                 return dilated_attention(q, k, v, self.window, self.stride, slopes)
+            if self.pattern == "chunked" and keys == length > 4 * max(
+                self.window, SPARSE_FROM // 2
+            ):
+                return chunked_attention(q, k, v, self.window, slopes)
+            if self.pattern == "strided" and keys == length > 8 * max(self.stride, SPARSE_FROM):
+                return strided_attention(q, k, v, self.stride, slopes)
             if self.pattern == "full" and slopes is None and keys == length:
                 return scaled_dot_product_attention(q, k, v, is_causal=True)
         i = torch.arange(keys - length, keys, device=q.device)[:, None]
