@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from archsearch.build import Model, build
 from archsearch.errors import ArchitectureError
 from archsearch.plugins import load_catalog
-from archsearch.spec.architecture import Architecture
+from archsearch.sparsity.sparsify import sparsify
+from archsearch.spec.architecture import NONE, Architecture
 from archsearch.spec.signature import Signature
 from archsearch.spec.space import Space
 from archsearch.spec.spacefile import read_space
@@ -53,6 +54,7 @@ space:
   {slot("head")}
   {slot("norm")}
   {slot("init")}
+  {slot("sparsity")}
   stages:
     - repeat: {{int: [1, 2]}}
       loops: {{choice: [1, 3]}}
@@ -101,14 +103,29 @@ def hold(space: Space, signature: Signature, seed: int, folder: Path) -> None:
     rng = random.Random(f"{signature.inputs} {signature.every_step} {seed}")
     architecture, model = drawn(space, signature, rng, seed)
     x = example(signature, seed)
-    optimiser = torch.optim.SGD(model.parameters(), 1e-3)
-    for _ in range(2):
-        optimiser.zero_grad()
+
+    def loss(number: int) -> torch.Tensor:  # of a batch that is the same every time
         prediction, penalty = model(x)
-        (prediction.tanh().square().mean() + penalty).backward()
+        return prediction.tanh().square().mean() + penalty
+
+    try:
+        masks = sparsify(model, architecture.sparsity, 2, seed=seed, loss=loss)
+    except ArchitectureError as error:
+        # a density that does not fit its allocation or its modules
+        if "density" not in str(error):
+            raise
+        masks = sparsify(model, NONE, 2)
+    optimiser = torch.optim.SGD(model.parameters(), 1e-3)
+    for step in (1, 2):
+        optimiser.zero_grad()
+        loss(0).backward()
+        masks.before_step(step)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
+        masks.after_step(step, optimiser)
     model.eval()
+    for name, mask in masks.masks.items():
+        assert not model.get_parameter(name)[~mask].any()
     with torch.no_grad():
         whole, _ = model(x)
         if not whole.isfinite().all():

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from archsearch.errors import ArchitectureError
 from archsearch.sparsity.masks import Masks, Setting
 from archsearch.sparsity.roles import prunable
 
@@ -23,17 +22,19 @@ def random_graph(
 ) -> Masks:
     """Each matrix that reads the state before joins the units that a graph of its own joins.
 
-    A unit always hears itself, and the gates of a cell have the same graph. Raises
-    ArchitectureError for a matrix whose rows are no multiple of its columns.
+    A unit always hears itself, and the gates of a cell have the same graph. A matrix whose rows are
+    no multiple of its columns joins no units to themselves, and is left as it is.
     """
-    masks = Masks(setting.model, prunable(setting.model, "hidden"))
+    named = dict(setting.model.named_parameters())
+    square = [
+        name
+        for name in prunable(setting.model, "hidden")
+        if named[name].shape[0] % named[name][0].numel() == 0
+    ]
+    masks = Masks(setting.model, square)
     found = {}
     for place, (name, weight) in enumerate(masks.weights.items()):
         rows, units = weight.shape[0], weight[0].numel()
-        if rows % units:
-            raise ArchitectureError(
-                f"sparsity 'graph': {rows} by {units} weights do not join units to themselves"
-            )
         seed = int(setting.random(GRAPH, place).initial_seed() % 2**32)
         joined = adjacency(drawn(family, units, density, rewire, seed))
         found[name] = joined.repeat(rows // units, 1).reshape(weight.shape).to(weight.device)

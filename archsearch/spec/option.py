@@ -96,7 +96,11 @@ class Option:
             f"; {name} is {' with '.join(f'{key} {value}' for key, value in settings)}"
             for name, settings in self.aliases
         ]
-        return self.doc + "".join(aliases) + (f" (only when {' and '.join(conditions)})" if conditions else "")
+        return (
+            self.doc
+            + "".join(aliases)
+            + (f" (only when {' and '.join(conditions)})" if conditions else "")
+        )
 
     def normal(self, value: Any) -> Value:
         """The declared object equal to ``value``; raises SpaceError with what was expected."""

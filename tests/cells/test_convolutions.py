@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv1d, glu, prelu, rms_norm, silu
 
+from archsearch.cells.convolution.causal import CausalConv
 from archsearch.cells.convolution.dilated_fsmn import DilatedFSMN
 from archsearch.cells.convolution.fmlp import FMLP
 from archsearch.cells.convolution.fsmn import FSMN
@@ -180,3 +181,14 @@ def test_tcnca_is_attention_in_each_chunk():
     new = silu(candidate + cell.attended(silu(reset) * seen))
     want = update.sigmoid() * new + (1 - update.sigmoid()) * x
     torch.testing.assert_close(cell(x)[0], want)
+
+
+def test_a_filter_that_was_pruned_as_a_whole_is_silent():
+    conv = CausalConv(3, 2, 3, weight_norm=True)
+    with torch.no_grad():
+        conv.weight[0] = 0
+    y, _ = conv(torch.randn(1, 5, 3), torch.zeros(1, 2, 3))
+    assert not y[..., 0].any()
+    assert y[..., 1].any()
+    y.square().sum().backward()
+    assert conv.weight.grad.isfinite().all()

@@ -33,7 +33,9 @@ class CausalConv(nn.Module):
     def _filter(self) -> Tensor:
         if self.gain is None:
             return self.weight
-        return self.gain * self.weight / self.weight.norm(dim=(1, 2), keepdim=True)
+        # a filter may have been pruned as a whole
+        length = self.weight.norm(dim=(1, 2), keepdim=True).clamp_min(1e-12)
+        return self.gain * self.weight / length
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs (B, T, outputs) and the new state, both given the state (B, past, inputs)."""
