@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from pathlib import Path
 
@@ -131,11 +132,13 @@ def hold(space: Space, signature: Signature, seed: int, folder: Path) -> None:
         if not whole.isfinite().all():
             assert any(b.norm.name == "none" for stage in architecture.stages for b in stage.blocks)
             return
-        state = model.initial_state(4)
+        # some networks amplify what single precision rounds
+        exact, given = copy.deepcopy(model).double(), x.double() if x.is_floating_point() else x
+        state, last = exact.initial_state(4), exact(given)[0]
         for t in range(9):
-            streamed, state = model.step(x[:, t], state)
-        last = whole[:, -1] if signature.every_step else whole
-        torch.testing.assert_close(streamed, last, rtol=1e-2, atol=1e-2 * float(last.abs().max()))
+            streamed, state = exact.step(given[:, t], state)
+        last = last[:, -1] if signature.every_step else last
+        torch.testing.assert_close(streamed, last, rtol=1e-5, atol=1e-5 * float(last.abs().max()))
         weights = {name: part.contiguous() for name, part in model.state_dict().items()}
         save_file(weights, folder / "model.safetensors")
         again = build(architecture, CATALOG, signature, seed + 1).eval()

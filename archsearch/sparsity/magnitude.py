@@ -30,6 +30,9 @@ class Shrinking(Masks):
     ) -> None:
         super().__init__(setting.model, names, pattern)
         self.target, self.allocation = target, allocation
+        if allocation != "global":
+            # what does not fit at the end is told before the training
+            allocate(self.shapes, target(setting.steps), allocation)
 
     def due(self, step: int) -> Mapping[str, Tensor]:
         density = self.target(step)

@@ -51,6 +51,12 @@ def test_uniform_plus_spares_both_ends():
         allocate(shapes, 0.02, "uniform_plus")
 
 
+def test_what_does_not_fit_at_the_end_is_told_at_the_start():
+    layer = Layer.of("magnitude", density=0.05, allocation="uniform_plus")
+    with pytest.raises(ArchitectureError, match="a fifth of the last matrix"):
+        masked(model(), layer)
+
+
 def test_global_keeps_the_highest_wherever_they_are():
     scores = {"a": torch.tensor([[5.0, 1.0]]), "b": torch.tensor([[4.0, 3.0], [2.0, 5.0]])}
     shapes = {name: tuple(score.shape) for name, score in scores.items()}
