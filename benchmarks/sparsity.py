@@ -29,6 +29,7 @@ from sparsity_speed import table as speeds
 from archsearch.select.statistics import paired
 
 RESULTS = Path(__file__).parent / "results" / "sparsity.json"
+HOME = Path(__file__).parents[1]
 FIELDS = ("network", "task", "seed")
 QUESTIONS = (
     *(
@@ -139,7 +140,13 @@ def main() -> None:
         "machine": machine(),
         "large": LARGE,
         "tasks": {
-            name: {"task": str(task), "metric": metric, "steps": steps, "batch": batch, "lr": rate}
+            name: {
+                "task": str(task).replace(f"{HOME}/", ""),
+                "metric": metric,
+                "steps": steps,
+                "batch": batch,
+                "lr": rate,
+            }
             for name, (task, metric, steps, batch, rate) in TASKS.items()
         },
         "answers": answers(done),
