@@ -144,18 +144,20 @@ def _seconds_per_trial(plan: Plan, drawn: list[Architecture]) -> float | None:
         model = build(architecture, plan.catalog, task.signature, seed=0)
         steps = int(str(architecture.training["steps"]))
         few = min(TIMED_STEPS, steps)
-        # what finding a rate takes is not a part of every step
-        training = _with(architecture.training, steps=few, evaluations=1, lr_unit="given")
-        began = time.perf_counter()
-        fit(
-            model,
-            task,
-            training,
-            architecture.sparsity,
-            seed=0,
-            report=lambda step, metrics: True,
-            split=None,
-        )
+        # the first step of all compiles what is then at hand for every trial
+        for length in (1, few):
+            # what finding a rate takes is not a part of every step
+            training = _with(architecture.training, steps=length, evaluations=1, lr_unit="given")
+            began = time.perf_counter()
+            fit(
+                model,
+                task,
+                training,
+                architecture.sparsity,
+                seed=0,
+                report=lambda step, metrics: True,
+                split=None,
+            )
         seconds.append((time.perf_counter() - began) / few * steps)
     return statistics.median(seconds) if seconds else None
 
