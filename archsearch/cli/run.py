@@ -19,6 +19,7 @@ from archsearch.cli.options import (
     space_argument,
     storage_option,
 )
+from archsearch.errors import InputError
 
 EXAMPLE = """\b
 Examples:
@@ -72,6 +73,11 @@ def run(
     # in quotes, so that any name is read as a text, and held to the rule for names in files
     overrides += [("name", json.dumps(name))] if name else []
     file, catalog = open_space(space, overrides)
+    if export_to is not None and file.confirm is None:
+        raise InputError(
+            f"{space}: --export needs a confirmed answer, and the file says 'confirm: none';"
+            " give it a confirm section or leave --export out"
+        )
     # what is wrong so far has been said before anything heavy is imported
     from archsearch.cli import runs
     from archsearch.cli.plans import plans_of
@@ -95,6 +101,8 @@ def run(
     if len(results) > 1:
         table, words = across_table(results)
         out.print(table, words)
+    if export_to is not None and not exported:
+        click.echo("nothing was exported, for nothing could be confirmed", err=True)
     for title, path in exported:
         click.echo(f"exported {title} to {path}; try: archsearch predict {path} DATA")
 

@@ -70,6 +70,7 @@ def test_a_changed_space_is_refused(fresh: tuple[Path, Command]) -> None:
         (("run", "starts.yaml", "--set", "search.objectives={acuracy: max}"), "accuracy"),
         (("run", "starts.yaml", "--set", "nonsense"), "KEY=VALUE"),
         (("run", "starts.yaml", "--storage", "oracle://x"), "oracle"),
+        (("run", "starts.yaml", "--set", "confirm=none", "--export", "out"), "confirm section"),
     ],
 )
 def test_bad_input_is_one_line(
