@@ -27,6 +27,8 @@ from rich.progress import track
 from rich.table import Table
 
 from archsearch.cells.attention.attention import Attention
+from archsearch.cells.attention.routing import Routing
+from archsearch.cells.cell import Cell
 
 RESULTS = Path(__file__).parent / "results" / "attention.json"
 WIDTH, HEADS, LENGTHS, TURNS = 64, 4, (1024, 2048, 4096, 8192), 5
@@ -37,17 +39,30 @@ PATTERNS: dict[str, dict[str, Any]] = {
     "dilated 16 by 64": {"pattern": "dilated", "window": 16, "stride": 64},
     "chunked 64": {"pattern": "chunked", "window": 64},
     "strided 64": {"pattern": "strided", "stride": 64},
+    "fixed 64": {"pattern": "fixed", "stride": 64},
+    "perhead 128, a quarter": {"pattern": "perhead", "block": 128},
+    "routing 90": {"clusters": 90, "window": 64},
 }
 WANTED = 4.0  # times faster than full attention at 8192 steps
 CLAIMED = ("window 64", "power", "dilated 16 by 64")  # the others grow as T^1.5 or see no past
 
 
-def cell_of(options: dict[str, Any]) -> Attention:
+def cell_of(options: dict[str, Any]) -> Cell:
+    """As it is after its first steps of training, with what it then keeps or has sorted by."""
     torch.manual_seed(0)
-    return Attention(WIDTH, HEADS, **options)
+    if "clusters" in options:
+        cell = Routing(WIDTH, HEADS, **options)
+        cell(torch.randn(4, 512, WIDTH))
+        return cell
+    attention = Attention(WIDTH, HEADS, **options)
+    if attention.blocks is not None:
+        attention.blocks.calls.fill_(attention.blocks.dense)
+        attention.blocks.chosen.copy_(torch.rand(attention.blocks.chosen.shape) < 0.25)
+        attention.blocks.chosen[:, 0] = True
+    return attention
 
 
-def step(cell: Attention, x: torch.Tensor) -> None:
+def step(cell: Cell, x: torch.Tensor) -> None:
     cell(x)[0].square().mean().backward()
 
 

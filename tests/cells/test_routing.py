@@ -218,3 +218,34 @@ def test_no_gradient_reaches_the_centroids_and_training_still_has_one():
     y.square().sum().backward()
     assert not cell.centroids.middle.requires_grad
     assert all(part.grad.isfinite().all() for part in cell.parameters())
+
+
+def test_commitment_adds_the_gradient_of_its_loss():
+    centroids = Centroids(2, 3, 4, 0.9)
+    given = normalize(torch.randn(5, 2, 7, 4), dim=-1)
+    points = given.clone().requires_grad_()
+    centroids.attract(points, 0.3)
+    points.sum().backward()
+    wanted = given.clone().requires_grad_()
+    nearest = (wanted.detach() @ centroids.middle.mT).argmax(-1)
+    middle = torch.stack([centroids.middle[head, nearest[:, head]] for head in range(2)], 1)
+    (wanted.sum() + 0.3 * (wanted - middle).square().mean()).backward()
+    torch.testing.assert_close(points.grad, wanted.grad)
+
+
+def test_commitment_draws_queries_and_keys_to_their_centroids():
+    torch.manual_seed(0)
+    x, apart = torch.randn(8, 20, 16), {}
+    for commitment in (0.0, 10.0):
+        torch.manual_seed(1)
+        cell = Routing(16, 2, clusters=4, decay=1.0, commitment=commitment)
+        optimizer = torch.optim.SGD(cell.parameters(), lr=0.5)
+        for _ in range(60):
+            optimizer.zero_grad()
+            y, _, points = cell._read(x, cell.initial_state(len(x)))
+            cell.centroids.learn(points)
+            (0 * y.sum()).backward()
+            optimizer.step()
+        nearest = (points.detach() @ cell.centroids.middle.mT).amax(-1)
+        apart[commitment] = float((1 - nearest).mean())
+    assert apart[10.0] < 0.7 * apart[0.0]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from archsearch.cells.attention.blockwise import chunked_attention, strided_attention
+from archsearch.cells.attention.by_stretch import STRETCH, blocks_attention, fixed_attention
 from archsearch.cells.attention.head_blocks import HeadBlocks
 from archsearch.cells.attention.normalisers import RECTIFIED, GatedNorm, rectified
 from archsearch.cells.attention.patterns import PLACED, reach, seen
@@ -119,6 +120,14 @@ class Attention(Cell):
                 return chunked_attention(q, k, v, self.window, slopes)
             if self.pattern == "strided" and keys == length > 8 * max(self.stride, SPARSE_FROM):
                 return strided_attention(q, k, v, self.stride, slopes)
+            if self.pattern == "fixed" and keys == length > 4 * STRETCH:
+                return fixed_attention(q, k, v, self.stride, slopes)
+            if (
+                self.blocks is not None
+                and not self.blocks.watching
+                and keys == length > 4 * STRETCH
+            ):
+                return blocks_attention(q, k, v, self.blocks.chosen, self.blocks.block, slopes)
             if self.pattern == "full" and slopes is None and keys == length:
                 return scaled_dot_product_attention(q, k, v, is_causal=True)
         i = torch.arange(keys - length, keys, device=q.device)[:, None]

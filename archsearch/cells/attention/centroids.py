@@ -28,6 +28,15 @@ class Centroids(nn.Module):
         """The nearest centroid (B, H, T) of each point (B, H, T, d), by the angle."""
         return nearest(points.detach(), self.middle)
 
+    def attract(self, points: Tensor, weight: float) -> None:
+        """Adds what ``weight`` times the mean square to the nearest centroid gives as gradient.
+
+        It is added where the gradient of ``points`` (B, H, T, d) passes, so that no loss is needed.
+        """
+        middle = self.middle[torch.arange(len(self.middle))[:, None], self(points)]
+        pull = (2 * weight / points.numel()) * (points.detach() - middle.to(points.dtype))
+        points.register_hook(lambda gradient: gradient + pull)
+
     @torch.no_grad()
     def learn(self, points: Tensor) -> None:
         """From unit vectors (B, H, T, d); draws from the global generator when it begins."""

@@ -42,6 +42,13 @@ CELLS: tuple[CellType, ...] = (
                 search=(0.9, 0.99, 0.999),
                 doc="what a centroid keeps of itself at a training step",
             ),
+            "commitment": real(
+                0.0,
+                0.0,
+                10.0,
+                search=(0.0, 1e-4, 1e-2),
+                doc="pull of training on queries and keys to their centroids; 1e-4 in the paper",
+            ).added_later(),
         },
         doc="Routing attention: keys and queries meet in clusters that training finds.",
         source="Roy et al. 2020, arXiv 2003.05997; each position to its nearest cluster, so that "

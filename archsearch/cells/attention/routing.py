@@ -9,7 +9,11 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, scaled_dot_product_attention
 
 from archsearch.cells.attention.centroids import Centroids
+from archsearch.cells.attention.clustered import clustered_attention
+from archsearch.cells.attention.sparse import window_attention
 from archsearch.cells.cell import Cell, State, split_width
+
+SORTED_FROM = 256  # positions; below, masked products are faster
 
 
 class Routing(Cell):
@@ -19,11 +23,13 @@ class Routing(Cell):
     :class:`Centroids` each; o_i = sum_j softmax_j(sqrt(d) q_i'k_j) v_j over the j <= i whose key is
     in the cluster of query i, and over j = i (Roy et al. 2020, arXiv 2003.05997, section 4). There
     every cluster takes its best tokens of the whole sequence, later ones too, and drops the rest;
-    here each position goes where it is nearest, so that nothing depends on the future, clusters
-    differ in size, and all pairs are still compared. A local head adds a learned bias per distance.
+    here each position goes where it is nearest, so that nothing depends on the future and clusters
+    differ in size; a long sequence is sorted by them, where that saves most pairs. A local head
+    adds a learned bias per distance.
 
     Centroids learn in training only, where gradients are wanted, from the queries and keys of a
-    whole sequence after it has been answered, without the paper's additional loss on both.
+    whole sequence after it has been answered; ``commitment`` weighs the paper's additional loss on
+    both, their mean square distance from the centroids, and is zero here if not said.
     State: keys and values of the local heads (B, L, up to window - 1, d), those of the routed
     heads (B, R, S, d), and the clusters of those keys (B, R, S).
     """
@@ -37,8 +43,10 @@ class Routing(Cell):
         clusters: int = 8,
         window: int = 16,
         decay: float = 0.99,
+        commitment: float = 0.0,
     ) -> None:
         super().__init__(width)
+        self.commitment = commitment
         self.heads, self.window = heads, window
         self.head_size = split_width(width, heads)
         self.local = heads // 2
@@ -70,20 +78,36 @@ class Routing(Cell):
         kept = max(k.shape[2] - (self.window - 1), 0)
 
         q, own_k, own_v = normalize(far[0], dim=-1), normalize(far[1], dim=-1), far[2]
-        clusters = torch.cat([old_clusters, self.centroids(own_k)], 2)
+        if self.commitment and self.training and q.requires_grad:
+            for points in (q, own_k):
+                self.centroids.attract(points, self.commitment)
+        of_query, of_key = self.centroids(q), self.centroids(own_k)
+        clusters = torch.cat([old_clusters, of_key], 2)
         far_k, far_v = torch.cat([far_k, own_k], 2), torch.cat([far_v, own_v], 2)
-        alike = self.centroids(q)[..., None] == clusters[:, :, None]  # (B, R, T, S)
-        distance = _distance(q, far_k)
-        allowed = (alike & (distance > 0)) | (distance == 0)
-        scale = math.sqrt(self.head_size)
-        found.append(scaled_dot_product_attention(q, far_k, far_v, attn_mask=allowed, scale=scale))
+        found.append(self._look_far(q, far_k, far_v, of_query, clusters))
 
         y = self.output(torch.cat(found, 1).transpose(1, 2).flatten(2))
         after = (k[:, :, kept:], v[:, :, kept:], far_k, far_v, clusters)
         return y, after, torch.cat([q, own_k], 2)
 
+    def _look_far(
+        self, q: Tensor, k: Tensor, v: Tensor, of_query: Tensor, of_key: Tensor
+    ) -> Tensor:
+        scale = math.sqrt(self.head_size)
+        if q.shape[2] == k.shape[2] > SORTED_FROM:
+            count = self.centroids.middle.shape[1]
+            packed = clustered_attention(q, k, v, of_query, of_key, count, scale)
+            if packed is not None:
+                return packed
+        distance = _distance(q, k)
+        alike = of_query[..., None] == of_key[:, :, None]  # (B, R, T, S)
+        allowed = (alike & (distance > 0)) | (distance == 0)
+        return scaled_dot_product_attention(q, k, v, attn_mask=allowed, scale=scale)
+
     def _look_near(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         assert self.bias is not None
+        if q.shape[2] > SORTED_FROM + self.window:
+            return window_attention(q, k, v, self.window, None, self.bias)
         distance = _distance(q, k)
         hidden = (distance < 0) | (distance >= self.window)
         bias = self.bias[:, distance.clamp(0, self.window - 1)].masked_fill(hidden, -math.inf)

@@ -17,8 +17,13 @@ from archsearch.kernels.attention.distance_attention import distance_attention
 BLOCK = 32  # queries that share one stretch of keys
 
 
-def window_attention(q: Tensor, k: Tensor, v: Tensor, window: int, slopes: Tensor | None) -> Tensor:
-    """Each query over its own and the ``window`` - 1 positions before, in blocks of queries."""
+def window_attention(
+    q: Tensor, k: Tensor, v: Tensor, window: int, slopes: Tensor | None, added: Tensor | None = None
+) -> Tensor:
+    """Each query over its own and the ``window`` - 1 positions before, in blocks of queries.
+
+    ``added`` (H, window) is put on the scores by distance, where there are no slopes.
+    """
     rows, length = q.shape[0], q.shape[2]
     size = max(BLOCK, window)
     blocks = -(-length // size)
@@ -40,6 +45,8 @@ def window_attention(q: Tensor, k: Tensor, v: Tensor, window: int, slopes: Tenso
     if slopes is not None:
         lowered = slopes.to(q.dtype)[:, None, None] * -distance
         bias = torch.where(bias, lowered, -math.inf)
+    elif added is not None:
+        bias = torch.where(bias, added[:, distance.clamp(0, window - 1)], -math.inf)
     out = scaled_dot_product_attention(queries, keys, values, attn_mask=bias.repeat(rows, 1, 1, 1))
     return out.unflatten(0, (rows, blocks)).transpose(1, 2).flatten(2, 3)[:, :, :length]
 
