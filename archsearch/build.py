@@ -14,6 +14,7 @@ from archsearch.blocks.structure.checkpointed import RecomputedBlock, Recomputed
 from archsearch.blocks.structure.placements import Residual
 from archsearch.depth.loops import Spent
 from archsearch.errors import ArchitectureError, InputError
+from archsearch.sparsity.structures import equipped
 from archsearch.spec import architecture as plain
 from archsearch.spec.catalog import Catalog, CellType
 from archsearch.spec.signature import Signature
@@ -34,6 +35,9 @@ class Model(nn.Module):
         self.embed, self.norm, self.head = embed, norm, head
         self.stages = nn.ModuleList(stages)
         self.causal = all(getattr(part, "causal", True) for part in self.modules())
+        for stage in stages:
+            if hasattr(stage, "reads"):
+                stage.reads(norm, head)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The prediction, (batch, outputs) or (batch, time, outputs), and what depth costs.
@@ -65,7 +69,8 @@ class Model(nn.Module):
         """
         if not self.causal:
             seen = torch.cat([*state, x_t.unsqueeze(1)], 1)
-            return self(seen)[0], (seen,)
+            prediction = self(seen)[0]
+            return prediction if prediction.ndim == 2 else prediction[:, -1], (seen,)
         at_embed, at_stages, at_head = state
         h, at_embed = self.embed.step(x_t, at_embed)
         after = []
@@ -140,7 +145,8 @@ def build(
     with torch.random.fork_rng(devices=()):
         # torch.manual_seed would also reseed every accelerator
         torch.default_generator.manual_seed(seed)
-        return _Builder(architecture, catalog, signature.every_step).model(signature)
+        causal = signature.every_step and not signature.whole
+        return _Builder(architecture, catalog, causal).model(signature)
 
 
 def stream_variance(model: Model, x: Tensor) -> float:
@@ -158,14 +164,12 @@ def stream_variance(model: Model, x: Tensor) -> float:
 class _Builder:
     """Constructs layer by layer and knows how to name the one that fails."""
 
-    def __init__(
-        self, architecture: plain.Architecture, catalog: Catalog, every_step: bool
-    ) -> None:
+    def __init__(self, architecture: plain.Architecture, catalog: Catalog, causal: bool) -> None:
         self.digest = architecture.digest
         self.architecture = architecture.canonical()
         self.width = architecture.width
         self.catalog = catalog
-        self.every_step = every_step
+        self.causal = causal
         self.checkpointing = dict(architecture.training.options).get("checkpointing", "none")
 
     def model(self, signature: Signature) -> Model:
@@ -205,16 +209,17 @@ class _Builder:
             return self.layer("placement", block.placement, place, *inner)
 
         cell = residual("cell", block.cell)
-        return kind(
-            cell, None if block.channel == plain.NONE else residual("channel", block.channel)
-        )
+        channel = None if block.channel == plain.NONE else residual("channel", block.channel)
+        declared, sparsity = self.catalog, self.architecture.sparsity
+        options = declared.find("sparsity", sparsity.name).settings(sparsity)
+        return equipped(kind(cell, channel), sparsity.name, options)
 
     def layer(self, kind: str, layer: plain.Layer, place: str, *given: Any) -> Any:
         """The declared implementation of a layer, called with ``given`` and the layer's options."""
         try:
             declared = self.catalog.find(kind, layer.name)
             options = declared.settings(layer)
-            if self.every_step and isinstance(declared, CellType) and not declared.causal:
+            if self.causal and isinstance(declared, CellType) and not declared.causal:
                 raise ArchitectureError(
                     "it sees the steps to come, and this task asks for an answer at every step;"
                     " take a causal cell"

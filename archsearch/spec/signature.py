@@ -14,7 +14,7 @@ class Signature:
     whole numbers below ``channels``. ``targets``: ``class`` has ``outputs`` classes and logits
     (.., outputs); ``value`` has ``outputs`` real numbers. With ``every_step`` there is one target
     per time step, (batch, time, ..), else one per sequence, (batch, ..). ``length`` is the longest
-    training sequence in time steps.
+    training sequence in time steps. With ``whole`` an answer at a step may use the steps after it.
     """
 
     inputs: Literal["values", "tokens"]
@@ -23,9 +23,14 @@ class Signature:
     outputs: int
     every_step: bool
     length: int
+    whole: bool = False
 
     def to_plain(self) -> dict[str, Any]:
-        return asdict(self)
+        plain = asdict(self)
+        # what was written before there were such tasks stays as it was
+        if not self.whole:
+            del plain["whole"]
+        return plain
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Signature:

@@ -38,7 +38,7 @@ class Characters(Task):
     def __init__(self, options: Mapping[str, Any], protocol: Protocol = "search") -> None:
         self.options = dict(options)
         self.where = str(options["data"])
-        self.context, self.warmup = int(options["context"]), int(options["warmup"])
+        self.context, self.warmup = int(options["context"]), int(options.get("warmup", 0))
         if self.warmup >= self.context:
             raise DataError(
                 f"{self.where}: warmup must be below context, got {self.warmup} and {self.context}"
@@ -69,13 +69,14 @@ class Characters(Task):
         if protocol == "confirm":
             self.spans["train"] = (0, test)
         count = len(self.alphabet) + 1
-        self.signature = Signature(
-            "tokens", count, "class", count, every_step=True, length=self.context
-        )
+        self.signature = self.shapes(count)
         settings = {key: value for key, value in self.options.items() if key != "data"}
         self.fingerprint = fingerprint(
             {"task": self.name, "options": settings, "data": files_digest([path])}
         )
+
+    def shapes(self, symbols: int) -> Signature:
+        return Signature("tokens", symbols, "class", symbols, every_step=True, length=self.context)
 
     def batch(self, rng: np.random.Generator, size: int, progress: float) -> Batch:
         first, last = self.spans["train"]
@@ -92,7 +93,7 @@ class Characters(Task):
 
     def score(self, predictions: list[np.ndarray], batches: list[Batch]) -> dict[str, float]:
         losses, right = judged_steps(predictions, batches)
-        return _scores(losses, right)
+        return scores(losses, right)
 
     def chance(self) -> dict[str, float]:
         count = self.signature.outputs
@@ -119,8 +120,8 @@ class Characters(Task):
         rising = np.lexsort((-pairs, seen + unigram[pairs % count]))
         chosen_next[pairs[rising] // count] = pairs[rising] % count
         return {
-            "unigram": _scores(-np.log(unigram[wanted]), unigram.argmax() == wanted),
-            "bigram": _scores(
+            "unigram": scores(-np.log(unigram[wanted]), unigram.argmax() == wanted),
+            "bigram": scores(
                 -np.log((often + unigram[wanted]) / (total[before] + 1)),
                 chosen_next[before] == wanted,
             ),
@@ -199,7 +200,7 @@ def windows_over(first: int, last: int, context: int, warmup: int) -> tuple[np.n
     return starts, mask
 
 
-def _scores(losses: np.ndarray, right: np.ndarray) -> dict[str, float]:
+def scores(losses: np.ndarray, right: np.ndarray) -> dict[str, float]:
     loss = float(losses.mean(dtype=np.float64))
     return {
         "bits_per_character": loss / float(np.log(2)),

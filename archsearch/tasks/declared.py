@@ -151,6 +151,28 @@ _FILES = (
         metrics=("bits_per_character", "accuracy", "loss"),
         doc="the next character of a text, at every step; bits per character, accuracy",
     ),
+    LayerType(
+        "masked_tokens",
+        "archsearch.tasks.masked_characters:MaskedCharacters",
+        options={
+            "data": text(None, doc="text file in UTF-8; relative to the space file"),
+            "context": integer(128, 2, 1_000_000, doc="characters in a window"),
+            "hidden": real(0.15, 0.001, 0.999, doc="share of the characters that are hidden"),
+            "blank": text(
+                "\u25a1", doc="the character that stands for a hidden one in a text to be filled in"
+            ),
+            "validation_fraction": real(
+                0.1, 0.001, 0.9, doc="part of the text, before the test, used for validation"
+            ),
+            "test_fraction": real(0.1, 0.001, 0.9, doc="last part of the text, kept for the test"),
+            "judged": integer(
+                100_000, 1, doc="at most so many characters of a split are read, from its start"
+            ),
+        },
+        kind="task",
+        metrics=("bits_per_character", "accuracy", "loss"),
+        doc="characters hidden here and there, from the text on both sides; every cell may be used",
+    ),
 )
 
 TASKS: tuple[LayerType, ...] = (*_FILES, *GENERATED)

@@ -60,6 +60,8 @@ def read_for_prediction(path: str | Path, preparation: Mapping[str, Any]) -> Pre
             return _series(located(str(path), "aeon"), preparation)
         case "text":
             return _text(Path(path), preparation)
+        case "masked text":
+            return _masked(Path(path), preparation)
         case "generated":
             return _generated(Path(path), preparation)
     raise DataError(f"preparation '{preparation['kind']}' is of a later version of archsearch")
@@ -72,7 +74,8 @@ def answers(
 
     Sequences: id, prediction and, for classes, the probability of each. Series: id, step, time
     where known, prediction. Text: per character its log2 probability given those before it, and
-    the last row the likeliest next one. Generated: id, (step,) prediction.
+    the last row the likeliest next one. Masked text: position, prediction, probability per blank.
+    Generated: id, (step,) prediction.
     """
     match preparation["kind"]:
         case "sequences":
@@ -81,6 +84,8 @@ def answers(
             return _series_answers(prepared, np.concatenate(predictions), preparation)
         case "text":
             return _text_answers(prepared, predictions, preparation)
+        case "masked text":
+            return _masked_answers(prepared, predictions, preparation)
     return _generated_answers(prepared, predictions, preparation)
 
 
@@ -216,6 +221,43 @@ def _text_answers(
             "character": [*prepared.facts["characters"][1:], ""],
             "log2_probability": chosen,
             "prediction": likeliest,
+        }
+    )
+
+
+def _masked(path: Path, preparation: Mapping[str, Any]) -> Prepared:
+    points = code_points(read_text(path), path)
+    alphabet = np.asarray([ord(character) for character in preparation["alphabet"]])
+    hidden = points == ord(preparation["blank"])
+    if not hidden.any():
+        raise DataError(
+            f"{path}: nothing to fill in; put {preparation['blank']} where a character is missing"
+        )
+    symbols = np.where(hidden, len(alphabet) + 1, symbols_of(points, alphabet))
+    starts = np.arange(0, len(symbols), preparation["context"])
+    batches = []
+    for part in _parts(np.arange(len(starts))):
+        places = starts[part][:, None] + np.arange(preparation["context"])
+        inside = places < len(symbols)
+        places = np.minimum(places, len(symbols) - 1)
+        inputs = np.where(inside, symbols[places], 0)
+        batches.append(
+            Batch(inputs, inside.sum(1), np.zeros_like(inputs), inside & hidden[places], part)
+        )
+    return Prepared(batches, np.flatnonzero(hidden) + 1)
+
+
+def _masked_answers(
+    prepared: Prepared, predictions: list[np.ndarray], preparation: Mapping[str, Any]
+) -> pd.DataFrame:
+    said = [logits[batch.mask] for logits, batch in zip(predictions, prepared.batches, strict=True)]
+    probabilities = np.exp(log_softmax(np.concatenate(said)))[:, 1:]  # no symbol for strange ones
+    likeliest = probabilities.argmax(axis=1)
+    return pd.DataFrame(
+        {
+            "position": prepared.ids,
+            "prediction": [preparation["alphabet"][place] for place in likeliest],
+            "probability": probabilities.max(axis=1),
         }
     )
 

@@ -130,7 +130,7 @@ CELLS: tuple[CellType, ...] = (
             "inner": choice("gru", "lstm", "rnn", "rhn", doc="the cell of each direction"),
             "merge": choice("concat", "sum", doc="two cells of half the width, or a sum of two"),
         },
-        doc="Two cells, one reading backwards; for tasks with one answer per sequence.",
+        doc="Two cells, one reading backwards; for tasks whose answers may wait for the end.",
         source="Schuster, Paliwal 1997",
         causal=False,
         has_step=False,
