@@ -7,7 +7,24 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.recurrent.heads import HeadwiseLinear
+from archsearch.kernels.recurrences.graph_steps import Apply, Product, Program, graph_steps
 from archsearch.kernels.recurrences.recurrence import gru
+
+# slots: what r, z and n are given, h, then what is made of them
+RESET_BEFORE = Program(
+    slots=9,
+    leaves=(3,),
+    roots=(8,),
+    actions=(
+        Product(0, 2, ((3, 0),)),
+        Apply("sigmoid", 4, (0,)),
+        Apply("sigmoid", 5, (1,)),
+        Apply("multiply", 6, (4, 3)),
+        Product(2, 1, ((6, 2),)),
+        Apply("tanh", 7, (2,)),
+        Apply("mix", 8, (5, 3, 7)),
+    ),
+)
 
 
 class GRU(Cell):
@@ -48,17 +65,12 @@ class GRU(Cell):
 
     def _reset_before(self, x: Tensor, h: Tensor) -> tuple[Tensor, State]:
         u = self.recurrent
-        size = u.in_features
-        driven = u.apart(self.input(x.transpose(0, 1)))
-        gates, candidates = torch.split(driven, [2 * size, size], -1)
-        gate_matrix, candidate_matrix = torch.split(u.matrix(), [2 * size, size], -1)
-        h, states = u.apart(h), []
-        for gate, candidate in zip(gates.unbind(0), candidates.unbind(0), strict=True):
-            r, z = torch.sigmoid(u.advance(gate, h, gate_matrix)).chunk(2, -1)
-            n = torch.tanh(u.advance(candidate, r * h, candidate_matrix))
-            h = torch.lerp(n, h, z)
-            states.append(h)
-        return u.together(torch.stack(states, -2)), (u.together(h),)
+        driven = u.by_head(self.input(x.transpose(0, 1)))  # (heads, T, B, 3 size)
+        matrices = u.of_head(u.weight).unflatten(1, (3, -1)).mT
+        heads = zip(driven, u.by_head(h), matrices, strict=True)
+        found = [graph_steps(each, h[None], m, RESET_BEFORE)[0] for each, h, m in heads]
+        y = torch.stack(found, -2).flatten(-2)
+        return y, (y[:, -1],)
 
     def initial_state(self, batch: int) -> State:
         return (self.zeros(batch, self.width),)

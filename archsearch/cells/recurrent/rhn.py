@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
+from archsearch.kernels.recurrences.graph_steps import Apply, Product, Program, graph_steps
 
 
 class RHN(Cell):
@@ -30,6 +31,7 @@ class RHN(Cell):
     ) -> None:
         super().__init__(width)
         self.depth, self.coupled = depth, coupled
+        self.program = highways(depth, coupled, shared)
         gates = 2 if coupled else 3
         self.input = nn.Linear(width, gates * width, bias=False)
         self.layers = nn.ModuleList(
@@ -46,15 +48,12 @@ class RHN(Cell):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (h,) = self.initial_state(len(x)) if state is None else state
-        first, *deeper = [(layer.bias, layer.weight.t()) for layer in self._each_layer()]
-        driven = self.input(x.transpose(0, 1)) + first[0]
-        states = []
-        for drive in driven.unbind(0):
-            h = self._highway(torch.addmm(drive, h, first[1]), h)
-            for bias, matrix in deeper:
-                h = self._highway(torch.addmm(bias, h, matrix), h)
-            states.append(h)
-        return torch.stack(states, 1), (h,)
+        layers = self._each_layer()
+        driven = self.input(x.transpose(0, 1)) + layers[0].bias
+        streams = [driven] + [layer.bias.expand_as(driven) for layer in layers[1:]]
+        matrices = [layer.weight.unflatten(0, (-1, self.width)).mT for layer in self.layers]
+        y, (h,) = graph_steps(torch.cat(streams, -1), h[None], torch.cat(matrices), self.program)
+        return y, (h,)
 
     def initial_state(self, batch: int) -> State:
         return (self.zeros(batch, self.width),)
@@ -77,3 +76,27 @@ class RHN(Cell):
         if self.coupled:
             return torch.lerp(h, torch.tanh(u), torch.sigmoid(g))
         return torch.addcmul(torch.sigmoid(c[0]) * h, torch.sigmoid(g), torch.tanh(u))
+
+
+def highways(depth: int, coupled: bool, shared: bool) -> Program:
+    """The step of time; the first slots are what the gates of every layer are given."""
+    gates = 2 if coupled else 3
+    state = depth * gates
+    actions: list[Product | Apply] = []
+    h = state
+    for layer in range(depth):
+        first, before = layer * gates, h
+        u, g, c = first, first + 1, first + 2
+        new, opened, h = before + 1, before + 2, before + 3
+        actions.append(Product(first, gates, ((before, 0 if shared else first),)))
+        actions.append(Apply("tanh", new, (u,)))
+        actions.append(Apply("sigmoid", opened, (g,)))
+        if coupled:
+            actions.append(Apply("mix", h, (opened, new, before)))
+            continue
+        written, kept, old, h = h, h + 1, h + 2, h + 3
+        actions.append(Apply("multiply", written, (opened, new)))
+        actions.append(Apply("sigmoid", kept, (c,)))
+        actions.append(Apply("multiply", old, (kept, before)))
+        actions.append(Apply("add", h, (written, old)))
+    return Program(h + 1, (state,), (h,), tuple(actions))

@@ -87,6 +87,6 @@ class _Steps(torch.autograd.Function):
         for kind, out, slot, matrix, _ in code.int().tolist():
             if kind == graph_loops.LIN:
                 read, came = kept[:, slot].flatten(0, 1), dkept[:, out].flatten(0, 1)
-                dmatrices[matrix] = read.t() @ came
+                dmatrices[matrix].addmm_(read.t(), came)
         dstreams = dkept[:, : ctx.given].transpose(1, 2).flatten(2)
         return dstreams, dstates, dmatrices, None, None
