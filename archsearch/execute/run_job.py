@@ -21,20 +21,24 @@ from torch import nn
 from archsearch.build import build
 from archsearch.errors import InputError
 from archsearch.execute.failure import failed, one_line
+from archsearch.execute.guide import guided
 from archsearch.execute.job import Job
-from archsearch.execute.saver import Saver
+from archsearch.execute.saver import Paused, Saver
 from archsearch.execute.weights import keep_weights
 from archsearch.kernels.ready import make_ready
 from archsearch.plugins import load_catalog
-from archsearch.spec.architecture import Architecture
+from archsearch.spec.architecture import NONE, Architecture
 from archsearch.spec.catalog import Catalog
 from archsearch.spec.trial import Curve, Limit, Metrics, Outcome, State
 from archsearch.tasks.open import open_task
 from archsearch.tasks.task import Task
 from archsearch.train.checkpoint import Mismatch
-from archsearch.train.fit import DENSITIES, Diverged, fit
+from archsearch.train.fit import Diverged, Objective, fit
 from archsearch.train.judge import judge
-from archsearch.train.measure import measure
+from archsearch.train.kept import kept
+from archsearch.train.loss import model_loss
+from archsearch.train.measure import compacted_latencies, measure
+from archsearch.train.savings import TOLD
 
 # once for all workers that are forked from here, and on no job's time and memory
 make_ready()
@@ -70,7 +74,7 @@ class Watch:
         return limit.stops(tuple(o.loss(known[o.metric]) for o in self._objectives))
 
 
-def run_job(job: Job) -> Outcome:
+def run_job(job: Job, objective: Objective = model_loss) -> Outcome:
     """Train and judge what the job describes; raises nothing that a trial can be at fault for.
 
     The same job gives the same metrics, curve and weights to the last bit on the same machine and
@@ -81,9 +85,11 @@ def run_job(job: Job) -> Outcome:
     notes: list[str] = []
     try:
         with settled(job.seed):
-            outcome = _train(job, watch, notes)
+            outcome = _train(job, watch, notes, objective)
     except Diverged as error:
         outcome = Outcome(State.DIVERGED, message=one_line(str(error)))
+    except Paused as pause:
+        outcome = Outcome(State.STOPPED, message=str(pause))
     except (Exception, SystemExit) as error:
         outcome = failed(error)
     spent = {
@@ -95,7 +101,7 @@ def run_job(job: Job) -> Outcome:
     return replace(outcome, curve=watch.curve, message=message, timings=timings)
 
 
-def _train(job: Job, watch: Watch, notes: list[str]) -> Outcome:
+def _train(job: Job, watch: Watch, notes: list[str], objective: Objective) -> Outcome:
     task = open_task(job.task, job.protocol)
     if task.fingerprint != job.data:
         raise InputError(
@@ -109,22 +115,28 @@ def _train(job: Job, watch: Watch, notes: list[str]) -> Outcome:
     training: dict[str, Any] = dict(architecture.training.options)
     cost = measure(model, task, training["batch"])
     watch.constant = cost.figures | cost.timings
-    finished = _fit(job, model, task, architecture, watch, notes)
-    timings = plain(cost.timings)
+    objective = guided(objective, architecture, catalog, task, job.seed)
+    finished = _fit(job, model, task, architecture, watch, notes, objective)
+    timings = cost.timings
+    figures = cost.figures | {n: watch.latest[n] for n in TOLD if n in watch.latest}
     if not finished:
         message = f"behind earlier trials at step {watch.stopped_at}"
-        return Outcome(State.STOPPED, plain(cost.figures), message=message, timings=timings)
+        return Outcome(State.STOPPED, plain(figures), message=message, timings=plain(timings))
+    if architecture.sparsity != NONE:
+        timings = timings | compacted_latencies(model, task)
     # the last look at the validation split was at the final weights
     confirming = job.protocol == "confirm"
     judged = judge(model, task, "test") if confirming else dict(watch.latest)
     judged.pop("train_loss", None)
-    judged |= {name: watch.latest[name] for name in DENSITIES if name in watch.latest}
+    judged |= figures
+    if confirming:
+        judged |= kept(model, architecture.sparsity)
     for name, value in judged.items():
         if not np.isfinite(value):
             raise Diverged(training["steps"], f"{name} is {value}", np.nan)
     if job.keep is not None:
         keep_weights(model, Path(job.keep))
-    return Outcome(State.COMPLETE, plain(judged | cost.figures), timings=timings, weights=job.keep)
+    return Outcome(State.COMPLETE, plain(judged), timings=plain(timings), weights=job.keep)
 
 
 def _fit(
@@ -134,6 +146,7 @@ def _fit(
     architecture: Architecture,
     watch: Watch,
     notes: list[str],
+    objective: Objective,
 ) -> bool:
     """Train, from the last checkpoint where there is one; what is to be said of it is noted."""
     train = partial(
@@ -146,15 +159,24 @@ def _fit(
         report=watch,
         # what was validation is trained on when an answer is confirmed
         split=None if job.protocol == "confirm" else "validation",
+        objective=objective,
     )
     if job.checkpoints is None:
         return train()
+    last = dict(architecture.training.options)["steps"]
     with Saver(job, notes) as saver:
+
+        def report(step: int, metrics: Mapping[str, float]) -> bool:
+            going_on = watch(step, metrics)
+            if job.pause is not None and job.pause <= step < last:
+                saver.pause(step)
+            return going_on
+
         try:
-            return train(resume=saver.latest(), save=saver)
+            return train(resume=saver.latest(), save=saver, report=report)
         except Mismatch as error:
             notes.append(f"begun anew, since {error}")
-            return train(save=saver)
+            return train(save=saver, report=report)
 
 
 @cache

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from archsearch.select.places import Places
 from archsearch.select.statistics import CONFIDENCE, Paired, holm, mean_interval, paired
 from archsearch.spec.settings import Objective
 from archsearch.spec.trial import Trial
@@ -56,7 +57,8 @@ class Evidence:
     ``best`` is the first finalist in the validation order with a finished run: the test split has
     no say in it. ``rival`` is the baseline with the best test mean, the hardest to beat.
     ``floor`` is the best of chance and the trivial predictors. ``take`` is whom to deploy; None
-    when nobody deserves it.
+    when nobody deserves it. ``places`` is of a best finalist that has learned which weights to
+    keep.
     """
 
     objective: Objective
@@ -68,6 +70,7 @@ class Evidence:
     finding: Finding
     take: str | None
     notes: tuple[str, ...] = field(default=())
+    places: Places | None = None
 
     def candidate(self, name: str) -> Candidate:
         return next(entry for entry in self.candidates if entry.name == name)

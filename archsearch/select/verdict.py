@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from archsearch.select.evidence import Candidate, Comparison, Evidence
+from archsearch.select.places import Places
+from archsearch.select.statistics import Paired
 
 
 def verdict(evidence: Evidence) -> str:
@@ -17,7 +19,8 @@ def verdict(evidence: Evidence) -> str:
             text = f"{_level(evidence, best)}; no baseline was there to compare it with"
         else:
             text = _against(evidence, best, evidence.candidate(evidence.rival))
-    return "; ".join((text, *evidence.notes))
+    places = [] if evidence.places is None else [_places(evidence, evidence.places)]
+    return "; ".join((text, *places, *evidence.notes))
 
 
 def number(value: float) -> str:
@@ -67,16 +70,37 @@ def _against(evidence: Evidence, best: Candidate, rival: Candidate) -> str:
             )
 
 
+def _places(evidence: Evidence, places: Places) -> str:
+    """What random masks in place of the learned one say of it."""
+    several = f"the best of {places.masks} random masks" if places.masks > 1 else "a random mask"
+    if places.best is None or places.finding == "one seed":
+        return f"whether its learned mask is better than {several} needs more seeds"
+    gain, metric = places.best.mean, evidence.objective.metric
+    match places.finding:
+        case "places":
+            sign, words = 1, f"its learned mask beats {several} of its sizes by {number(gain)}"
+        case "worse":
+            sign, words = -1, f"its learned mask is worse than {several} by {number(-gain)}"
+        case _:
+            sign = 1
+            words = (
+                f"its learned mask shows no gain over {several} of its sizes: "
+                f"difference {number(gain)}"
+            )
+    return f"{words} {metric} ({_numbers(places.best, places.corrected, sign)})"
+
+
 def _basis(found: Comparison, sign: int) -> str:
+    return _numbers(found.difference, found.corrected, sign)
+
+
+def _numbers(difference: Paired, corrected: float | None, sign: int) -> str:
     """The interval, the corrected p-value and the number of seeds behind a difference."""
-    low, high = sorted(sign * end for end in found.difference.interval or (0.0, 0.0))
-    p_value = 1.0 if found.corrected is None else found.corrected
+    low, high = sorted(sign * end for end in difference.interval or (0.0, 0.0))
+    p_value = 1.0 if corrected is None else corrected
     p_words = f"{p_value:.3f}" if p_value >= 0.0995 else f"{p_value:.2g}"
     claimed = "corrected p < 0.001" if p_value < 0.001 else f"corrected p = {p_words}"
-    return (
-        f"95% interval {number(low)} to {number(high)}, {claimed} "
-        f"over {found.difference.count} seeds"
-    )
+    return f"95% interval {number(low)} to {number(high)}, {claimed} over {difference.count} seeds"
 
 
 def _level(evidence: Evidence, candidate: Candidate) -> str:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from archsearch import plugins
+from archsearch.adapt.adapted import Adapted, adapted_from_plain
+from archsearch.adapt.walk import Walk
 from archsearch.build import Model, build
 from archsearch.errors import ArchitectureError, InputError, SpaceError, StateError
 from archsearch.serve.folder import write_folder
@@ -26,7 +28,9 @@ from archsearch.serve.manifest import (
     read_manifest,
 )
 from archsearch.serve.weights import read_weights, serialize
-from archsearch.spec.architecture import Architecture, layers
+from archsearch.sparsity.compaction import check_sizes, compact, resized
+from archsearch.sparsity.packing import packed, packed_names
+from archsearch.spec.architecture import NONE, Architecture, layers
 from archsearch.spec.catalog import Catalog
 from archsearch.spec.settings import TaskSpec
 from archsearch.spec.signature import Signature
@@ -62,8 +66,19 @@ class Bundle:
     def model(self) -> Model:
         """A new copy of the trained model, in evaluation mode and without gradients."""
         model = build(self.architecture, self.catalog, self.signature, seed=0)
+        resized(model, self.manifest.sizes)
         model.load_state_dict(self.state, strict=True)
         return model.eval().requires_grad_(False)
+
+    def adapted(self, walk: Walk) -> Adapted | None:
+        """How its model, which ``walk`` is of, adapts its depth; StateError if malformed."""
+        if self.manifest.depth is None:
+            return None
+        try:
+            return adapted_from_plain(self.manifest.depth, walk)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, InputError) as error:
+            reason = shown(f"{type(error).__name__}: {error}")
+            raise StateError(f"{self.path / MANIFEST}: depth is malformed ({reason})") from None
 
 
 def write_bundle(
@@ -76,17 +91,24 @@ def write_bundle(
     catalog: Catalog,
     *,
     task: TaskSpec,
+    depth: Adapted | None = None,
     force: bool = False,
 ) -> Bundle:
     """Write a bundle into the new folder ``path``, after reading it back.
 
     ``weights`` are a state dict or a safetensors file of one. The folder appears whole or not at
-    all. Raises InputError where something is in its place, unless that is a bundle and ``force``
-    is given.
+    all. What a sparsity left idle is taken out, and tensors with many zeros are packed. Raises
+    InputError where something is in its place, unless that is a bundle and ``force`` is given.
     """
     architecture = catalog.complete_architecture(architecture)
     if isinstance(weights, Path):
         weights = read_weights(weights, expected_state(architecture, catalog, signature))
+    sizes: Mapping[str, tuple[int, int]] = {}
+    if architecture.sparsity != NONE:
+        model = build(architecture, catalog, signature, seed=0)
+        model.load_state_dict(weights, strict=True)
+        sizes = compact(model)
+        weights = packed(model.state_dict())
     data = serialize(weights)
     manifest = Manifest(
         architecture=architecture,
@@ -101,6 +123,9 @@ def write_bundle(
         },
         plugins=_plugins(architecture, catalog),
         sha256=hashlib.sha256(data).hexdigest(),
+        sizes=sizes,
+        packed=packed_names(weights),
+        depth=None if depth is None else depth.to_plain(),
     )
     files = {WEIGHTS: data, MANIFEST: _encode(manifest)}
     written = write_folder(path, files, lambda fresh: read_bundle(fresh, catalog), force=force)
@@ -118,23 +143,39 @@ def read_bundle(
     manifest = read_manifest(path)
     catalog = plugins.load_catalog() if catalog is None else catalog
     notes = [*_provided(path, manifest, catalog, changed_plugins), *_own_versions(manifest)]
-    expected = expected_state(manifest.architecture, catalog, manifest.signature, path)
-    state = read_weights(path / WEIGHTS, expected, manifest.sha256)
-    return Bundle(path, manifest, state, catalog, tuple(notes))
+    expected = expected_state(
+        manifest.architecture, catalog, manifest.signature, path, manifest.sizes
+    )
+    state = read_weights(path / WEIGHTS, expected, manifest.sha256, manifest.packed)
+    bundle = Bundle(path, manifest, state, catalog, tuple(notes))
+    if manifest.depth is not None:
+        bundle.adapted(Walk(bundle.model()))
+    return bundle
 
 
 def expected_state(
-    architecture: Architecture, catalog: Catalog, signature: Signature, place: Path | str = "model"
+    architecture: Architecture,
+    catalog: Catalog,
+    signature: Signature,
+    place: Path | str = "model",
+    sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> dict[str, Tensor]:
     """Names, shapes and types of the model's state, on the meta device where that is possible."""
+
+    def model() -> Model:
+        found = build(architecture, catalog, signature, seed=0)
+        check_sizes(found, sizes or {})
+        resized(found, sizes or {})
+        return found
+
     try:
         try:
             with torch.device("meta"):
-                return build(architecture, catalog, signature, seed=0).state_dict()
+                return model().state_dict()
         except (RuntimeError, ArchitectureError):
             # a visitor's layer may compute with its initial values, which the meta device cannot
-            return build(architecture, catalog, signature, seed=0).state_dict()
-    except (RuntimeError, ArithmeticError, MemoryError, ArchitectureError) as error:
+            return model().state_dict()
+    except (RuntimeError, ValueError, ArithmeticError, MemoryError, ArchitectureError) as error:
         raise StateError(f"{place}: the model cannot be built: {shown(error, 400)}") from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ MANIFEST = "bundle.json"
 WEIGHTS = "model.safetensors"
 SOURCE = "model.py"
 FORMAT = "archsearch bundle"
-VERSION = 1
+VERSION = 2
 LARGEST_WIDTH = 65_536
 MOST_BLOCKS = 1_000
 MOST_LOOPS = 1_000
@@ -35,6 +35,7 @@ _DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 _VERSION = re.compile(r"[A-Za-z0-9.!+_-]{1,64}")
 _LAYER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_TENSOR = re.compile(r"[A-Za-z0-9_.]{1,256}")
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,11 @@ class Manifest:
     """Everything about a model but its weights.
 
     ``preparation`` turns files into inputs and predictions into answers, ``facts`` is what was
-    measured, ``versions`` maps archsearch, torch and python to what wrote the bundle.
+    measured, ``versions`` maps archsearch, torch and python to what wrote the bundle. ``sizes`` are
+    outputs and inputs of the linear maps that are smaller than the architecture says, ``packed``
+    the tensors that are stored without their zeros; a bundle with either has format version 2.
+    ``depth`` is how the model adapts its depth, :class:`archsearch.adapt.adapted.Adapted` as plain
+    data, None where it does not.
     """
 
     architecture: Architecture
@@ -67,11 +72,14 @@ class Manifest:
     versions: Mapping[str, str]
     plugins: tuple[Plugin, ...]
     sha256: str
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    packed: tuple[str, ...] = ()
+    depth: Mapping[str, Any] | None = None
 
     def to_plain(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
-            "version": VERSION,
+            "version": VERSION if self.sizes or self.packed else 1,
             "digest": self.architecture.digest,
             "title": self.architecture.title,
             "architecture": to_plain(self.architecture),
@@ -81,7 +89,12 @@ class Manifest:
             "facts": dict(self.facts),
             "versions": dict(self.versions),
             "plugins": [vars(plugin) for plugin in self.plugins],
-            "weights": {"sha256": self.sha256},
+            "weights": {
+                "sha256": self.sha256,
+                **({"sizes": {k: list(v) for k, v in self.sizes.items()}} if self.sizes else {}),
+                **({"packed": list(self.packed)} if self.packed else {}),
+            },
+            **({} if self.depth is None else {"depth": dict(self.depth)}),
         }
 
 
@@ -126,6 +139,9 @@ def manifest_from_plain(plain: Any, place: str) -> Manifest:
         versions=_part(plain, "versions", place, _versions),
         plugins=_part(plain, "plugins", place, _plugins),
         sha256=_part(plain, "weights", place, lambda weights: _text(weights["sha256"], _SHA256)),
+        sizes=_part(plain, "weights", place, lambda weights: _sizes(weights.get("sizes", {}))),
+        packed=_part(plain, "weights", place, lambda weights: _names(weights.get("packed", []))),
+        depth=_part(plain, "depth", place, _mapping) if "depth" in plain else None,
     )
 
 
@@ -158,8 +174,8 @@ def _signature(plain: Any) -> Signature:
     signature = Signature.from_plain(plain)
     if signature.inputs not in ("values", "tokens") or signature.targets not in ("class", "value"):
         raise ValueError("expected inputs of values or tokens, and targets of class or value")
-    if type(signature.every_step) is not bool:
-        raise TypeError("expected every_step to be true or false")
+    if type(signature.every_step) is not bool or type(signature.whole) is not bool:
+        raise TypeError("expected every_step and whole to be true or false")
     for size in (signature.channels, signature.outputs, signature.length):
         _whole(size, LARGEST_SIGNATURE)
     return signature
@@ -181,6 +197,20 @@ def _mapping(plain: Any) -> dict[str, Any]:
 
 def _versions(plain: Any) -> dict[str, str]:
     return {_text(name, _LAYER): _text(version, _VERSION) for name, version in plain.items()}
+
+
+def _sizes(plain: Any) -> dict[str, tuple[int, int]]:
+    found = {}
+    for name, (outputs, inputs) in plain.items():
+        whole = _whole(outputs, LARGEST_SIGNATURE), _whole(inputs, LARGEST_SIGNATURE)
+        found[_text(name, _TENSOR)] = whole
+    return found
+
+
+def _names(plain: Any) -> tuple[str, ...]:
+    if not isinstance(plain, list):
+        raise TypeError("expected a list of tensors")
+    return tuple(_text(name, _TENSOR) for name in plain)
 
 
 def _plugins(plain: Any) -> tuple[Plugin, ...]:

@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from archsearch.adapt.policies.view import WholeView
 from archsearch.errors import DataError
 from archsearch.serve.bundle import Bundle
+from archsearch.serve.knob import set_knob
 from archsearch.spec.signature import Signature
 
 POSITIONS = 1 << 16
@@ -24,10 +26,29 @@ class Predictor:
     them back.
     """
 
-    def __init__(self, bundle: Bundle, batch: int = 256) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        batch: int = 256,
+        compute: float | None = None,
+        *,
+        uncertified: bool = False,
+    ) -> None:
+        """``compute`` is the share of the network's layers that may be applied on average.
+
+        None applies it as it is. Raises InputError for a share that the bundle's policy does not
+        reach, or that is not certified unless ``uncertified``, and where it knows no policy.
+        """
         self.signature = bundle.signature
         self.batch = batch
         self._model = bundle.model()
+        self.knob = None if compute is None else set_knob(bundle, self._model, compute, uncertified)
+        self._applied: list[float] = []
+
+    @property
+    def applied(self) -> float | None:
+        """The mean share of layers that the latest call applied; None without ``compute``."""
+        return float(np.mean(self._applied)) if self._applied else None
 
     def predict(
         self, inputs: NDArray[np.generic], lengths: NDArray[np.integer] | None = None
@@ -46,6 +67,7 @@ class Predictor:
         real = _as_lengths(lengths, count, time)
         shape = (count, time) if signature.every_step else (count,)
         answers = np.empty((*shape, signature.outputs), dtype=np.float32)
+        self._applied = []
         rows = max(1, min(self.batch, POSITIONS // time))
         with torch.inference_mode(), one_thread():
             for start in range(0, count, rows):
@@ -54,7 +76,13 @@ class Predictor:
         return answers
 
     def _answer(self, x: Tensor, lengths: Tensor | None) -> NDArray[np.float32]:
-        prediction, _ = self._model(x, lengths)
+        if self.knob is None:
+            prediction, _ = self._model(x, lengths)
+        else:
+            view = WholeView(self.knob.walk, x, lengths, self.signature.targets == "class")
+            decision = self.knob.decide(view)
+            prediction = decision.prediction
+            self._applied += (decision.layers / max(self.knob.walk.full, 1)).tolist()
         answer = as_answer(self.signature, prediction)
         if lengths is not None and self.signature.every_step:
             steps = np.arange(answer.shape[1])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ from archsearch.serve.folder import write_folder
 from archsearch.serve.manifest import SOURCE, WEIGHTS
 from archsearch.serve.sources import Key, Sources
 from archsearch.serve.weights import serialize
+from archsearch.sparsity.packing import packed
+from archsearch.sparsity.structures import PLACE, structure
 from archsearch.spec.architecture import NONE, Architecture, Block, Layer, Stage, layers
 from archsearch.spec.catalog import Catalog
 from archsearch.spec.signature import Signature
@@ -27,6 +30,8 @@ from archsearch.spec.untrusted import shown
 MODEL = ("archsearch.build", "Model")
 BLOCK = ("archsearch.build", "Block")
 SIGNATURE = ("archsearch.spec.signature", "Signature")
+RESIZED = ("archsearch.sparsity.compaction", "resized")
+UNPACKED = ("archsearch.sparsity.packing", "unpacked")
 PLAIN = bool | int | float | str | None
 TAKEN = ("SIGNATURE", "build", "load", "annotations", "model", "Path", "load_file")
 
@@ -56,13 +61,13 @@ def build() -> {model}:
     stages = [
 {stages}
     ]
-    return {model}({embed}, stages, {norm}, {head})
+    return {whole}
 
 
 def load(weights: str | Path = Path(__file__).with_name("{weights}")) -> {model}:
     """The trained network, ready to predict."""
     model = build()
-    model.load_state_dict(load_file(weights))
+    model.load_state_dict({state})
     return model.eval().requires_grad_(False)
 '''
 
@@ -74,29 +79,53 @@ def write_standalone(bundle: Bundle, path: Path, *, force: bool = False) -> None
     sequences and in a stream. Raises InputError where it does not, where a cell's source is not
     to be had, or where something is in the way.
     """
-    files = {
-        SOURCE: written_out(bundle.architecture, bundle.catalog, bundle.signature).encode(),
-        WEIGHTS: serialize(bundle.state),
-    }
+    manifest = bundle.manifest
+    text = written_out(
+        bundle.architecture, bundle.catalog, bundle.signature, manifest.sizes, bool(manifest.packed)
+    )
+    state = packed(bundle.state) if manifest.packed else bundle.state
+    files = {SOURCE: text.encode(), WEIGHTS: serialize(state)}
     write_folder(path, files, lambda fresh: _check_parity(bundle, fresh / SOURCE), force=force)
 
 
-def written_out(architecture: Architecture, catalog: Catalog, signature: Signature) -> str:
-    """The source of one Python module that builds and loads the model."""
-    writer = _Writer(architecture.canonical(), catalog)
+def written_out(
+    architecture: Architecture,
+    catalog: Catalog,
+    signature: Signature,
+    sizes: Mapping[str, tuple[int, int]] = MappingProxyType({}),
+    packed_weights: bool = False,
+) -> str:
+    """The source of one Python module that builds and loads the model.
+
+    ``sizes`` are those of its compacted linear maps; ``packed_weights`` says that zeros are not
+    stored.
+    """
+    also = ([RESIZED] if sizes else []) + ([UNPACKED] if packed_weights else [])
+    writer = _Writer(architecture.canonical(), catalog, also)
     inputs = "(batch, time) of tokens"
     if signature.inputs == "values":
         inputs = f"(batch, time, {signature.channels})"
     head = _HEAD.format(title=architecture.title, version=version("archsearch"), inputs=inputs)
     given = ", ".join(f"{key}={value!r}" for key, value in signature.to_plain().items())
     names = writer.sources.name
+    ends = {
+        "embed": writer.layer("embed", architecture.embed, "SIGNATURE"),
+        "norm": writer.layer("norm", architecture.norm),
+        "head": writer.layer("head", architecture.head, "SIGNATURE"),
+    }
+    whole = f"{names(MODEL)}({ends['embed']}, stages, {ends['norm']}, {ends['head']})"
+    if sizes:
+        cut = "".join(f"        {name!r}: {tuple(size)},\n" for name, size in sizes.items())
+        whole = f"{names(RESIZED)}({whole}, {{\n{cut}    }})"
+    state = "load_file(weights)"
+    if packed_weights:
+        state = f"{names(UNPACKED)}({state}, model.state_dict())"
     tail = _TAIL.format(
         signature=f"{names(SIGNATURE)}({given})",
         model=names(MODEL),
         stages="\n".join(writer.stage(stage) for stage in writer.architecture.stages),
-        embed=writer.layer("embed", architecture.embed, "SIGNATURE"),
-        norm=writer.layer("norm", architecture.norm),
-        head=writer.layer("head", architecture.head, "SIGNATURE"),
+        whole=whole,
+        state=state,
         weights=WEIGHTS,
     )
     return head + writer.sources.text() + "\n\n" + tail
@@ -113,10 +142,17 @@ class _Class:
 class _Writer:
     """Says in Python what ``build`` does for one architecture."""
 
-    def __init__(self, architecture: Architecture, catalog: Catalog) -> None:
+    def __init__(
+        self, architecture: Architecture, catalog: Catalog, also: Iterable[Key] = ()
+    ) -> None:
         self.architecture, self._catalog = architecture, catalog
         own = {"archsearch"}
-        roots = [SIGNATURE, BLOCK, MODEL]
+        sparsity = architecture.sparsity
+        options = catalog.find("sparsity", sparsity.name).settings(sparsity)
+        self._change = structure(sparsity.name, options)
+        roots = [SIGNATURE, BLOCK, MODEL, *also]
+        if self._change is not None:
+            roots.append((PLACE, self._change[0]))
         for kind, layer in _built(architecture):
             roots.append(self._class(kind, layer).key)
             if catalog.find(kind, layer.name).distribution != "archsearch":
@@ -144,7 +180,12 @@ class _Writer:
         channel = "None"
         if block.channel != NONE:
             channel = self._residual(block, "channel", block.channel)
-        return f"{self.sources.name(BLOCK)}({self._residual(block, 'cell', block.cell)}, {channel})"
+        made = f"{self.sources.name(BLOCK)}({self._residual(block, 'cell', block.cell)}, {channel})"
+        if self._change is None:
+            return made
+        function, given = self._change
+        options = "".join(f", {key}={value!r}" for key, value in given.items())
+        return f"{self.sources.name((PLACE, function))}({made}{options})"
 
     def _residual(self, block: Block, kind: str, layer: Layer) -> str:
         parts = (("norm", block.norm), (kind, layer), ("gate", block.gate))

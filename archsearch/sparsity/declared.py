@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from archsearch.sparsity.declared_activations import ACTIVATIONS
 from archsearch.spec.catalog import LayerType
+from archsearch.spec.counts import Counts
 from archsearch.spec.domains import FloatRange
-from archsearch.spec.option import Option, choice, integer, real
+from archsearch.spec.option import Option, choice, integer, real, text
 
 
 def _density(default: float = 0.5) -> Option:
@@ -40,6 +42,17 @@ PATTERN = choice(
     doc="what goes as a whole: weights, blocks, all of an output or all of an input",
 )
 BLOCK = integer(4, 2, 256, search=(4, 8, 16), doc="weights along each side of a block")
+ACTIVATE = (
+    real(
+        0.0,
+        0.0,
+        1.0,
+        search=(0.0, 0.1, 0.3),
+        doc="the share of what goes that are weights which keep hidden units at zero",
+    )
+    .only_when(pattern="unstructured")
+    .added_later()
+)
 UPDATES = integer(20, 1, 1000, doc="how many times weights move")
 DROP = real(0.3, 0.0, 1.0, search=(0.1, 0.3, 0.5), doc="the share of weights that moves each time")
 
@@ -62,6 +75,7 @@ SPARSITY = (
             "pattern": PATTERN.added_later(),
             "block": BLOCK.added_later().only_when(pattern="block"),
             "allocation": _allocation("uniform", "erk", "uniform_plus", "global").added_later(),
+            "activate": ACTIVATE,
         },
         kind="sparsity",
         doc="The smallest weights of each matrix go, along a cubic schedule, for good.",
@@ -79,10 +93,40 @@ SPARSITY = (
             "pattern": PATTERN,
             "block": BLOCK.only_when(pattern="block"),
             "allocation": _allocation("uniform", "erk", "uniform_plus", "global"),
+            "activate": ACTIVATE,
         },
         kind="sparsity",
         doc="Trained dense, pruned once by magnitude, then trained on with what is left.",
         source="Han et al. 2015, arXiv 1506.02626; on RNNs: arXiv 2407.20601",
+    ),
+    LayerType(
+        "soup",
+        "archsearch.sparsity.soups:soup",
+        {
+            "density": _density(),
+            "begin": real(
+                0.4, 0.0, 1.0, search=(0.25, 0.4), doc="the first pruning, in fractions of training"
+            ),
+            "rounds": integer(
+                3, 1, 100, search=(1, 2, 3), doc="prunings, each followed by a retraining"
+            ),
+            "copies": integer(
+                3, 1, 100, search=(1, 2, 3), doc="retrained and averaged in each round"
+            ),
+            "taken": choice(
+                "all", "greedy", doc="all copies, or from the best on those that better the loss"
+            ),
+            "rates": choice(
+                "same", "spread", doc="of the copies: the same, or from half to twice of it"
+            ),
+            "which": WHICH,
+            "pattern": PATTERN,
+            "block": BLOCK.only_when(pattern="block"),
+            "allocation": _allocation("global", "uniform", "erk", "uniform_plus"),
+        },
+        kind="sparsity",
+        doc="Pruned and retrained in rounds, in several copies whose average is pruned next.",
+        source="Zimmer et al. 2024, arXiv 2306.16788",
     ),
     LayerType(
         "random",
@@ -98,6 +142,19 @@ SPARSITY = (
         doc="A mask drawn at random before training, which stays.",
         source="Liu et al. 2022, arXiv 2202.02643; allocations: arXiv 1911.11134, 1902.09574, "
         "1810.02340, 2002.07376",
+    ),
+    LayerType(
+        "drawn",
+        "archsearch.sparsity.static:drawn",
+        {
+            "counts": text("", Counts(), doc="the weights left of each matrix, which has a name"),
+            "number": integer(0, 0, 10**6, doc="which of all masks of this size"),
+            "pattern": PATTERN,
+            "block": BLOCK.only_when(pattern="block"),
+        },
+        kind="sparsity",
+        doc="A mask drawn at random, of a given size in each matrix: what learned ones must beat.",
+        source="Su et al. 2020, arXiv 2009.11094; Farahani 2024, arXiv 2403.08265",
     ),
     LayerType(
         "set",
@@ -129,6 +186,33 @@ SPARSITY = (
         doc="Sparse from the start: the smallest weights go, others come where the loss falls "
         "fastest.",
         source="Evci et al. 2020, arXiv 1911.11134",
+    ),
+    LayerType(
+        "grow",
+        "archsearch.sparsity.growing:grow",
+        {
+            "density": _density(0.25),
+            "start": real(
+                0.1, 0.005, 0.995, search=(0.05, 0.1, 0.25), doc="the share that is there at first"
+            ),
+            "end": real(
+                0.75,
+                0.0,
+                1.0,
+                search=(0.5, 0.75),
+                doc="when it is grown, as a fraction of training",
+            ),
+            "which": WHICH,
+            "pattern": choice(
+                *("row", "column", "block", "unstructured"),
+                search=(),
+                doc="what comes as a whole: all of an output, all of an input, blocks, weights",
+            ),
+            "block": BLOCK.only_when(pattern="block"),
+        },
+        kind="sparsity",
+        doc="Grows into its size: units come and stay by chance, as the loss and a budget say.",
+        source="after Yuan et al. 2020, arXiv 2007.15353",
     ),
     LayerType(
         "hebbian",
@@ -199,4 +283,5 @@ SPARSITY = (
         doc="Recurrent matrices join the units that a random graph joins.",
         source="Watts and Strogatz 1998; Barabasi and Albert 1999; on RNNs: arXiv 2407.20601",
     ),
+    *ACTIVATIONS,
 )

@@ -11,13 +11,15 @@ from archsearch.sparsity.allocation import allocate
 from archsearch.sparsity.masks import Masks, Setting, largest
 from archsearch.sparsity.patterns import Pattern
 from archsearch.sparsity.roles import prunable
+from archsearch.sparsity.waking import holding
 
 
 class Shrinking(Masks):
     """The smallest weights go first and for good, along a schedule.
 
     ``target(updates)`` is the density due once so many updates were made and never rises;
-    ``allocation`` says how the matrices share it.
+    ``allocation`` says how the matrices share it. A share ``activate`` of what goes each time are
+    weights that keep hidden units at zero, where there are any (:mod:`archsearch.sparsity.waking`).
     """
 
     def __init__(
@@ -27,8 +29,10 @@ class Shrinking(Masks):
         target: Callable[[int], float],
         pattern: Pattern,
         allocation: str,
+        activate: float = 0.0,
     ) -> None:
         super().__init__(setting.model, names, pattern)
+        self.setting, self.activate = setting, activate
         self.target, self.allocation = target, allocation
         if allocation != "global":
             # what does not fit at the end is told before the training
@@ -43,13 +47,23 @@ class Shrinking(Masks):
             for name, weight in self.weights.items()
         }
         counts = allocate(self.shapes, density, self.allocation, scores)
-        return {name: self._smaller(name, count) for name, count in counts.items()}
+        held = holding(self.setting) if self.activate else {}
+        return {name: self._smaller(name, count, held) for name, count in counts.items()}
 
-    def _smaller(self, name: str, weights: int) -> Tensor:
+    def _smaller(self, name: str, weights: int, held: Mapping[str, Tensor]) -> Tensor:
         weight, mask, pattern = self.weights[name], self.masks[name], self.pattern
+        if name in held:
+            weight = self._woken(weight, mask, held[name], weights)
         alive = pattern.alive(mask)
         count = min(pattern.count(weights, weight.shape), int(alive.sum()))
         return pattern.mask(largest(pattern.scores(weight), alive, count), weight.shape) & mask
+
+    def _woken(self, weight: Tensor, mask: Tensor, held: Tensor, weights: int) -> Tensor:
+        """The weights, zero where they hold back most."""
+        held = held * mask
+        budget = round(self.activate * (int(mask.sum()) - weights))
+        first = largest(held, mask, min(budget, int((held > 0).sum())))
+        return weight.detach().masked_fill(first, 0)
 
 
 def cubic(progress: float, initial: float, final: float) -> float:
@@ -68,6 +82,7 @@ def magnitude(
     pattern: str = "unstructured",
     block: int = 4,
     allocation: str = "uniform",
+    activate: float = 0.0,
 ) -> Masks:
     """Masks that go from dense to ``density`` between two fractions of the training.
 
@@ -90,7 +105,7 @@ def magnitude(
         return 1 - cubic(progress, 0.0, 1 - density)
 
     names = prunable(setting.model, which)
-    return Shrinking(setting, names, target, Pattern(pattern, block), allocation)
+    return Shrinking(setting, names, target, Pattern(pattern, block), allocation, activate)
 
 
 def one_shot(
@@ -101,6 +116,7 @@ def one_shot(
     pattern: str = "unstructured",
     block: int = 4,
     allocation: str = "uniform",
+    activate: float = 0.0,
 ) -> Masks:
     """Trained dense, pruned once after a fraction ``at`` of the training, then trained on."""
 
@@ -108,4 +124,4 @@ def one_shot(
         return density if made >= at * setting.steps else 1.0
 
     names = prunable(setting.model, which)
-    return Shrinking(setting, names, target, Pattern(pattern, block), allocation)
+    return Shrinking(setting, names, target, Pattern(pattern, block), allocation, activate)

@@ -82,6 +82,13 @@ class Masks:
         """The masks that change after this update; weights that come back start at zero."""
         return {}
 
+    def rate(self, step: int, steps: int, planned: Callable[[int, int], float]) -> float:
+        """The learning rate of an update as a share of its highest.
+
+        ``planned(k, n)`` is that of the k-th update of a training of n.
+        """
+        return planned(step, steps)
+
     # a method that grows weights back needs to see the gradients of all
     def before_step(self, step: int) -> None:
         """Masks the gradients, so that neither clipping nor the optimizer sees pruned weights."""

@@ -12,7 +12,7 @@ from archsearch.errors import ArchitectureError
 from archsearch.sparsity.masks import Masks, Setting
 from archsearch.sparsity.roles import prunable
 
-DENSE = "dense "  # before the name of a matrix whose dense form is stored
+DENSE = "dense."  # before the name of a matrix whose dense form is stored
 
 
 class NofM(Masks):

@@ -58,9 +58,13 @@ class Observed(TorchDispatchMode):
             self._note(left.mT, right.mT, out.mT)
         return out
 
+    def name_of(self, weight: Tensor) -> str | None:
+        """The weight that a tensor is, or is a view of."""
+        return self._names.get(weight.untyped_storage().data_ptr())
+
     def _note(self, weight: Tensor, x: Tensor, y: Tensor) -> None:
         """One product x W = y, each with the same leading dimensions."""
-        name = self._names.get(weight.untyped_storage().data_ptr())
+        name = self.name_of(weight)
         if name is None:
             return
         whole = self._weights[name]
@@ -96,6 +100,10 @@ class Observed(TorchDispatchMode):
         weight = self._weights[name]
         found = of(self.sums[name]).nan_to_num(0.0, 0.0, 0.0)
         return found.view(weight.shape).to(weight.device)
+
+    def uses(self, name: str) -> Tensor:
+        """How often each weight was multiplied."""
+        return self.figure(name, lambda s: s["count"])
 
     def correlation(self, name: str) -> Tensor:
         """The absolute correlation of input and output of each weight."""

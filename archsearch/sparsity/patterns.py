@@ -40,16 +40,21 @@ class Pattern:
         """One score per unit, the root of the sum of the squares of its weights' scores."""
         if self.kind == "unstructured":
             return score.flatten()
-        square = score.view(_matrix(score.shape)).square()
+        return self.sums(score.square()).sqrt()
+
+    def sums(self, values: Tensor) -> Tensor:
+        """The sum over the weights of each unit, (units,)."""
+        matrix = values.reshape(_matrix(values.shape))
         match self.kind:
             case "row":
-                whole = square.sum(1)
+                return matrix.sum(1)
             case "column":
-                whole = square.sum(0)
+                return matrix.sum(0)
+            case "block":
+                by_row = _add_up(matrix, self.size)
+                return _add_up(by_row.t(), self.size).t().flatten()
             case _:
-                by_row = _add_up(square, self.size)
-                whole = _add_up(by_row.t(), self.size).t().flatten()
-        return whole.sqrt()
+                return matrix.flatten()
 
     def mask(self, kept: Tensor, shape: torch.Size) -> Tensor:
         """The mask of a weight of which the units ``kept`` are left; undoes :meth:`alive`."""

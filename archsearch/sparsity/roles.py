@@ -6,6 +6,8 @@ from torch import nn
 
 ROLES = ("input", "hidden", "channel", "attention")
 WHICH = ("stages", "all", *ROLES)
+# methods whose places are learned from nothing, so that there is nothing to compare them with
+UNLEARNED = ("none", "random", "graph", "drawn", "teal", "wina", "r_sparse", "relufied")
 
 
 def prunable(model: nn.Module, which: str = "stages") -> frozenset[str]:

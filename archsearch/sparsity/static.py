@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from archsearch.errors import ArchitectureError
 from archsearch.sparsity.allocation import allocate
 from archsearch.sparsity.masks import Masks, Setting, largest
 from archsearch.sparsity.patterns import Pattern
 from archsearch.sparsity.roles import prunable
 from archsearch.sparsity.saliency import SALIENCIES, saliency
+from archsearch.spec.counts import read_counts
 
 DRAW = 1  # what its random numbers are for
 
@@ -56,3 +59,29 @@ def draw(
         kept = largest(score, masks.pattern.alive(room), count)
         found[name] = masks.pattern.mask(kept, weight.shape)
     return found
+
+
+def drawn(
+    setting: Setting,
+    counts: str = "",
+    number: int = 0,
+    pattern: str = "unstructured",
+    block: int = 4,
+) -> Masks:
+    """Masks with so many weights in each of the matrices named, and no other matrix pruned.
+
+    The places depend on ``number`` alone, so that a mask can be trained from several seeds.
+    Raises ArchitectureError where the model has no such matrix, or none so large.
+    """
+    wanted = read_counts(counts)
+    masks = Masks(setting.model, wanted, Pattern(pattern, block))
+    for name, count in wanted.items():
+        if name not in masks.weights or masks.weights[name].ndim < 2:
+            raise ArchitectureError(f"sparsity 'drawn': the model has no matrix '{name}'")
+        if count > (size := masks.weights[name].numel()):
+            raise ArchitectureError(
+                f"sparsity 'drawn': {count} weights are asked for of {name}, which has {size}"
+            )
+    generator = replace(setting, seed=number).random(DRAW)
+    masks.begin(draw(masks, wanted, generator))
+    return masks

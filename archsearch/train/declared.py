@@ -52,6 +52,31 @@ ADAMW = LayerType(
             doc="What lr counts in: 1, or the largest rate that the first steps of this "
             "architecture survive, found before the training; then a quarter is a good lr.",
         ).added_later(),
+        "guide": choice(
+            "none",
+            "gru",
+            "lstm",
+            "attention",
+            search=(),
+            doc="A frozen network of two such blocks, whose representations are learned, too.",
+        ).added_later(),
+        "guidance": real(
+            1.0,
+            0.0,
+            100.0,
+            search=(0.1, 1.0),
+            doc="How much one minus the likeness of a pair of layers counts in the loss.",
+        )
+        .only_when(guide=("gru", "lstm", "attention"))
+        .added_later(),
+        "guide_steps": integer(
+            0,
+            0,
+            10_000_000,
+            doc="For how many steps the guide learns the task first; none: random.",
+        )
+        .only_when(guide=("gru", "lstm", "attention"))
+        .added_later(),
     },
     doc="AdamW with linear warm-up, cosine decay to zero and gradient clipping.",
     source="Loshchilov & Hutter 2019, arXiv 1711.05101",

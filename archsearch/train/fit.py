@@ -9,28 +9,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from archsearch.sparsity.sparsify import sparsify
-from archsearch.spec.architecture import Layer
+from archsearch.spec.architecture import NONE, Layer
+from archsearch.spec.signature import Signature
 from archsearch.tasks.task import Split, Task
 from archsearch.train.checkpoint import Checkpoint, Training
 from archsearch.train.declared import ADAMW
 from archsearch.train.judge import judge
 from archsearch.train.loss import model_loss
+from archsearch.train.measure import example
 from archsearch.train.noise import add_noise
 from archsearch.train.probing import probing
 from archsearch.train.rate_range import largest_rate
-from archsearch.train.tensors import device_of, tensors
+from archsearch.train.savings import Savings
+from archsearch.train.tensors import Tensors, device_of, tensors
 
-# the share of weights left: of the prunable ones, of all parameters
-DENSITIES = ("density", "density_all")
 Report = Callable[[int, Mapping[str, float]], bool]
 Save = Callable[[Callable[[], Checkpoint]], None]
+Objective = Callable[[nn.Module, Tensors, Signature], Tensor]
 
 
 class Diverged(Exception):
@@ -57,6 +60,7 @@ def fit(
     split: Split | None = "validation",
     resume: Checkpoint | None = None,
     save: Save | None = None,
+    objective: Objective = model_loss,
 ) -> bool:
     """Train ``model`` in place and say whether it went to the end.
 
@@ -64,7 +68,8 @@ def fit(
     the mean training loss since the last look go to ``report(step, metrics)``; when it answers
     False, training ends there. With ``split=None`` only the training loss is reported. Raises
     :class:`Diverged` at the first number that is not finite. Batches and noise depend on ``seed``
-    alone.
+    alone. ``objective`` is what a step lowers, a pure function of the model, the batch and torch's
+    generator.
 
     After every step ``save`` is handed a function that gives the checkpoint there; it calls it
     when it wants one, which changes nothing. With ``resume``, the first reports are those made
@@ -82,7 +87,12 @@ def fit(
         sparsify(model, sparsity, steps, seed=seed, loss=probing(model, task, size, seed)),
         np.random.Generator(np.random.PCG64(seed)),
     )
+    savings = None
+    if sparsity != NONE:
+        probe = probing(model, task, size, seed)
+        savings = Savings(model, now.masks, example(task.signature, device), probe)
     looks = set(look_steps(steps, options["evaluations"]))
+    planned = partial(rate_share, warmup=options["warmup"])
     if resume is not None:
         now.restore(resume)
         for step, metrics in now.curve:
@@ -96,7 +106,7 @@ def fit(
     for step in range(now.step + 1, steps + 1):
         batch = task.batch(now.batches, size, (step - 1) / steps)
         moved = tensors(batch, device)
-        total = model_loss(model, moved, task.signature)
+        total = objective(model, moved, task.signature)
         value = total.item()
         if not math.isfinite(value):
             raise Diverged(step, f"the training loss is {value}", now.norm)
@@ -110,7 +120,7 @@ def fit(
             raise Diverged(step, f"the gradient norm is {now.norm}", now.norm)
         if options["noise"]:
             add_noise(parameters, options["noise"], seed=seed, step=step)
-        rate = now.highest_rate * rate_share(step, steps, options["warmup"])
+        rate = now.highest_rate * now.masks.rate(step, steps, planned)
         for group in now.optimizer.param_groups:
             group["lr"] = rate
         now.optimizer.step()
@@ -118,7 +128,7 @@ def fit(
         now.step = step
 
         if step in looks:
-            metrics = look(now, task, split)
+            metrics = look(now, task, split, savings)
             if not report(step, metrics) and step < steps:
                 return False
         if save is not None:
@@ -126,17 +136,16 @@ def fit(
     return True
 
 
-def look(now: Training, task: Task, split: Split | None) -> dict[str, float]:
+def look(
+    now: Training, task: Task, split: Split | None, savings: Savings | None
+) -> dict[str, float]:
     """The next point of the curve: the mean loss since the last, and how good the model is."""
     metrics = {"train_loss": now.loss / now.losses}
     now.loss, now.losses = 0.0, 0
     if split is not None:
         metrics |= judge(now.model, task, split)
-    if now.masks.masks:
-        metrics |= {
-            name: round(share, 6)
-            for name, share in zip(DENSITIES, now.masks.density(), strict=True)
-        }
+    if savings is not None:
+        metrics |= savings.figures()
     for name, value in metrics.items():
         if not math.isfinite(value):
             raise Diverged(now.step, f"{name} is {value}", now.norm)

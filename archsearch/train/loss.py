@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from archsearch.spec.signature import Signature
+from archsearch.train.exits import has_exits, mean_loss
 from archsearch.train.tensors import Tensors
 
 Objective = Callable[[Tensor, Tensor], Tensor]
@@ -17,8 +18,11 @@ def model_loss(model: nn.Module, batch: Tensors, signature: Signature) -> Tensor
     """What a training step lowers: how wrong the prediction is, and what depth costs; a scalar.
 
     A head with a method ``objective(prediction, targets)`` is trained by it, for (counted, outputs)
-    and (counted,) or (counted, outputs).
+    and (counted,) or (counted, outputs). A stage that is trained on what each of its loops would
+    answer makes it a mean over these.
     """
+    if model.training and has_exits(model):
+        return mean_loss(model, batch, signature)
     prediction, penalty = model(batch.inputs, batch.lengths)
     objective: Objective | None = getattr(getattr(model, "head", None), "objective", None)
     total: Tensor = loss(prediction, batch, signature, objective) + penalty

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from archsearch.sparsity.compaction import compact
 from archsearch.spec.signature import Signature
 from archsearch.tasks.task import Task
 from archsearch.train.flops import flops
 from archsearch.train.judge import evaluating
 from archsearch.train.loss import model_loss
+from archsearch.train.savings import unsaved
 from archsearch.train.tensors import device_of, tensors
 
 MEGABYTE = 2.0**20
@@ -29,7 +32,8 @@ class Cost:
 
     ``params`` counts the trained numbers; ``flops`` are those of a forward pass for each time step
     (:mod:`archsearch.train.flops`); ``state`` is how many real numbers a stream carries after
-    ``signature.length`` steps. ``timings`` are ``latency_ms`` of one whole sequence and ``step_ms``
+    ``signature.length`` steps; those of :mod:`archsearch.train.savings` are of a model without
+    zeros. ``timings`` are ``latency_ms`` of one whole sequence and ``step_ms``
     of one step of a stream, both medians, and ``peak_memory_mb`` (:func:`peak_memory`).
     """
 
@@ -48,13 +52,23 @@ def measure(model: nn.Module, task: Task, batch: int) -> Cost:
             "flops": flops(model, inputs) / signature.length,
             "state": float(sum(numbers(part) for part in leaves(state))),
         }
-        latency = median(timed(model, inputs) for _ in range(REPEATS))
-    timings = {
-        "latency_ms": 1000 * latency,
-        "step_ms": 1000 * median(seconds),
-        "peak_memory_mb": peak_memory(model, task, batch),
-    }
-    return Cost(figures, timings)
+        figures |= unsaved(model, figures["flops"])
+        timings = latencies(model, inputs, seconds)
+    return Cost(figures, timings | {"peak_memory_mb": peak_memory(model, task, batch)})
+
+
+def latencies(model: nn.Module, inputs: Tensor, seconds: list[float]) -> dict[str, float]:
+    """Milliseconds of one whole sequence, and of one step of a stream that took ``seconds``."""
+    latency = median(timed(model, inputs) for _ in range(REPEATS))
+    return {"latency_ms": 1000 * latency, "step_ms": 1000 * median(seconds)}
+
+
+def compacted_latencies(model: nn.Module, task: Task) -> dict[str, float]:
+    """Those of the model as it would be exported, without what its zeros left idle."""
+    smaller, inputs = copy.deepcopy(model), example(task.signature, device_of(model))
+    compact(smaller)
+    with evaluating(smaller):
+        return latencies(smaller, inputs, stream(smaller, inputs)[0])
 
 
 def stream(model: nn.Module, inputs: Tensor) -> tuple[list[float], Any]:

@@ -103,7 +103,7 @@ def test_a_manifest_that_is_none(bundle: Path, text: bytes, match: str) -> None:
 @pytest.mark.parametrize(
     ("version", "match"),
     [
-        (2, "has format version 2, this archsearch reads up to 1; upgrade archsearch"),
+        (3, "has format version 3, this archsearch reads up to 2; upgrade archsearch"),
         (0, "version: expected a whole number, got 0"),
         (True, "version: expected a whole number, got True"),
         ("1", "version: expected a whole number"),

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +21,6 @@ from archsearch.installed import Installed
 from archsearch.plugins import load_catalog
 from archsearch.serve.standalone import write_standalone, written_out
 from archsearch.spec.architecture import Architecture, Block, Layer, Stage
-from archsearch.spec.catalog import Catalog
-from archsearch.spec.signature import Signature
 
 CELLS = load_catalog().names("cell")
 FULL = Architecture(
@@ -170,9 +169,9 @@ def test_a_difference_is_found_and_nothing_written(
     bundle = export(tmp_path / "best", network(Layer.of("lstm")))
     original = written_out
 
-    def other_options(architecture: Architecture, catalog: Catalog, signature: Signature) -> str:
+    def other_options(*given: Any) -> str:
         return (
-            original(architecture, catalog, signature)
+            original(*given)
             .replace("Additive(", "Replace(")
             .replace("class Additive", "class Replace")
             .replace("return x + fx", "return fx")

@@ -11,7 +11,7 @@ from archsearch.build import Model, build
 from archsearch.plugins import load_catalog
 from archsearch.sparsity.masks import Masks
 from archsearch.sparsity.sparsify import sparsify
-from archsearch.spec.architecture import Architecture, Block, Layer, Stage
+from archsearch.spec.architecture import NONE, Architecture, Block, Layer, Stage
 from archsearch.spec.signature import Signature
 
 CATALOG = load_catalog()
@@ -19,9 +19,9 @@ SIGNATURE = Signature("values", 3, "class", 2, every_step=False, length=6)
 STEPS = 12
 
 
-def model(cell: str = "gru", loops: int = 1) -> Model:
+def model(cell: str = "gru", loops: int = 1, sparsity: Layer = NONE) -> Model:
     blocks = (Block(Layer(cell), channel=Layer("mlp")), Block(Layer("attention")))
-    given = Architecture(width=8, stages=(Stage(blocks, loops=loops),))
+    given = Architecture(width=8, stages=(Stage(blocks, loops=loops),), sparsity=sparsity)
     return build(CATALOG.complete_architecture(given), CATALOG, SIGNATURE, seed=3)
 
 

@@ -15,6 +15,7 @@ from archsearch.plugins import load_catalog
 from archsearch.spec.signature import Signature
 from archsearch.train.flops import flops
 from archsearch.train.measure import example, leaves, measure, numbers, peak_memory
+from archsearch.train.savings import SAVINGS
 
 torch.set_num_threads(1)
 
@@ -94,7 +95,7 @@ def test_the_state_of_attention_grows_with_time(length: int) -> None:
 def test_timings_are_of_this_machine_and_apart() -> None:
     task = SignTask()
     cost = measure(built("gru", task), task, 4)
-    assert set(cost.figures) == {"params", "flops", "state"}
+    assert set(cost.figures) == {"params", "flops", "state", *SAVINGS}
     assert set(cost.timings) == {"latency_ms", "step_ms", "peak_memory_mb"}
     assert all(value > 0 for value in cost.timings.values())
 

@@ -136,6 +136,32 @@ def test_every_sparsity(name: str, cell: str) -> None:
     check(SignTask(), sparse, 3, 5)
 
 
+def hold_in_a_loop(name: str, tie: str, halting: str) -> None:
+    """Interrupted before and after the weights were touched in the middle of the training."""
+    plain = network("gru")
+    stage = replace(plain.stages[0], loops=2, tie=Layer(tie), halting=Layer(halting))
+    block = replace(stage.blocks[0], channel=Layer("mlp"))
+    sparse = replace(plain, stages=(replace(stage, blocks=(block,)),), sparsity=Layer(name))
+    check(SignTask(), sparse, 3, 7)
+
+
+SPARSE = CATALOG.names("sparsity")
+LOOPED = [(tie, halting) for tie in CATALOG.names("tie") for halting in CATALOG.names("halting")]
+
+
+@pytest.mark.parametrize(("place", "name"), list(enumerate(SPARSE)))
+def test_every_sparsity_in_some_loops(place: int, name: str) -> None:
+    for turn in (0, 1):
+        hold_in_a_loop(name, *LOOPED[(3 * place + 7 * turn) % len(LOOPED)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tie", "halting"), LOOPED)
+@pytest.mark.parametrize("name", SPARSE)
+def test_every_sparsity_in_every_loop(name: str, tie: str, halting: str) -> None:
+    hold_in_a_loop(name, tie, halting)
+
+
 @pytest.mark.parametrize("loops", [1, 3])
 @pytest.mark.parametrize("halting", ["none", "act"])
 def test_loops(loops: int, halting: str) -> None:
