@@ -24,7 +24,12 @@ TIES = (
     LayerType(
         "lora",
         "archsearch.depth.lora:LoRA",
-        {"rank": integer(4, 1, 4096, search=(2, 4, 8, 16), doc="of each loop's own difference")},
+        {
+            "rank": integer(4, 1, 4096, search=(2, 4, 8, 16), doc="of each loop's own difference"),
+            "rest": flag(
+                False, doc="each loop also has biases, norms and other parameters of its own"
+            ).added_later(),
+        },
         kind="tie",
         doc="Shared matrices, and a difference of low rank that each loop has of its own.",
         source="Bae et al. 2024, arXiv 2410.20672",
@@ -37,8 +42,25 @@ TIES = (
         source="Shen et al. 2021, arXiv 2111.05297",
     ),
     LayerType(
+        "sliced",
+        "archsearch.depth.sliced:Sliced",
+        {"slices": integer(4, 1, 4096, search=(2, 4, 8), doc="steps of a slice, and groups")},
+        kind="tie",
+        doc="As projected, and loops see slices and strewn groups of the sequence in turn.",
+        source="Shen et al. 2021, arXiv 2111.05297",
+    ),
+    LayerType(
         "injected",
         "archsearch.depth.tie:Injected",
+        {
+            "noise": real(
+                0.0,
+                0.0,
+                10.0,
+                search=(0.0, 0.6),
+                doc="deviation of the random state that the first loop begins with; 0: the input",
+            ).added_later()
+        },
         kind="tie",
         doc="Shared weights; each loop reads the stage's input beside the loop before it.",
         source="Geiping et al. 2025, arXiv 2502.05171",
@@ -77,6 +99,36 @@ HALTING = (
         source="Graves 2016, arXiv 1603.08983",
     ),
     LayerType(
+        "ponder",
+        "archsearch.depth.ponder:PonderDepth",
+        {
+            "prior": real(
+                0.3,
+                0.01,
+                0.99,
+                search=(0.1, 0.3, 0.5),
+                doc="probability to halt that costs nothing",
+            ),
+            "weight": real(
+                0.01,
+                0.0,
+                1.0,
+                search=FloatRange(0.001, 0.1, log=True),
+                doc="what the loss pays for being far from it",
+            ),
+        },
+        kind="halting",
+        doc="Each position halts with a probability, and the loss is a mean over its loops.",
+        source="Banino et al. 2021, arXiv 2107.05407",
+    ),
+    LayerType(
+        "supervised",
+        "archsearch.depth.loops:SupervisedDepth",
+        kind="halting",
+        doc="All loops, and the loss is the mean over what each of them would answer.",
+        source="Palm et al. 2018, arXiv 1711.08028",
+    ),
+    LayerType(
         "varied",
         "archsearch.depth.varied:VariedDepth",
         {
@@ -100,8 +152,13 @@ HALTING = (
                 1e-6,
                 1.0,
                 search=FloatRange(0.003, 0.3, log=True),
-                doc="a position stops once a loop changes less than this share of it",
-            )
+                doc="a position stops once a loop changes it by less than this",
+            ),
+            "measure": choice(
+                "latent",
+                "answer",
+                doc="its share of the position, or the divergence of what the head says of it",
+            ).added_later(),
         },
         kind="halting",
         doc="Trained with all loops; in use a position stops once it changes little.",
@@ -120,6 +177,19 @@ HALTING = (
         },
         kind="halting",
         doc="A router gives each position its number of loops before the first of them.",
+        source="Bae et al. 2025, arXiv 2507.10524",
+    ),
+    LayerType(
+        "narrowed",
+        "archsearch.depth.narrowed:NarrowedDepth",
+        {
+            "weight": real(
+                0.1, 0.0, 10.0, search=(0.01, 0.1, 1.0), doc="of telling who goes on by itself"
+            ),
+            "scale": real(1.0, 0.01, 1.0, search=(0.1, 1.0), doc="of what each loop adds"),
+        },
+        kind="halting",
+        doc="Each loop keeps fewer positions, those that a router of its own ranks highest.",
         source="Bae et al. 2025, arXiv 2507.10524",
     ),
 )

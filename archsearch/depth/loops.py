@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -21,6 +22,20 @@ class Spent:
     """
 
     loops: Tensor
+    cost: Tensor
+
+
+@dataclass(frozen=True)
+class Exits:
+    """What each loop of a stage would answer, (loops, batch, time, width), and for how much it
+    counts, (loops, batch, time), which sums to one over the loops; ``cost`` is (batch, time).
+
+    A halting with a method ``exits(x)`` that gives these is trained on the mean of what the loss
+    is after each loop, by these shares (:mod:`archsearch.train.exits`).
+    """
+
+    outputs: Tensor
+    shares: Tensor
     cost: Tensor
 
 
@@ -48,3 +63,20 @@ class FixedDepth(nn.Module):
             x_t, now = self.tie.step(x_t, before, loop, first)
             after.append(now)
         return x_t, tuple(after)
+
+
+class SupervisedDepth(FixedDepth):
+    """As many loops for all, and trained on what every one of them would answer, all alike.
+
+    The loss is the mean over the loops (Palm et al. 2018, arXiv 1711.08028, section 3.2), so that
+    more of them than in training have something to go on from.
+    """
+
+    def exits(self, x: Tensor) -> Exits:
+        first, outputs = x, []
+        for loop in range(self.loops):
+            x = self.tie(x, loop, first)
+            outputs.append(x)
+        free = x.new_zeros(x.shape[:-1])
+        shares = (free + 1 / self.loops).expand(self.loops, *free.shape)
+        return Exits(torch.stack(outputs), shares, free)

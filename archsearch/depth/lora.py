@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import register_parametrization
 
 
 class LowRank(nn.Module):
@@ -34,17 +33,38 @@ class LowRank(nn.Module):
         self.down[:rank] = v[:rank]
 
 
+class Difference(nn.Module):
+    """w to w + d, for a parameter that is no linear map; d starts at zero."""
+
+    no_decay = ("added",)
+
+    def __init__(self, like: Tensor) -> None:
+        super().__init__()
+        self.added = nn.Parameter(torch.zeros_like(like))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + self.added
+
+
 class LoRA(nn.Module):
     """Every loop has the shared matrices plus a product of its own of two narrow ones.
 
     W_l = W + B_l A_l for every linear map of the body (Bae et al. 2024, arXiv 2410.20672, section
     2.3), B starting at zero, so that the network begins as the plainly shared one. ``rank`` is cut
-    to the smaller side of a matrix.
+    to the smaller side of a matrix. With ``rest`` a loop also has a difference of its own for each
+    other parameter (biases, norms, kernels), of full size.
     """
 
-    def __init__(self, body: nn.Module, width: int, loops: int, rank: int = 4) -> None:
+    def __init__(
+        self, body: nn.Module, width: int, loops: int, rank: int = 4, rest: bool = False
+    ) -> None:
         super().__init__()
         self.body, self.loops = body, loops
+        self.others = tuple(others(body)) if rest else ()
+        self.rest = nn.ModuleList(
+            nn.ModuleList(Difference(body.get_parameter(name)) for name in self.others)
+            for _ in range(loops if rest else 0)
+        )
         self.differences = nn.ModuleList(
             nn.ModuleList(
                 LowRank(*linear.weight.shape, min(rank, *linear.weight.shape))
@@ -79,10 +99,15 @@ class LoRA(nn.Module):
     def _twin(self) -> None:
         shared = {id(part): part for part in (*self.body.parameters(), *self.body.buffers())}
         twins = []
-        for differences in self.differences:
+        for loop, differences in enumerate(self.differences):
             twin = copy.deepcopy(self.body, dict(shared))
-            for linear, difference in zip(linears(twin), differences, strict=True):
-                register_parametrization(linear, "weight", difference, unsafe=True)
+            maps = list(linears(twin))
+            if self.others:
+                for name, own in zip(self.others, self.rest[loop], strict=True):
+                    place, _, last = name.rpartition(".")
+                    differ(twin.get_submodule(place), last, own)
+            for linear, difference in zip(maps, differences, strict=True):
+                differ(linear, "weight", difference)
             twins.append(twin.train(self.training))
         self._twins = tuple(twins)
 
@@ -90,3 +115,26 @@ class LoRA(nn.Module):
 def linears(body: nn.Module) -> Iterator[nn.Linear]:
     """The linear maps of a body, always in the same order."""
     return (module for module in body.modules() if isinstance(module, nn.Linear))
+
+
+def others(body: nn.Module) -> Iterator[str]:
+    """Names of the parameters of a body that are not the matrix of a linear map."""
+    matrices = {id(linear.weight) for linear in linears(body)}
+    return (name for name, part in body.named_parameters() if id(part) not in matrices)
+
+
+def differ(module: nn.Module, name: str, change: Callable[[Tensor], Tensor]) -> None:
+    """From now on a parameter of this one module reads as ``change`` of it.
+
+    Parametrisations of torch would do, but refuse names such as ``values``.
+    """
+    # not by attribute, so that the change is no part of the module
+    changes = module.__dict__.setdefault("_changes", {})
+    if not changes:
+        module.__class__ = type(type(module).__name__, (type(module),), {})
+
+    def read(self: nn.Module) -> Tensor:
+        return self.__dict__["_changes"][name](self._parameters[name])  # type: ignore[no-any-return]
+
+    setattr(type(module), name, property(read))
+    changes[name] = change

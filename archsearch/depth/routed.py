@@ -22,6 +22,8 @@ class RoutedDepth(nn.Module):
     expected loop.
     """
 
+    any_loops = False  # the router has an output for each
+
     def __init__(
         self,
         tie: nn.Module,

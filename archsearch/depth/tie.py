@@ -106,14 +106,26 @@ class Injected(Tie):
     """Every loop reads what came into the stage beside what the loop before it left.
 
     Its input is W [x; first], as in the recurrent depth of Geiping et al. 2025, arXiv 2502.05171,
-    section 3.2; their state begins as noise, here with the stage's input. W starts as the mean.
+    section 3.2; W starts as the mean. The first loop reads the stage's input twice, or, with
+    ``noise`` above zero, a random state of that deviation, cut at three of it, in place of x: in
+    training another at every position of every batch, in use one and the same vector, so that
+    equal inputs have equal answers.
     """
 
-    def __init__(self, body: nn.Module, width: int, loops: int) -> None:
+    def __init__(self, body: nn.Module, width: int, loops: int, noise: float = 0.0) -> None:
         super().__init__(body, loops)
+        self.noise = noise
         self.adapter = nn.Linear(2 * width, width, bias=False)
         with torch.no_grad():
             self.adapter.weight.copy_(0.5 * torch.eye(width).repeat(1, 2))
+        start = self._drawn(torch.empty(width)) if noise else None
+        self.register_buffer("start", start)
 
     def before(self, x: Tensor, loop: int, first: Tensor) -> Tensor:
+        if self.start is not None and loop == 0:
+            x = self._drawn(torch.empty_like(x)) if self.training else self.start.expand_as(x)
         return self.adapter(torch.cat([x, first], -1))
+
+    def _drawn(self, like: Tensor) -> Tensor:
+        most = 3 * self.noise
+        return nn.init.trunc_normal_(like, std=self.noise, a=-most, b=most)

@@ -156,6 +156,23 @@ GENERATED: tuple[LayerType, ...] = (
         source="Nangia and Bowman 2018, arXiv 1804.06028",
     ),
     LayerType(
+        "sudoku",
+        "archsearch.tasks.sudoku:Sudoku",
+        options={
+            "box": integer(2, 2, 3, doc="rows of a box; 2 has grids of 4 by 4, 3 of 9 by 9"),
+            "givens": integer(5, 0, 81, doc="digits shown at least, more where they are needed"),
+            "hints": integer(
+                0, 0, 81, doc="digits shown beyond those at most, a number drawn for each puzzle"
+            ),
+            **_sizes(),
+        },
+        kind="task",
+        metrics=("accuracy", "loss", "solved"),
+        doc="the missing digits of a puzzle with one solution, shown twice; accuracy by the cell, "
+        "solved by the grid; chance 1 / box squared",
+        source="Palm, Paquet and Winther 2018, arXiv 1711.08028",
+    ),
+    LayerType(
         "cloze",
         "archsearch.tasks.cloze:Cloze",
         options={

@@ -27,6 +27,10 @@ WAYS = (
     Layer.of("dense", read="projected"),
     Layer("long_residuals"),
     Layer.of("long_residuals", every=2, narrow=4),
+    Layer("regulated"),
+    Layer.of("regulated", unit="gru"),
+    Layer("mixture_of_depths"),
+    Layer.of("mixture_of_depths", every=1, capacity=0.5),
     Layer("reversible"),
 )
 
@@ -91,6 +95,21 @@ def test_long_residuals_add_projections_of_earlier_levels(x):
     assert stage.projections[1][0].into.weight.shape == (2, WIDTH)
 
 
+@pytest.mark.parametrize("unit", ["lstm", "gru"])
+def test_a_regulator_is_a_recurrent_network_whose_time_are_the_blocks(unit, x):
+    stage = body(network(Layer.of("regulated", unit=unit), 3))
+    whole = (torch.nn.LSTM if unit == "lstm" else torch.nn.GRU)(WIDTH, WIDTH).double()
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    whole.load_state_dict({f"{name}_l0": getattr(stage.unit, name) for name in names})
+    read, entered = x, []
+    for block, join in zip(stage.blocks, stage.joins, strict=True):
+        entered.append(read.flatten(0, 1))
+        h = whole(torch.stack(entered))[0][-1].view_as(x)
+        z = torch.cat([read, h], -1) @ join.weight.T
+        read = read + block(z) - z
+    torch.testing.assert_close(stage(x), read, rtol=1e-10, atol=1e-10)
+
+
 def test_levels_of_several_blocks(x):
     stage = body(network(Layer.of("long_residuals", every=2), 5))
     assert [len(level) for level in stage.projections] == [0, 1, 2]
@@ -100,7 +119,9 @@ def test_levels_of_several_blocks(x):
     torch.testing.assert_close(stage(x), three, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way.name in ("dense", "long_residuals")])
+@pytest.mark.parametrize(
+    "way", [way for way in WAYS if way.name in ("dense", "long_residuals", "regulated")]
+)
 def test_they_start_as_the_chain_does(way):
     chain, other = (
         build(network(of, 5), CATALOG, EVERY_STEP, seed=4) for of in (Layer("chain"), way)

@@ -89,7 +89,7 @@ def test_every_parameter_learns_and_weights_survive_a_round_trip(
     if halting.name == "routed":
         nn.init.constant_(model.stages[0].router.bias, 0.0)
         model.stages[0].router.bias.data[-1] = 3.0
-    if halting.name == "act":
+    if halting.name in ("act", "ponder"):
         nn.init.constant_(model.stages[0].halt.bias, -2.0)
     y, penalty = model(x)
     (y.square().mean() + penalty).backward()
@@ -271,3 +271,66 @@ def test_a_router_gives_each_position_its_loops() -> None:
     torch.testing.assert_close(spent.cost, 1 + 0.5 * spent.loops)
     _, uneven = depth(x[:, :1])
     assert float(uneven.cost.detach()) == pytest.approx(3 + 0.5)
+
+
+def test_a_random_start_is_drawn_in_training_and_fixed_in_use() -> None:
+    injected, x = seeded(Injected, noise=0.5), randn(50, 20, WIDTH)
+    assert float(injected.start.abs().max()) <= 1.5
+    plain = seeded(Injected)
+    # the first loop alone begins with it
+    assert torch.equal(injected(x, 1, x), injected.body(x))
+    assert plain.start is None
+    assert "start" in injected.state_dict()
+    assert "start" not in plain.state_dict()
+    with torch.random.fork_rng(devices=()), torch.no_grad():
+        torch.default_generator.manual_seed(0)
+        first = injected.train().before(x, 0, x)
+        drawn = 2 * first - x
+        assert float(drawn.std()) == pytest.approx(0.5, rel=0.05)
+        assert float(drawn.abs().max()) <= 1.5 + 1e-5
+        assert not torch.equal(first, injected.before(x, 0, x))
+        torch.default_generator.manual_seed(0)
+        assert torch.equal(first, injected.before(x, 0, x))
+    injected.eval()
+    expected = injected.body((injected.start + x) / 2)
+    torch.testing.assert_close(injected(x, 0, x), expected)
+    assert torch.equal(injected(x, 0, x), injected(x, 0, x))
+
+
+class Logits(nn.Module):
+    """Two logits, 0 and the stream: a head of which every divergence is known."""
+
+    def forward(self, h: torch.Tensor) -> torch.Tensor:
+        return torch.cat([torch.zeros_like(h), h], -1).squeeze(1)
+
+
+def test_a_position_stops_once_its_answer_is_settled() -> None:
+    depth = SaturatedDepth(Shared(Counting(), 1, 9), 1, 9, rest=0.05, measure="answer").eval()
+    depth.reads(nn.Identity(), Logits())
+    x = torch.tensor([[[-1.0], [3.0]]])
+    y, spent = depth(x)
+
+    def divergence(logit: float) -> float:
+        after, before = (torch.tensor([0.0, a]).log_softmax(0) for a in (logit + 1, logit))
+        return float((after.exp() * (after - before)).sum())
+
+    # p_r against p_{r-1}, from the logits -1, 0, 1, ..
+    first = next(r for r in range(1, 10) if divergence(-2.0 + r) < 0.05)
+    assert first == 4
+    assert spent.loops.tolist() == [[4.0, 1.0]]
+    assert y.flatten().tolist() == [3.0, 4.0]
+    assert not list(depth.parameters())
+
+
+def test_a_network_hands_its_head_to_the_stage_and_counts_it_once() -> None:
+    halting = Layer.of("saturated", measure="answer", rest=1e-5)
+    model, x = network(Layer("shared"), CATALOG.complete("halting", halting)).eval(), randn(2, 7, 3)
+    assert model.stages[0]._ends == (model.norm, model.head)
+    copied = copy.deepcopy(model)
+    assert copied.stages[0]._ends == (copied.norm, copied.head)
+    assert len(list(model.parameters())) == len(set(model.parameters()))
+    with torch.no_grad():
+        used = model.loops_used(x)[0]
+        model.head.project.weight.zero_()
+        # the answer no longer moves
+        assert model.loops_used(x)[0] == 1 < used

@@ -64,6 +64,27 @@ CONNECTIONS = (
         source="after arXiv 2502.16003",
     ),
     LayerType(
+        "regulated",
+        "archsearch.blocks.structure.regulated:Regulated",
+        {"unit": choice("lstm", "gru", doc="the recurrent unit that runs through the blocks")},
+        kind="connections",
+        doc="A chain whose blocks also read a recurrent memory that runs through depth.",
+        source="Xu et al. 2021, arXiv 2101.00590",
+    ),
+    LayerType(
+        "mixture_of_depths",
+        "archsearch.blocks.structure.mixture_of_depths:MixtureOfDepths",
+        {
+            "capacity": real(
+                0.125, 0.01, 1.0, search=(0.125, 0.25, 0.5), doc="share of positions, in training"
+            ),
+            "every": integer(2, 1, 64, search=(1, 2), doc="every so many blocks one is for a few"),
+        },
+        kind="connections",
+        doc="A chain with blocks that only some positions go through, chosen by a router.",
+        source="Raposo et al. 2024, arXiv 2404.02258",
+    ),
+    LayerType(
         "reversible",
         "archsearch.blocks.structure.reversible:Reversible",
         kind="connections",

@@ -1,0 +1,53 @@
+"""Some positions of each sequence go through a part of the network as a sequence of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+Rows: TypeAlias = tuple[Any, ...]
+
+
+def highest(scores: Tensor, count: int, among: Tensor | None = None) -> Tensor:
+    """(batch, time) bool: the ``count`` positions of each row with the highest scores."""
+    if among is not None:
+        scores = scores.masked_fill(~among, -torch.inf)
+    found = torch.zeros_like(scores, dtype=torch.bool)
+    return found.scatter(1, scores.topk(count, 1).indices, True)
+
+
+def through_chosen(
+    apply: Callable[..., Tensor], chosen: Tensor, x: Tensor, *more: Tensor
+) -> Tensor:
+    """x (batch, time, width) with ``apply`` at the chosen positions (batch, time).
+
+    It is called with x, and with ``more`` of the same shape, at the chosen positions of rows that
+    have equally many, (rows, count, width), so that no call sees padding.
+    """
+    y, counts = x, chosen.sum(1)
+    for count in counts.unique().tolist():
+        rows = torch.nonzero(counts == count).squeeze(1)
+        if not count:
+            continue
+        # in the order of time
+        places = torch.nonzero(chosen[rows])[:, 1].view(-1, count)
+        at = (rows[:, None], places)
+        y = y.index_put(at, apply(x[at], *(part[at] for part in more)))
+    return y
+
+
+def step_chosen(
+    step: Callable[..., tuple[Tensor, Any]], chosen: Tensor, state: Rows, x_t: Tensor, *more: Tensor
+) -> tuple[Tensor, Rows]:
+    """One step of the chosen rows (batch,), each with a state of its own; the others stay."""
+    rows, after = [], []
+    for row, (goes, before) in enumerate(zip(chosen.tolist(), state, strict=True)):
+        y_t, now = x_t[row : row + 1], before
+        if goes:
+            y_t, now = step(y_t, before, *(part[row : row + 1] for part in more))
+        rows.append(y_t)
+        after.append(now)
+    return torch.cat(rows), tuple(after)

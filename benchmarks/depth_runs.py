@@ -1,0 +1,165 @@
+"""The networks of depth.py, and the training of one of them.
+
+Blocks of attention and a perceptron, all of one width and trained alike on a task, so that only
+their number, how often they are applied and who stops differ.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from archsearch.build import Model, build
+from archsearch.depth.looping import looping
+from archsearch.execute.run_job import settled
+from archsearch.plugins import load_catalog
+from archsearch.spec.architecture import NONE, Architecture, Block, Layer, Stage
+from archsearch.spec.catalog import Catalog
+from archsearch.spec.settings import TaskSpec
+from archsearch.tasks.open import open_task
+from archsearch.tasks.task import Batch, Task
+from archsearch.train.fit import Diverged, fit
+from archsearch.train.judge import evaluating, judge
+from archsearch.train.tensors import device_of, tensors
+
+WIDTH, LOOPS = 48, 4
+EMBED = Layer.of("linear", positions="sinusoidal")
+LOOKS = 4
+OTHER_LOOPS = (1, 2, 4, 6, 8)
+BINS = 3  # easy, middling and hard sequences
+
+
+@dataclass(frozen=True)
+class Kind:
+    """So many blocks with their own weights, applied so often."""
+
+    blocks: int
+    loops: int = 1
+    halting: Layer = NONE
+
+
+SMALL, LOOPED, DEEP = "1 block", "1 block x 4", "4 blocks"
+NETWORKS = {
+    SMALL: Kind(1),
+    LOOPED: Kind(1, LOOPS),
+    DEEP: Kind(LOOPS),
+    "varied": Kind(1, LOOPS, Layer("varied")),
+    "supervised": Kind(1, LOOPS, Layer("supervised")),
+    "act": Kind(1, LOOPS, Layer.of("act", weight=0.003)),
+    "ponder": Kind(1, LOOPS, Layer("ponder")),
+}
+PLAIN = (SMALL, LOOPED, DEEP)
+HALTING = tuple(name for name in NETWORKS if name not in PLAIN)
+# name -> task, its metric (higher is better where it is an accuracy), steps, batch, learning rate
+TASKS: dict[str, tuple[Layer, str, int, int, float]] = {
+    "parity": (Layer.of("parity", length=16, test_length=24), "accuracy", 1200, 32, 0.003),
+    "S3": (Layer.of("word_problem", group="S3", length=10), "accuracy", 1000, 32, 0.003),
+    "listops": (Layer.of("listops", length=30, depth=4, arguments=3), "accuracy", 700, 32, 0.003),
+    "sudoku": (Layer.of("sudoku", givens=5, hints=5), "accuracy", 900, 32, 0.003),
+    "adding": (Layer.of("adding", length=40), "mse", 400, 32, 0.002),
+}
+DEPTH_FREE = ("adding",)
+# of networks that halt, one task with harder and easier sequences, or two
+STOPPING = {name: ("sudoku",) for name in ("varied", "supervised")} | {
+    name: ("listops", "sudoku") for name in ("act", "ponder")
+}
+
+
+@cache
+def installed() -> Catalog:
+    return load_catalog()
+
+
+@cache
+def opened(name: str) -> Task:
+    layer = TASKS[name][0]
+    return open_task(TaskSpec(layer.name, installed().complete("task", layer)))
+
+
+def run(network: str, task: str, seed: int) -> dict[str, Any]:
+    """One training, judged on the test split; what diverges has a reason in its place."""
+    torch.set_num_threads(1)
+    kind, (_, metric, steps, batch, rate) = NETWORKS[network], TASKS[task]
+    block = Block(Layer("attention"), channel=Layer("mlp"))
+    stage = Stage((block,), kind.blocks, kind.loops, halting=kind.halting)
+    training = Layer.of("adamw", lr=rate, steps=steps, batch=batch, evaluations=LOOKS)
+    architecture = installed().complete_architecture(
+        Architecture(width=WIDTH, stages=(stage,), embed=EMBED, training=training)
+    )
+    latest: dict[str, float] = {}
+
+    def report(_: int, metrics: Mapping[str, float]) -> bool:
+        latest.update(metrics)
+        return True
+
+    began = time.process_time()
+    with settled(seed):
+        model = build(architecture, installed(), opened(task).signature, seed)
+        try:
+            fit(
+                model, opened(task), architecture.training, architecture.sparsity,
+                seed=seed, report=report,
+            )  # fmt: skip
+            test = judge(model, opened(task), "test")
+        except Diverged as error:
+            return {"reason": str(error)}
+        told = {
+            "parameters": sum(p.numel() for p in model.stages.parameters()),
+            "validation": round(latest[metric], 5),
+            "test": round(test[metric], 5),
+            "all": {name: round(value, 5) for name, value in test.items()},
+        }
+        if kind.loops > 1:
+            told["by_loops"] = by_loops(model, task, metric)
+        if network in ("act", "ponder"):
+            told["loops_by_difficulty"] = loops_by_difficulty(model, task)
+    return told | {"cpu_seconds": round(time.process_time() - began, 1)}
+
+
+def by_loops(model: Model, task: str, metric: str) -> dict[str, float]:
+    """The metric on the test split with fewer and with more loops than in training."""
+    found = {}
+    for loops in OTHER_LOOPS:
+        with looping(model, loops):
+            found[str(loops)] = round(judge(model, opened(task), "test")[metric], 5)
+    return found
+
+
+def loops_by_difficulty(model: Model, task: str) -> list[list[float]]:
+    """Mean difficulty and mean loops of the easy, middling and hard third of the test sequences."""
+    hard: list[float] = []
+    loops: list[float] = []
+    with evaluating(model), torch.inference_mode():
+        for batch in opened(task).evaluation("test"):
+            moved = tensors(batch, device_of(model))
+            (used,) = model._stages(moved.inputs, moved.lengths)[1]
+            real = answered(batch)
+            hard += difficulty(task, batch)
+            loops += ((used.loops.numpy() * real).sum(1) / real.sum(1)).tolist()
+    order = np.argsort(hard, kind="stable")
+    return [
+        [round(float(np.mean(np.array(part)[rows])), 4) for part in (hard, loops)]
+        for rows in np.array_split(order, BINS)
+    ]
+
+
+def difficulty(task: str, batch: Batch) -> list[float]:
+    """Cells to fill in, or operations to work out, of each sequence."""
+    if task == "sudoku":
+        assert batch.mask is not None
+        return batch.mask.sum(1).astype(float).tolist()
+    operations = (batch.inputs >= 10) & (batch.inputs < 14)
+    return operations.sum(1).astype(float).tolist()
+
+
+def answered(batch: Batch) -> np.ndarray:
+    """(B, T): the positions that are judged, or all real ones."""
+    if batch.mask is not None:
+        return batch.mask
+    return np.arange(batch.inputs.shape[1]) < batch.lengths[:, None]
