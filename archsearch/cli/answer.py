@@ -31,7 +31,7 @@ def answer_table(result: Result, evidence: Evidence, width: int) -> Table:
     for name in (metric, "95% interval", "params"):
         table.add_column(name, justify="right", no_wrap=True)
     places = decimals(candidate.mean for candidate in evidence.candidates)
-    rows = [*_floors(result, metric, places), *_judged(evidence, places)]
+    rows = [*_floors(result, metric, places), *_judged(evidence, places), *_masks(evidence, places)]
     taken = [max(map(cell_len, cells)) for cells in zip(*(row[:4] for row, _ in rows), strict=True)]
     headers = (0, len(metric), len("95% interval"), len("params"))
     room = width - sum(max(pair) + 2 for pair in zip(taken, headers, strict=True))
@@ -73,6 +73,17 @@ def _judged(evidence: Evidence, places: int) -> list[Line]:
         params = "" if candidate.params is None else f"{candidate.params:,.0f}"
         lines.append(((name, mean, interval, params), candidate))
     return lines
+
+
+def _masks(evidence: Evidence, places: int) -> list[Line]:
+    """The mean of random masks in place of the learned one of the best finalist."""
+    found = evidence.places
+    if found is None or found.mean is None:
+        return []
+    several = f"{found.masks} random masks" if found.masks > 1 else "a random mask"
+    interval = " to ".join(f"{end:,.{places}f}" for end in found.interval or ())
+    mean = f"{found.mean:,.{places}f}"
+    return [((f"{several} in place of that of {found.finalist}", mean, interval, ""), None)]
 
 
 def decimals(values: Iterable[float | None]) -> int:

@@ -187,8 +187,11 @@ def _facts(
         confirm = plan.confirm
         extra = 0
         if confirm is not None:
+            from archsearch.sparsity.roles import UNLEARNED
+
             judged = confirm.finalists + len(confirm.baselines)
-            extra = judged * confirm.seeds + 3 * len(confirm.baselines)
+            learned = any(a.sparsity.name not in UNLEARNED for a, _ in sizes)
+            extra = (judged + learned * confirm.masks) * confirm.seeds + 3 * len(confirm.baselines)
         total = pace * (trials + extra)
         facts["cost"] = (
             f"{trials} trials and {extra} trainings to confirm: {total / 60:.1f} core-minutes"

@@ -86,7 +86,7 @@ def export_result(
     they are trained again, which gives the same.
     """
     trial = _chosen(result, candidate)
-    _refuse_changed_plugins(result, trial)
+    refuse_changed_plugins(result, trial)
     from archsearch.serve.bundle import write_bundle
 
     weights = _weights(result, trial, run_folder(storage, result.name))
@@ -132,7 +132,7 @@ def _chosen(result: Result, candidate: str | None) -> Trial:
     return runs[0]
 
 
-def _refuse_changed_plugins(result: Result, trial: Trial) -> None:
+def refuse_changed_plugins(result: Result, trial: Trial) -> None:
     """Raise StateError if a plugin's code is not what the trial was trained with."""
     ours = {(entry.kind, entry.name) for entry in built_in()}
     if all((kind, layer.name) in ours for kind, layer in layers(trial.architecture)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from archsearch.cli.options import console, json_option, print_json, storage_option
-from archsearch.cli.results import read_result
+from archsearch.cli.results import read_leading
 from archsearch.cli.tables import leaderboard_table
 from archsearch.select.leaderboard import rows
 from archsearch.store.store import open_store
@@ -24,7 +24,7 @@ Example:
 def leaderboard(study: str, limit: int, storage: str, as_json: bool) -> None:
     """Rank the trials of STUDY; those that cannot win stand below, with the reason."""
     with open_store(storage, read_only=True) as store:
-        result = read_result(store, study)
+        result = read_leading(store, study, limit)
     if not as_json:
         console().print(leaderboard_table(result, limit))
         return

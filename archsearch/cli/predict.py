@@ -14,6 +14,7 @@ EXAMPLE = """\b
 Examples:
   archsearch predict exports/quickstart new.csv
   archsearch predict exports/quickstart new.csv --output answers.csv
+  archsearch predict exports/adaptive new.csv --compute 0.5
 """
 
 
@@ -21,11 +22,20 @@ Examples:
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("data")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="CSV file for the answers.")
+@click.option("--compute", type=float, metavar="SHARE", help="Apply this share of the layers on "
+              "average, from 0 to 1; the bundle must be of `archsearch adapt`.")  # fmt: skip
+@click.option("--uncertified", is_flag=True, help="Take a --compute that was not certified.")
 @click.option("--allow-changed-plugins", is_flag=True, help="Predict with a plugin whose code is "
               "not that of the export.")  # fmt: skip
 @json_option
 def predict(
-    bundle: Path, data: str, output: Path | None, allow_changed_plugins: bool, as_json: bool
+    bundle: Path,
+    data: str,
+    output: Path | None,
+    compute: float | None,
+    uncertified: bool,
+    allow_changed_plugins: bool,
+    as_json: bool,
 ) -> None:
     """Apply the model of BUNDLE to DATA, a file like the one it was trained on (or `ucr:NAME`).
 
@@ -45,14 +55,20 @@ def predict(
     from archsearch.serve.predictor import Predictor
 
     model = read_bundle(bundle, changed_plugins=allow_changed_plugins)
-    predictor = Predictor(model)
-    outputs = [predictor.predict(batch.inputs, batch.lengths) for batch in prepared.batches]
+    predictor = Predictor(model, compute=compute, uncertified=uncertified)
+    outputs, applied = [], 0.0
+    for batch in prepared.batches:
+        outputs.append(predictor.predict(batch.inputs, batch.lengths))
+        applied += (predictor.applied or 0.0) * batch.size
     if model.signature.targets == "class":
         # answers are worded from logits; the logarithm of a probability is one
         outputs = [np.log(np.maximum(each, np.finfo(np.float32).tiny)) for each in outputs]
     table = answers(prepared, outputs, model.preparation)
     for note in model.notes:
         click.echo(f"note: {note}", err=True)
+    if compute is not None:
+        share = applied / sum(batch.size for batch in prepared.batches)
+        click.echo(f"note: {share:.1%} of the layers were applied", err=True)
     if output is not None:
         table.to_csv(output, index=False)
         click.echo(f"{len(table)} answers in {output}")

@@ -24,7 +24,12 @@ from archsearch.spec.settings import Constraint, Objective
 from archsearch.spec.trial import State, Trial
 from archsearch.study.drive import Progress as Report
 
-TITLES = {"search": "search", "tune": "tune baselines", "confirm": "confirm on test"}
+TITLES = {
+    "search": "search",
+    "tune": "tune baselines",
+    "confirm": "confirm on test",
+    "masks": "random masks",
+}
 TITLE_WIDTH = max(map(len, TITLES.values()))
 ROOMY = 96
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,22 @@ from archsearch.cli.drawing import draw
 from archsearch.errors import InputError
 from archsearch.select.across import TaskResult
 from archsearch.select.evidence import Evidence, judge, runs_by_role
+from archsearch.select.leading import leading
+from archsearch.select.places import places_of
 from archsearch.select.ranking import rank
 from archsearch.select.verdict import verdict
 from archsearch.spec.architecture import layer_from_plain
 from archsearch.spec.catalog import suggestion
-from archsearch.spec.settings import Constraint, Objective, TaskSpec
+from archsearch.spec.settings import TIMED, Constraint, Objective, TaskSpec
 from archsearch.spec.trial import State, Trial
-from archsearch.store.records import Attempt
+from archsearch.store.records import Attempt, StudyRecord
 from archsearch.store.store import Store
 
 RUNS = Path("archsearch-runs")
+# in the folder of a study, the bundle that adapts its depth
+ADAPTED = "adapted"
+# rows of a table that are asked for one by one; databases bound the number of such questions
+MOST_LEADING = 1000
 
 
 @dataclass(frozen=True)
@@ -93,30 +99,33 @@ class Result:
 
 def read_result(store: Store, name: str, ended: str = "") -> Result:
     """The result of a stored study; InputError with what exists when there is none."""
-    record = store.find_study(name)
-    if record is None:
-        names = [study.name for study in store.studies()]
-        stored = f"stored are: {', '.join(names)}" if names else "none is stored here yet"
-        raise InputError(f"no study '{name}'{suggestion(name, names)}; {stored}")
-    settings = record.settings
-    objectives = tuple(Objective(*pair) for pair in settings["objectives"])
-    constraints = tuple(Constraint(*triple) for triple in settings["constraints"])
+    record, objectives, constraints = _found(store, name)
     searched = store.history(record.id, "search")
     confirmed = store.history(record.id, "confirm")
-    return Result(
-        name=name,
-        ended=ended or record.ended or "",
-        settings=settings,
-        task=TaskSpec(settings["label"], layer_from_plain(record.fingerprint["task"])),
-        data=record.fingerprint["data"],
-        searched=searched,
-        confirmed=confirmed,
-        objectives=objectives,
-        constraints=constraints,
-        evidence=_evidence(settings, objectives[0], confirmed) if confirmed else None,
-        plugins=record.fingerprint["plugins"],
-        attempts=store.attempts(record.id),
-    )
+    evidence = _evidence(record.settings, objectives[0], confirmed) if confirmed else None
+    if evidence is not None and evidence.best is not None:
+        masks = store.history(record.id, "masks")
+        places = places_of(masks, evidence.best, confirmed, objectives[0])
+        evidence = replace(evidence, places=places)
+    result = _result(record, ended, objectives, constraints, searched)
+    attempts = store.attempts(record.id)
+    return replace(result, confirmed=confirmed, evidence=evidence, attempts=attempts)
+
+
+def read_leading(store: Store, name: str, limit: int) -> Result:
+    """The result with no more of its trials than the first ``limit`` rows of its leaderboard.
+
+    Nothing of it but that table is to be read: evidence and attempts are left out.
+    """
+    record, objectives, constraints = _found(store, name)
+    asked = [each.metric for each in objectives] + [each.metric for each in constraints]
+    timed = any(metric in TIMED for metric in asked)
+    known = store.values(record.id, timed=timed)
+    chosen = leading(*known, objectives, constraints, min(limit, MOST_LEADING))
+    if len(chosen) < limit:
+        # there is something to be said of those that have no place
+        return read_result(store, name)
+    return _result(record, "", objectives, constraints, store.some(record.id, chosen))
 
 
 def is_lost(attempt: Attempt) -> bool:
@@ -129,6 +138,43 @@ def run_folder(storage: str, name: str) -> Path:
     scheme, _, path = storage.partition(":///")
     beside = Path(path).parent if scheme.startswith("sqlite") and path else Path()
     return (beside / RUNS / name).resolve()
+
+
+def _found(
+    store: Store, name: str
+) -> tuple[StudyRecord, tuple[Objective, ...], tuple[Constraint, ...]]:
+    record = store.find_study(name)
+    if record is None:
+        names = [study.name for study in store.studies()]
+        stored = f"stored are: {', '.join(names)}" if names else "none is stored here yet"
+        raise InputError(f"no study '{name}'{suggestion(name, names)}; {stored}")
+    objectives = tuple(Objective(*pair) for pair in record.settings["objectives"])
+    constraints = tuple(Constraint(*triple) for triple in record.settings["constraints"])
+    return record, objectives, constraints
+
+
+def _result(
+    record: StudyRecord,
+    ended: str,
+    objectives: tuple[Objective, ...],
+    constraints: tuple[Constraint, ...],
+    searched: list[Trial],
+) -> Result:
+    settings = record.settings
+    return Result(
+        name=record.name,
+        ended=ended or record.ended or "",
+        settings=settings,
+        task=TaskSpec(settings["label"], layer_from_plain(record.fingerprint["task"])),
+        data=record.fingerprint["data"],
+        searched=searched,
+        confirmed=[],
+        objectives=objectives,
+        constraints=constraints,
+        evidence=None,
+        plugins=record.fingerprint["plugins"],
+        attempts=[],
+    )
 
 
 def _evidence(settings: dict[str, Any], judged: Objective, confirmed: list[Trial]) -> Evidence:

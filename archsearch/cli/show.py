@@ -6,15 +6,18 @@ import click
 from rich.panel import Panel
 from rich.table import Table
 
+from archsearch.cli.curves import print_adapted
 from archsearch.cli.drawing import draw
 from archsearch.cli.options import console, json_option, print_json, storage_option
-from archsearch.cli.results import Result, is_lost, read_result
+from archsearch.cli.results import ADAPTED, Result, is_lost, read_result, run_folder
 from archsearch.cli.tables import print_result, spark, spell_number
 from archsearch.errors import InputError
+from archsearch.serve.manifest import MANIFEST, read_manifest
 from archsearch.spec.architecture import to_plain
 from archsearch.spec.trial import Trial
 from archsearch.store.records import Attempt
 from archsearch.store.store import open_store
+from archsearch.study.folder import logs_of
 
 EXAMPLE = """\b
 Examples:
@@ -33,22 +36,29 @@ def show(study: str, trial: int | None, storage: str, as_json: bool) -> None:
     with open_store(storage, read_only=True) as store:
         result = read_result(store, study)
     if trial is not None:
-        _show_trial(result, trial, as_json)
-    elif as_json:
-        print_json(result.to_plain())
-    else:
-        print_result(console(), result)
+        _show_trial(result, trial, storage, as_json)
+        return
+    place = run_folder(storage, result.name) / ADAPTED
+    depth = read_manifest(place).depth if (place / MANIFEST).is_file() else None
+    if as_json:
+        print_json(result.to_plain() | {"depth": depth})
+        return
+    print_result(console(), result)
+    if depth is not None:
+        print_adapted(console(), depth, str(place))
 
 
-def _show_trial(result: Result, index: int, as_json: bool) -> None:
+def _show_trial(result: Result, index: int, storage: str, as_json: bool) -> None:
     found = next((trial for trial in result.searched if trial.index == index), None)
     if found is None:
         raise InputError(
             f"study '{result.name}' has no trial {index}; it has 0 to {len(result.searched) - 1}"
         )
     attempts = [each for each in result.attempts if (each.phase, each.index) == ("search", index)]
+    logs = [str(path) for path in logs_of(run_folder(storage, result.name), "search", index)]
     if as_json:
-        print_json(_plain(found) | {"attempts": [_plain_attempt(each) for each in attempts]})
+        told = {"attempts": [_plain_attempt(each) for each in attempts], "logs": logs}
+        print_json(_plain(found) | told)
         return
     out = console()
     outcome = found.outcome
@@ -70,6 +80,8 @@ def _show_trial(result: Result, index: int, as_json: bool) -> None:
     out.print(f"seed {found.seed}")
     if len(attempts) > 1 or any(map(is_lost, attempts)):
         out.print(_attempts(attempts))
+    for path in logs:
+        out.print(f"log {path}", markup=False, soft_wrap=True)
 
 
 def _attempts(attempts: list[Attempt]) -> Table:

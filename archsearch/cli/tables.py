@@ -14,6 +14,7 @@ from archsearch.cli.answer import answer_table, decimals
 from archsearch.cli.drawing import draw
 from archsearch.cli.facts import data_lines
 from archsearch.cli.results import Result
+from archsearch.errors import InputError
 from archsearch.select.across import across, tally
 from archsearch.select.leaderboard import rows
 from archsearch.select.summary import summary
@@ -59,6 +60,19 @@ def winning_trial(result: Result) -> Trial:
         index = int(evidence.best.removeprefix("trial "))
         return next(trial for trial in result.searched if trial.index == index)
     return result.ranked[0]
+
+
+def trial_at(result: Result, index: int | None) -> Trial:
+    """The searched trial with that index, the one that leads for None; InputError without it."""
+    if index is None:
+        if not result.ranked:
+            raise InputError(f"study '{result.name}' has no complete trial to adapt")
+        return winning_trial(result)
+    for trial in result.searched:
+        if trial.index == index:
+            return trial
+    last = len(result.searched) - 1
+    raise InputError(f"study '{result.name}' has no trial {index}; it has 0 to {last}")
 
 
 def leaderboard_table(result: Result, limit: int | None) -> Table:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from archsearch.execute import process
@@ -32,6 +34,7 @@ class Assignment:
     memory: int | None
     began: float
     cpu_before: float
+    log: str | None = None
     peak: int = 0
     verdict: State | None = None
 
@@ -68,6 +71,7 @@ class Forked:
             memory=message["job"]["memory"],
             began=time.monotonic(),
             cpu_before=process.cpu_seconds(self.pid),
+            log=message["job"]["log"],
         )
         if self.group is not None:
             self.group.limit(self.assignment.memory)
@@ -84,6 +88,7 @@ class Forked:
             if not expected:
                 self.kill()
                 return
+            self.keep_log()
             self.assignment = None
             # what a crash or exhausted memory leaves behind must not reach the next job
             if state in (State.CRASHED, State.OOM):
@@ -101,6 +106,17 @@ class Forked:
         self.said += chunk
         del self.said[:-LOG_BYTES]
         return bool(chunk)
+
+    def keep_log(self) -> None:
+        """Write the end of what the job printed to the file it names, if it printed anything."""
+        self.read_log()
+        if self.assignment is None or self.assignment.log is None or not self.said:
+            return
+        path = Path(self.assignment.log)
+        # a full disk is no reason to lose an outcome
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self.said)
 
     def look_at_memory(self) -> None:
         """Kill the worker when it and its children have more than the job may."""

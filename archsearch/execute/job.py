@@ -23,6 +23,11 @@ class Job:
     ``checkpoints`` names the folder in which the training is put down every ``checkpoint_seconds``
     and taken up again if it was lost; ``epoch`` is the number of the attempt. ``plugins`` are the
     distributions that provide layers of it, each with the SHA-256 of its code.
+
+    ``cpus`` and ``gpus`` are what it occupies on a cluster. ``log`` names the file that receives
+    what it printed, if it printed anything. ``pause`` is a step after whose look at the data the
+    training is put down, and its outcome is that of a stopped one. ``steered`` names who else may
+    stop or change it while it runs, so that the same job elsewhere is another computation.
     """
 
     trial: int
@@ -41,12 +46,18 @@ class Job:
     checkpoint_seconds: float = 30.0
     epoch: int = 1
     plugins: tuple[tuple[str, str], ...] = ()
+    cpus: float = 1.0
+    gpus: float = 0.0
+    log: str | None = None
+    pause: int | None = None
+    steered: str | None = None
 
     @cached_property
     def key(self) -> str:
         """Names the computation: jobs with equal keys have equal outcomes."""
         # without plugins nothing is said of them, so that keys stored before they were still hold
         plugins = {"plugins": [list(pair) for pair in self.plugins]} if self.plugins else {}
+        steered = {"steered": self.steered} if self.steered else {}
         return fingerprint(
             {
                 "task": to_plain(self.task.layer),
@@ -57,5 +68,6 @@ class Job:
                 "objectives": [[o.metric, o.direction] for o in self.objectives],
                 "limits": [[limit.step, limit.front] for limit in self.limits],
                 **plugins,
+                **steered,
             }
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from archsearch.errors import InputError
 from archsearch.execute.backend import Backend
+from archsearch.execute.cluster.backends import AUTO, RayBackend, TuneBackend
 from archsearch.execute.inline import InlineBackend
 from archsearch.execute.local import LocalBackend
 from archsearch.spec.catalog import suggestion
 from archsearch.spec.settings import ExecutionSettings
 
-BACKENDS = ("local", "inline")
+BACKENDS = ("local", "inline", "ray", "tune")
 
 
 def open_backend(settings: ExecutionSettings) -> Backend:
@@ -19,6 +20,10 @@ def open_backend(settings: ExecutionSettings) -> Backend:
             return LocalBackend(settings.workers)
         case "inline":
             return InlineBackend()
+        case "ray" | "tune" as name:
+            kind = RayBackend if name == "ray" else TuneBackend
+            usual = {"cpus": settings.cpus, "gpus": settings.gpus, "memory": settings.memory}
+            return kind(settings.address or AUTO, settings.workers, needs=usual)
     raise InputError(
         f"execution.backend: expected one of {', '.join(BACKENDS)}; got '{settings.backend}'"
         + suggestion(settings.backend, BACKENDS)

@@ -29,6 +29,11 @@ def job_to_plain(job: Job) -> dict[str, Any]:
         "checkpoint_seconds": job.checkpoint_seconds,
         "epoch": job.epoch,
         "plugins": [list(pair) for pair in job.plugins],
+        "cpus": job.cpus,
+        "gpus": job.gpus,
+        "log": job.log,
+        "pause": job.pause,
+        "steered": job.steered,
     }
 
 

@@ -30,6 +30,13 @@ from archsearch.train.checkpoint import Checkpoint
 SHARE = 20
 
 
+PAUSED = "paused after step"
+
+
+class Paused(Exception):
+    """The training was put down where its job wanted a pause, and can be taken up again."""
+
+
 class Saver:
     """The checkpoints of one job, for :func:`archsearch.train.fit.fit` to save to.
 
@@ -45,6 +52,7 @@ class Saver:
         self._made = numerics()
         self._every = job.checkpoint_seconds
         self._due = time.monotonic() + self._every
+        self._pausing: int | None = None
         self._asked: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
 
@@ -76,7 +84,7 @@ class Saver:
 
     def __call__(self, take: Callable[[], Checkpoint]) -> None:
         """Write the checkpoint that ``take`` gives if it is time to."""
-        if self._asked is None and time.monotonic() < self._due:
+        if self._asked is None and self._pausing is None and time.monotonic() < self._due:
             return
         began = time.monotonic()
         try:
@@ -90,6 +98,12 @@ class Saver:
         self._due = now + max(self._every, SHARE * (now - began))
         if self._asked is not None:
             self._leave(self._asked)
+        if self._pausing is not None:
+            raise Paused(f"{PAUSED} {self._pausing}")
+
+    def pause(self, step: int) -> None:
+        """Put the training down after the step that it is at, and raise Paused."""
+        self._pausing = step
 
     def __enter__(self) -> Self:
         # elsewhere Python delivers no signals

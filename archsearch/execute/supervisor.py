@@ -36,6 +36,7 @@ from archsearch.spec.trial import Outcome
 
 MEMORY_LOOK_SECONDS = 0.5
 GENERATIONS = 8
+ORPHAN = "orphan"
 
 
 class Supervisor:
@@ -174,7 +175,7 @@ class Supervisor:
         """Tell what became of its job, and forget the worker."""
         if not worker.channel.closed:
             self.hear_worker(worker)
-        worker.read_log()
+        worker.keep_log()
         job = worker.assignment
         if job is not None:
             outcome = worker.obituary(job, status, cpu_seconds)
@@ -213,8 +214,11 @@ class Supervisor:
 
 
 def main() -> None:
-    """``python -m archsearch.execute.supervisor SOCKET RUN WORKERS``."""
-    descriptor, run, workers = sys.argv[1:]
+    """``python -m archsearch.execute.supervisor SOCKET RUN WORKERS [orphan]``."""
+    descriptor, run, workers, *how = sys.argv[1:]
+    # no child of the driver's any more, which may be killed with all of its children
+    if how == [ORPHAN] and os.fork():
+        os._exit(0)
     control = Channel(socket.socket(fileno=int(descriptor)))
     try:
         function = pkgutil.resolve_name(run)
