@@ -2,12 +2,14 @@
 
     python benchmarks/sparsity.py --work sparsity-runs          # an hour on two cores
     python benchmarks/sparsity.py --work smoke --seeds 1 --tasks reber
+    python benchmarks/sparsity.py --work sparsity-runs --speed  # the times alone, minutes
 
 Three questions, each with paired differences over seeds and a 95 % interval: does a large LSTM with
 zeros beat a narrow one with as many weights; is magnitude pruning or RigL better than a mask drawn
 at random; do the weights of the input or those of the state bear more zeros? On strings of the
 embedded Reber grammar with hard mistakes, and on a page of text. Then the time of one matrix
-product, dense, masked, smaller, and as CSR. Finished trainings are kept in the folder ``--work``.
+product, dense, masked, smaller, and as CSR, and of a whole model in these forms, beside its
+operations and bytes. Finished trainings are kept in the folder ``--work``.
 Writes benchmarks/results/sparsity.json.
 """
 
@@ -23,6 +25,7 @@ from overhead import machine
 from resumable import Runs, kept, options, run_all
 from rich.console import Console
 from rich.table import Table
+from sparsity_models import table as whole_models
 from sparsity_runs import DENSITIES, LARGE, METHODS, PLACES, TASKS, narrow, networks, run
 from sparsity_speed import table as speeds
 
@@ -116,13 +119,29 @@ def show(results: dict[str, Any]) -> None:
             str(row["size"]), str(row["columns"]), f"{row['sparsity']:.0%}",
             *(f"{times[name]:.2f}" for name in ("CSR", "rows taken out", "mask at every call")),
         )  # fmt: skip
-    Console().print(told, said, fast)
+    whole = Table("batch", "form", "zeros", "density", "kFLOP a step", "kB", "processor ms",
+                  "clock ms", "least", title="a whole model, zeros in its perceptrons")  # fmt: skip
+    for row in results["models"]:
+        times = [row.get(name) for name in ("processor_us", "clock_us", "least_us")]
+        whole.add_row(
+            str(row["batch"]), row["form"], f"{row['zeros']:.0%}", f"{row['density_all']:.3f}",
+            f"{row['flops_of_a_step'] / 1000:.0f}", f"{row['bytes'] / 1000:.0f}",
+            *(f"{t / 1000:.3f}" if isinstance(t, float) else t or "" for t in times),
+        )  # fmt: skip
+    Console().print(told, said, fast, whole)
 
 
 def main() -> None:
     parser = options(__doc__, RESULTS, seeds=3)
     parser.add_argument("--tasks", default=",".join(TASKS), help="names, by commas")
+    parser.add_argument("--speed", action="store_true", help="time again, train nothing")
     chosen = parser.parse_args()
+    if chosen.speed:
+        results = json.loads(chosen.out.read_text())
+        results |= {"speed_machine": machine(), "models": whole_models(), "speed": speeds()}
+        show(results)
+        chosen.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        return
     chosen.work.mkdir(parents=True, exist_ok=True)
     path = chosen.work / "runs.jsonl"
     done = kept(path, FIELDS)
@@ -152,6 +171,7 @@ def main() -> None:
         "answers": answers(done),
         "networks": means(done),
         "speed": speeds(),
+        "models": whole_models(),
     }
     show(results)
     chosen.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")

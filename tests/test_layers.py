@@ -26,14 +26,16 @@ MAY_IMPORT = {
     "sparsity": {"errors", "spec", "blocks"},
     "depth": {"errors", "spec", "blocks"},
     "build": {"errors", "spec", "blocks", "depth", "sparsity"},
+    "adapt": {"errors", "spec", "blocks", "build", "depth"},
     "tasks": {"errors", "spec"},
     "train": {"errors", "spec", "tasks", "sparsity", "depth"},
     "search": {"errors", "spec"},
-    "execute": {"errors", "kernels", "plugins", "spec", "build", "tasks", "train"},
+    "execute": {"errors", "installed", "kernels", "plugins", "spec", "build", "tasks", "train"},
     "store": {"errors", "spec"},
     "select": {"errors", "spec"},
     "study": {"errors", "spec", "search", "execute", "store", "select"},
-    "serve": {"errors", "plugins", "spec", "build", "depth"},
+    "gauges": {"errors", "spec", "store", "select", "study"},
+    "serve": {"errors", "plugins", "spec", "build", "depth", "sparsity", "adapt"},
     "dashboard": {"errors", "spec", "store", "select"},
 }
 for rooms in MAY_IMPORT.values():
@@ -42,25 +44,30 @@ EVERYTHING = {*MAY_IMPORT, "testing", "cli"}
 MAY_IMPORT["testing"] = EVERYTHING - {"cli", "dashboard"}
 MAY_IMPORT["cli"] = EVERYTHING - {"cells", "blocks", "kernels"}
 MAY_IMPORT["__main__"] = {"cli"}
+MAY_IMPORT["tuned"] = {"cli", "errors", "execute", "plugins", "spec", "store", "study"}
 
 # third-party package -> the rooms (or single files) that alone may touch it
 ALONE = {
-    "yaml": {"spec"},
+    "yaml": {"spec", "cli/kuberay.py"},
     "sqlalchemy": {"store"},
     "alembic": {"store"},
     "optuna": {"search/bayesian.py"},
-    "ray": {"execute/ray.py", "execute/tune.py"},
+    "ray": {
+        "execute/cluster/connect.py", "execute/cluster/pool.py", "execute/cluster/worker.py",
+        "execute/cluster/tune.py", "execute/cluster/tuned.py", "execute/cluster/gauges.py",
+    },
     "numba": {"kernels"},
     "triton": {"kernels"},
     "fla": {"kernels"},
     "networkx": {"sparsity"},
+    "prometheus_client": {"gauges/endpoint.py"},
     "click": {"cli"},
     "rich": {"cli"},
     "pytest": {"testing"},
     "hypothesis": {"testing"},
     "torch": {
-        "kernels", "blocks", "cells", "sparsity", "depth", "build", "train", "execute", "serve",
-        "testing",
+        "kernels", "blocks", "cells", "sparsity", "depth", "build", "adapt", "train", "execute",
+        "serve", "testing",
     },
 }  # fmt: skip
 NEVER = {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from sys import intern
 from typing import Any, TypeAlias
 
 Value: TypeAlias = "bool | int | float | str | Layer | tuple[Value, ...] | None"
@@ -197,8 +198,10 @@ def _later(part: Architecture | Stage | Block) -> dict[str, Any]:
 
 def layer_from_plain(plain: Any) -> Layer:
     """The inverse of :func:`to_plain` for a layer."""
+    # a long study has the same few names in each of its trials
     return Layer(
-        plain["name"], tuple((k, value_from_plain(v)) for k, v in plain["options"].items())
+        intern(plain["name"]),
+        tuple((intern(k), value_from_plain(v)) for k, v in plain["options"].items()),
     )
 
 
@@ -237,4 +240,6 @@ def value_from_plain(plain: Any) -> Value:
         return layer_from_plain(plain)
     if isinstance(plain, list):
         return tuple(value_from_plain(item) for item in plain)
+    if isinstance(plain, str):
+        return intern(plain)
     return plain  # type: ignore[no-any-return]

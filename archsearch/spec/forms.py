@@ -105,6 +105,32 @@ class Whole(ScalarForm):
 
 
 @dataclass(frozen=True)
+class Amount(ScalarForm):
+    """A number between two bounds."""
+
+    low: float
+    high: float
+
+    @property
+    def words(self) -> str:
+        return f"a number from {self.low:g} to {self.high:g}"
+
+    def take(self, node: Scalar) -> float:
+        value = resolve(node)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(value)
+        if not self.low <= value <= self.high:
+            raise ValueError(value)
+        return float(value)
+
+    def hint(self, node: Scalar) -> str:
+        return number_hint(node)
+
+    def schema(self) -> Schema:
+        return {"type": "number", "minimum": self.low, "maximum": self.high}
+
+
+@dataclass(frozen=True)
 class Text(ScalarForm):
     """A text of visible characters that fits a pattern."""
 

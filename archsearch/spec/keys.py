@@ -7,9 +7,11 @@ from typing import Any
 
 from archsearch.spec.architecture import Architecture, Block
 from archsearch.spec.catalog import choice, integer, real
-from archsearch.spec.forms import Measured, OneOf, Text, Whole
+from archsearch.spec.depthsettings import GUARANTEES, MOVES, POLICIES, RISKS, DepthSettings
+from archsearch.spec.forms import Amount, Measured, OneOf, Text, Whole
 from archsearch.spec.mix import PLACES, Mix
 from archsearch.spec.openlayer import OpenStage
+from archsearch.spec.percell import PerCell
 from archsearch.spec.ranges import OptionValue
 from archsearch.spec.rules import check_mix
 from archsearch.spec.scalars import bound, cost, duration, memory
@@ -19,6 +21,7 @@ from archsearch.spec.settings import (
     ConfirmSettings,
     Constraint,
     ExecutionSettings,
+    Needs,
     Objective,
     SearchSettings,
 )
@@ -26,7 +29,7 @@ from archsearch.spec.slots import LayerSlot, Open, OpenList, closed
 from archsearch.spec.taskform import TaskForm, TaskList
 from archsearch.spec.tree import Record
 
-BACKENDS = ("local", "inline")
+BACKENDS = ("local", "inline", "ray", "tune")
 BASELINES = ("lstm", "gru", "transformer")
 
 TIME = Measured(duration, "a time such as 90s, 10m, 2h or 1d", r"^[0-9.]+ ?[smhd]$")
@@ -148,7 +151,7 @@ SEARCH = Section(
         Key("seed", Whole(0, 2**53), "same seed, same trials", "0"),
         Key(
             "lag",
-            Whole(1, 10_000),
+            Whole(1, 1_000_000),
             "trial k is proposed from the outcomes up to trial k - lag; more workers idle",
             "8",
         ),
@@ -184,8 +187,51 @@ CONFIRM = Section(
             "tuned networks they are compared with",
             f"[{', '.join(BASELINES)}]",
         ),
+        Key(
+            "masks",
+            Whole(0, 100),
+            "random masks that a learned one is compared with, of the same size in each matrix",
+            "3",
+        ),
     ),
     lambda values: ConfirmSettings(**values),
+)
+
+DEPTH = Section(
+    (
+        Key(
+            "policy",
+            OneOf(("best", *POLICIES)),
+            "who says how much of the network an input gets",
+            "best",
+        ),
+        Key("moves", OneOf(MOVES), "whether chains of layers skip, repeat, or do both", "both"),
+        Key("chains", Whole(2, 100), "the most chains that a router chooses from", "16"),
+        Key("simulations", Whole(1, 10_000), "of a tree search, for each sequence", "50"),
+        Key("guarantee", OneOf(GUARANTEES), "how the knob is certified", "ltt"),
+        Key(
+            "risk",
+            OneOf(RISKS),
+            "what is bounded: answers other than the network's, or lost right ones",
+            "differs",
+        ),
+        Key("delta", Amount(0.001, 0.999), "the risk that is allowed", "0.05"),
+        Key("epsilon", Amount(0.001, 0.999), "how often the bound may fail", "0.1"),
+    ),
+    lambda values: DepthSettings(**values),
+)
+
+MEMORY = Measured(memory, "an amount such as 512MB or 4GB", r"^[0-9.]+ ?([KMGT]i?B|B)$")
+ADDRESS = Text(
+    r"auto|local|[A-Za-z0-9._\[\]:-]{1,250}:[0-9]{1,5}", "'auto', 'local' or HOST:PORT of a cluster"
+)
+NEEDS = (
+    Key("cpus", Amount(0.01, 1024), "cores that a trial occupies on a cluster; by default one"),
+    Key("gpus", Amount(0.0, 64), "accelerators that a trial occupies there, or a share of one"),
+)
+NEEDS_OF_CELL = Section(
+    (*NEEDS, Key("memory", MEMORY, "the most memory of such a trial")),
+    lambda values: Needs(**values),
 )
 
 EXECUTION = Section(
@@ -193,11 +239,10 @@ EXECUTION = Section(
         Key("backend", OneOf(BACKENDS), "where trials run", "local"),
         Key("workers", Whole(1, 10_000), "trials at the same time; by default one per core"),
         Key("timeout", TIME, "the most time of one trial"),
-        Key(
-            "memory",
-            Measured(memory, "an amount such as 512MB or 4GB", r"^[0-9.]+ ?([KMGT]i?B|B)$"),
-            "the most memory of one worker",
-        ),
+        Key("memory", MEMORY, "the most memory of one worker"),
+        Key("address", ADDRESS, "the Ray cluster: auto finds one, local begins one"),
+        *NEEDS,
+        Key("cells", PerCell(NEEDS_OF_CELL), "other needs of trials that have such a cell", "{}"),
     ),
     lambda values: ExecutionSettings(**values),
 )
@@ -215,6 +260,7 @@ DOCUMENT = Section(
         Key("space", SPACE, "everything the architecture may be", required=True),
         Key("search", SEARCH, "who proposes, how long, and what is better", "{}"),
         Key("confirm", OrNone(CONFIRM), "how the answer is judged afterwards", "{}"),
+        Key("depth", OrNone(DEPTH), "how the answer adapts its depth to each input", "none"),
         Key("execution", EXECUTION, "where trials run; changes no result", "{}"),
     ),
     dict,

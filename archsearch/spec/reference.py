@@ -123,8 +123,10 @@ Samplers are `tpe` (`startup`, `window`, `candidates`), which learns from the tr
 Objectives and constraints name a metric of the task, such as `accuracy`, `rmse` or `mae`, or what
 is measured of every architecture: `params` (trained numbers), `flops` (of one time step), `state`
 (numbers that a stream carries from step to step), and the times `latency_ms` (a sequence),
-`step_ms` (a step) and `peak_memory_mb`. The times differ between machines, so a study that has one
-as an objective does not repeat elsewhere trial by trial.
+`step_ms` (a step) and `peak_memory_mb`. What zeros save is told in figures of their own: `density`
+and `density_all` (the share left of prunable weights, of all), `sparse_flops` (`flops` without
+products with zeros, a theoretical number) and `bytes` (the tensors of an export). The times differ
+between machines, so a study that has one as an objective does not repeat elsewhere trial by trial.
 
 ## Values with a unit
 

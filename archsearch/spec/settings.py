@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from archsearch.spec.architecture import Layer, to_plain
 
 # what is known of every model beside its task's metrics: counted, and timed on the machine
-MEASURED = ("params", "flops", "state")
+MEASURED = ("params", "flops", "state", "density", "density_all", "sparse_flops", "bytes")
 TIMED = ("latency_ms", "step_ms", "peak_memory_mb")
 
 
@@ -89,21 +90,53 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class ConfirmSettings:
-    """How the answer is judged: finalists against baselines, over paired seeds, on test."""
+    """How the answer is judged: finalists against baselines, over paired seeds, on test.
+
+    Where the best finalist has learned which weights to keep, it is judged against as many random
+    ``masks`` of its sizes, too.
+    """
 
     finalists: int = 3
     seeds: int = 5
     baselines: tuple[str, ...] = ("lstm", "gru", "transformer")
+    masks: int = 3
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one trial occupies on a cluster: cores, accelerators (or shares of one), bytes."""
+
+    cpus: float | None = None
+    gpus: float | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
 class ExecutionSettings:
-    """Where and within which limits trials run; none of it changes what a trial computes."""
+    """Where and within which limits trials run; none of it changes what a trial computes.
+
+    ``address`` is that of a Ray cluster. ``cells`` are the needs of trials that have such a cell.
+    """
 
     backend: str = "local"
     workers: int | None = None
     timeout: float | None = None
     memory: int | None = None
+    address: str | None = None
+    cpus: float | None = None
+    gpus: float | None = None
+    cells: tuple[tuple[str, Needs], ...] = ()
+
+    def needs(self, cells: Collection[str]) -> dict[str, Any]:
+        """What a job with these cells occupies: the most that any of them does."""
+        own = Needs(self.cpus, self.gpus, self.memory)
+        found = [own, *(needs for name, needs in self.cells if name in cells)]
+
+        def most(key: str) -> Any:
+            return max((v for n in found if (v := getattr(n, key)) is not None), default=None)
+
+        memory, cpus, gpus = most("memory"), most("cpus"), most("gpus")
+        return {"memory": memory, "cpus": 1.0 if cpus is None else cpus, "gpus": gpus or 0.0}
 
 
 def fingerprint(plain: Any) -> str:

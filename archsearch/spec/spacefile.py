@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archsearch.spec.catalog import Catalog, LayerType
+from archsearch.spec.depthsettings import DepthSettings
 from archsearch.spec.document import parse_file
 from archsearch.spec.forms import Reading
 from archsearch.spec.keys import DOCUMENT
@@ -27,7 +28,8 @@ from archsearch.spec.space import Space
 class SpaceFile:
     """What a space file says; ``confirm`` is None where the file wants no confirmation.
 
-    ``visitors`` are the layers of other distributions that it names, with place and key.
+    ``visitors`` are the layers of other distributions that it names, with place and key; ``depth``
+    is None where it asks for no adaptation.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class SpaceFile:
     execution: ExecutionSettings
     overrides: tuple[tuple[str, str], ...] = ()
     visitors: tuple[tuple[LayerType, Place, str], ...] = ()
+    depth: DepthSettings | None = None
 
 
 def read_space(
@@ -71,6 +74,7 @@ def read_space(
         execution=values["execution"],
         overrides=tuple(overrides),
         visitors=tuple(reading.visitors),
+        depth=values["depth"],
     )
 
 

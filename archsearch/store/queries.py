@@ -14,7 +14,7 @@ from archsearch.spec.trial import Outcome, State, Trial
 from archsearch.store import tables
 from archsearch.store.owner import label
 from archsearch.store.records import Attempt, Cost, StudyRecord
-from archsearch.store.rows import study_from, trial_from
+from archsearch.store.rows import Damaged, decode_all, study_from, trial_from
 
 _ANSWERS = [str(s) for s in (State.COMPLETE, State.STOPPED, State.DIVERGED, State.INVALID)]
 _RESULT = {column.name: f"result_{column.name}" for column in tables.result.c}
@@ -39,6 +39,33 @@ def trials(connection: Connection, *where: ColumnElement[bool]) -> list[Trial]:
     order = tables.trial.c.phase, tables.trial.c.idx
     with _nothing_collected():
         return _trials(connection.execute(_TRIALS.where(*where).order_by(*order)))
+
+
+def values(
+    connection: Connection, timed: bool, *where: ColumnElement[bool]
+) -> tuple[list[int], list[dict[str, float]]]:
+    """The index of each complete trial that fits, and its metrics, with timings if ``timed``."""
+    told = (tables.result.c.metrics, *([tables.result.c.timings] if timed else []))
+    statement = (
+        select(tables.trial.c.idx, *told)
+        .join(tables.result, tables.result.c.trial == tables.trial.c.id)
+        .where(tables.trial.c.state == str(State.COMPLETE), *where)
+        .order_by(tables.trial.c.idx)
+    )
+    found = connection.execute(statement).all()
+    if not found:
+        return [], []
+    with _nothing_collected():
+        indices, *texts = zip(*found, strict=True)
+        metrics, *timings = (decode_all(column) for column in texts)
+        try:
+            known = [dict(pairs) for pairs in metrics]
+            # the metric of a name counts before the timing
+            for of, by in zip(known, timings[0] if timings else (), strict=bool(timings)):
+                of.update({**dict(by), **of})
+        except (TypeError, ValueError):
+            raise Damaged("the result of a trial") from None
+        return list(indices), known
 
 
 def rows(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from sys import intern
 from typing import Any, cast
 
 from archsearch.errors import StateError
@@ -39,6 +40,17 @@ def encode(plain: Any) -> str:
 def decode(text: str) -> Any:
     """The inverse of :func:`encode`; tuples come back as lists."""
     return json.loads(text, object_hook=_unmarked if _MARK in text else None)
+
+
+def decode_all(texts: Sequence[str]) -> list[Any]:
+    """Each text decoded, at once; raises Damaged unless each is one value."""
+    try:
+        found = decode(f"[{','.join(texts)}]")
+    except (TypeError, ValueError):
+        found = []
+    if len(found) != len(texts):
+        raise Damaged("the result of a trial")
+    return cast("list[Any]", found)
 
 
 def study_row(
@@ -122,7 +134,7 @@ def trial_from(row: Mapping[str, Any], result: Mapping[str, Any]) -> Trial:
     check_trial(row, result)
     return Trial(
         index=row["idx"],
-        phase=row["phase"],
+        phase=intern(row["phase"]),
         point=_pairs(decode(row["point"])),
         architecture=architecture_from_plain(decode(row["architecture"])),
         digest=row["digest"],
@@ -148,7 +160,8 @@ def _outcome_from(state: State, row: Mapping[str, Any]) -> Outcome:
 
 
 def _pairs(plain: list[list[Any]]) -> Metrics:
-    return cast("Metrics", tuple(map(tuple, plain)))
+    # one text for a name, however many trials have it
+    return cast("Metrics", tuple((intern(name), value) for name, value in plain))
 
 
 def _seal(row: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -195,6 +195,30 @@ class Store:
         return self._database.read(
             lambda connection: queries.trials(
                 connection, table.study == study, table.phase == phase
+            )
+        )
+
+    def values(
+        self, study: int, phase: str = "search", *, timed: bool = False
+    ) -> tuple[list[int], list[dict[str, float]]]:
+        """The index of each complete trial of a phase, and its metrics, with timings if ``timed``.
+
+        Quick, for it does not look whether they are as they were written.
+        """
+        table = tables.trial.c
+        return self._database.read(
+            lambda connection: queries.values(
+                connection, timed, table.study == study, table.phase == phase
+            )
+        )
+
+    def some(self, study: int, indices: Collection[int], phase: str = "search") -> list[Trial]:
+        """These trials of a phase, in the order of their index."""
+        table = tables.trial.c
+        chosen = table.idx.in_(sorted(indices))
+        return self._database.read(
+            lambda connection: queries.trials(
+                connection, table.study == study, table.phase == phase, chosen
             )
         )
 

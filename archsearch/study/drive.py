@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ LEASE_SECONDS = 30.0
 STOP_SECONDS = 10.0
 # trials begun in one commit, of those that the store has answers to; bounds what a crash undoes
 LARGEST_BATCH = 64
+# trials of an earlier driver that are worth being kept out of the way
+MANY = 5_000
 # what is known of an attempt that a former driver left behind
 WITH_DRIVER = Outcome(State.CRASHED, message="the driver was lost", lost=True)
 
@@ -49,13 +52,21 @@ class Phase(ABC):
 
 @dataclass(frozen=True)
 class Progress:
-    """What a watcher is told: how far a phase is, and which trial just began or ended."""
+    """What a watcher is told: how far a phase is, and which trial just began or ended.
+
+    ``trials`` are all of the phase so far, to be read while the watcher is told and not later;
+    ``lost`` counts the attempts lost since this driver began, ``cost`` is that of the whole study.
+    """
 
     phase: str
     finished: int
     running: int
     total: int | None
     trial: Trial | None = None
+    trials: Sequence[Trial] = ()
+    workers: int = 1
+    lost: int = 0
+    cost: Cost = field(default_factory=Cost)
 
 
 @dataclass
@@ -104,6 +115,7 @@ class Driver:
         self.folder = folder or Folder(None, store.folder)
         self._between_signs = lease / 3
         self.cost = store.ledger(study)
+        self.lost = 0
         self._active_before = store.active_seconds(study)
         self._began = self._written = time.monotonic()
 
@@ -120,6 +132,9 @@ class Driver:
         """
         trials = self.store.history(self.study, phase.name)
         unfinished = [trial for trial in trials if not trial.state.final]
+        if len(trials) > MANY:
+            # they stay until the end; to look among them for garbage takes seconds each time
+            gc.freeze()
         course = Course(phase, trials, finished=len(trials) - len(unfinished))
         self.folder.tidy(phase.name, {phase.job(trial, trials).key for trial in unfinished})
         try:
@@ -237,6 +252,7 @@ class Driver:
     def _again(self, course: Course, trial: Trial, lost: Outcome) -> None:
         """Begin the next attempt of a trial that was lost; or learn that it had its last."""
         epoch = self.store.restart(self.study, trial, lost.message, lost.timings)
+        self.lost += 1
         self._pay(lost)
         if epoch is None:
             course.epochs.pop(trial.index, None)
@@ -260,8 +276,20 @@ class Driver:
     def _tell(self, course: Course, trial: Trial | None = None) -> None:
         if trial is not None and trial.state.final:
             course.finished += 1
-        phase, running = course.phase, len(course.epochs)
-        self.watch(Progress(phase.name, course.finished, running, phase.total, trial))
+        phase = course.phase
+        self.watch(
+            Progress(
+                phase.name,
+                course.finished,
+                len(course.epochs),
+                phase.total,
+                trial,
+                course.trials,
+                self.backend.workers,
+                self.lost,
+                self.cost,
+            )
+        )
 
     def _renew(self) -> None:
         if time.monotonic() - self._written > self._between_signs:

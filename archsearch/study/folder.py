@@ -14,6 +14,8 @@ from archsearch.execute.job import Job
 
 # between two checkpoints of a training
 CHECKPOINT_SECONDS = 30.0
+# PHASE-TRIAL-ATTEMPT.txt, each what an attempt printed
+LOGS = "logs"
 
 MEBIBYTE = 1 << 20
 LEAST = 500 * MEBIBYTE
@@ -34,11 +36,12 @@ class Folder:
     database: Path | None
 
     def furnished(self, job: Job, phase: str) -> Job:
-        """The job with a place for its checkpoints."""
+        """The job with a place for its checkpoints and for what it prints."""
         if self.path is None:
             return job
         place = str(self._checkpoints(self.path, phase))
-        return replace(job, checkpoints=place, checkpoint_seconds=CHECKPOINT_SECONDS)
+        log = self.path / LOGS / f"{phase}-{job.trial}-{job.epoch}.txt"
+        return replace(job, checkpoints=place, checkpoint_seconds=CHECKPOINT_SECONDS, log=str(log))
 
     def forget(self, job: Job, phase: str) -> None:
         """Remove the checkpoints of a job whose outcome is stored."""
@@ -74,6 +77,12 @@ class Folder:
 
     def _checkpoints(self, path: Path, phase: str) -> Path:
         return path / "checkpoints" / phase
+
+
+def logs_of(path: Path, phase: str, trial: int) -> list[Path]:
+    """What the attempts at a trial printed, as far as they printed anything, in their order."""
+    found = (path / LOGS).glob(f"{phase}-{trial}-*.txt")
+    return sorted(found, key=lambda log: int(log.stem.rpartition("-")[2]))
 
 
 def _asked() -> int | None:

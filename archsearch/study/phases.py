@@ -10,11 +10,16 @@ from archsearch.failpoints import failpoint
 from archsearch.search.open import open_sampler
 from archsearch.search.stopping import Stopping
 from archsearch.search.unseen import Unseen
+from archsearch.spec.architecture import Architecture, layers
 from archsearch.spec.settings import derived_seed
 from archsearch.spec.trial import Trial
 from archsearch.study.drive import Driver, Ended, Phase
 from archsearch.study.finals import Candidate
 from archsearch.study.plan import Plan
+from archsearch.study.prefix import Prefix
+
+# somebody's own Ray Tune Tuner, whose scheduler stops and changes trials as it likes
+STEERED = "tuner"
 
 
 class SearchPhase(Phase):
@@ -32,14 +37,14 @@ class SearchPhase(Phase):
         self._unseen = Unseen(sampler, plan.space, search.seed)
         self._stopping = Stopping(search.stopping, search.objectives)
         self._seen: set[str] = set()
-        self._counted = 0
+        self._counted = self._final = 0
 
     def next(self, trials: Sequence[Trial]) -> Trial | Ended | None:
         search, index = self.plan.search, len(trials)
         if reason := self._spent(index):
             return Ended(reason)
         known = self._known(index, trials)
-        if not all(trial.state.final for trial in known[-search.lag :]):
+        if not self._all_final(known):
             return None
         self._seen.update(trial.digest for trial in trials[self._counted :])
         self._counted = index
@@ -63,13 +68,20 @@ class SearchPhase(Phase):
             seed=trial.seed,
             objectives=search.objectives,
             limits=self._stopping.limits(self._known(trial.index, trials)),
+            steered=self.plan.name if execution.backend == STEERED else None,
             timeout=execution.timeout,
-            memory=execution.memory,
             plugins=self.plan.code_of(trial.architecture),
+            **execution.needs(cells_of(trial.architecture)),
         )
 
     def _known(self, index: int, trials: Sequence[Trial]) -> Sequence[Trial]:
-        return trials[: max(0, index - self.plan.search.lag + 1)]
+        return Prefix(trials, index - self.plan.search.lag + 1)
+
+    def _all_final(self, known: Sequence[Trial]) -> bool:
+        # what is final stays so, and is not looked at again
+        while self._final < len(known) and known[self._final].state.final:
+            self._final += 1
+        return self._final >= len(known)
 
     def _spent(self, index: int) -> str | None:
         budget, driver = self.plan.search.budget, self.driver
@@ -118,10 +130,14 @@ class ListPhase(Phase):
             data=self.plan.data,
             architecture=trial.architecture,
             seed=trial.seed,
-            protocol="confirm" if self.name == "confirm" else "search",
+            protocol="search" if self.name == "tune" else "confirm",
             objectives=self.plan.search.objectives,
             timeout=execution.timeout,
-            memory=execution.memory,
             plugins=self.plan.code_of(trial.architecture),
             keep=keep,
+            **execution.needs(cells_of(trial.architecture)),
         )
+
+
+def cells_of(architecture: Architecture) -> set[str]:
+    return {layer.name for kind, layer in layers(architecture) if kind == "cell"}

@@ -81,6 +81,7 @@ class Plan:
                 "finalists": confirm.finalists,
                 "seeds": confirm.seeds,
                 "baselines": list(confirm.baselines),
+                "masks": confirm.masks,
             },
         }
 

@@ -9,7 +9,7 @@ from archsearch.errors import TryAgainError
 from archsearch.execute.backend import Backend
 from archsearch.store.store import Store
 from archsearch.study.drive import LEASE_SECONDS, Driver, Progress
-from archsearch.study.finals import final_candidates, tuning_candidates
+from archsearch.study.finals import final_candidates, mask_candidates, tuning_candidates
 from archsearch.study.folder import Folder
 from archsearch.study.phases import ListPhase, SearchPhase
 from archsearch.study.plan import Plan, refuse_difference
@@ -50,6 +50,9 @@ def run_study(
             tuned = store.history(record.id, "tune")
             finals = final_candidates(plan, plan.confirm, searched, tuned)
             driver.drive(ListPhase("confirm", plan, finals, folder))
+            confirmed = store.history(record.id, "confirm")
+            if masks := mask_candidates(plan, plan.confirm, confirmed):
+                driver.drive(ListPhase("masks", plan, masks))
         return ended.reason
     finally:
         store.release(record.id)

@@ -76,9 +76,9 @@ def behave(job: Job) -> Outcome:
         case "stop":
             os.kill(os.getpid(), signal.SIGSTOP)
         case "brood":
-            _brood(Path(str(job.keep)), own_group=False)
+            _brood(_place(job), own_group=False)
         case "daemon":
-            _brood(Path(str(job.keep)), own_group=True)
+            _brood(_place(job), own_group=True)
         case "hog":
             hoard = [bytearray(16 << 20) for _ in range(1 << 10)]
             time.sleep(len(hoard))
@@ -99,6 +99,11 @@ def allocate_tensors(job: Job) -> Outcome:
 
     hoard = [torch.ones(4 << 20) for _ in range(64)]
     return Outcome(State.COMPLETE, metrics=(("tensors", float(len(hoard))),))
+
+
+def _place(job: Job) -> Path:
+    """The file that a title names in its second word; or what would be kept."""
+    return Path(job.title.partition(" ")[2] or str(job.keep))
 
 
 def _brood(pids: Path, own_group: bool) -> None:

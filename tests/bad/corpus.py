@@ -23,15 +23,15 @@ CATEGORIES = {
     "A-file": 24,
     "B-bombs": 28,
     "C-yaml-traps": 26,
-    "D-keys": 30,
+    "D-keys": 31,
     "E-missing": 24,
-    "F-types": 40,
-    "G-numbers": 48,
+    "F-types": 42,
+    "G-numbers": 52,
     "H-sizes": 26,
     "I-across": 30,
-    "J-names": 34,
+    "J-names": 35,
     "K-plugins": 28,
-    "L-commands": 32,
+    "L-commands": 37,
 }
 HEAVY = ("torch", "optuna", "ray")
 MEGABYTE = 2**20

@@ -164,6 +164,7 @@ STAGES: dict[str, Stage] = {
     "L-commands/30-export-to-the-folder-above.args": _study,
     "L-commands/31-predict-with-no-bundle.args": lambda folder, _: (folder / "folder").mkdir(),
     "L-commands/32-predict-with-a-cut-bundle.args": _bundle,
+    "L-commands/35-adapt-a-study-without-trials.args": _study,
 }
 
 

@@ -81,7 +81,7 @@ def test_deltaproduct_reads_the_last_of_interleaved_delta_steps():
     torch.manual_seed(0)
     cell = DeltaProduct(8, heads=1, head_size=4, steps=3, conv=0).double()
     x = torch.randn(2, 15, 8, dtype=torch.float64)
-    q, k, v, beta = cell._split(cell.project(x), x)
+    q, k, v, beta = cell._split(silu(cell.project(x)), x)
     long = [part.flatten(1, 2) for part in (k, v, beta)]
     read, _ = delta_rule(q.repeat_interleave(3, 1), *long, x.new_zeros(2, 1, 4, 4))
     expected = cell.output(cell.norm(read[:, 2::3]).flatten(2))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from archsearch.kernels.memories.delta_rule import delta_rule, delta_rule_reference
+from archsearch.kernels.memories.delta_rule import delta_rule, delta_rule_reference, spaced
 
 SHAPES = [(1, 1, 1, 1, 1), (1, 16, 2, 3, 4), (2, 37, 3, 4, 5), (3, 5, 1, 2, 3), (1, 130, 2, 4, 4)]
 # more than a vector of keys and values, and more than two vectors
@@ -40,6 +40,21 @@ def test_equals_the_recurrence(form, shape, reach):
     for got, want in zip(fast, slow, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9)
     for got, want in zip(torch.autograd.grad(fast, inputs, weights), expected, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("each", [2, 3])
+@pytest.mark.parametrize("shape", [(1, 6, 1, 1, 1), (2, 42, 3, 4, 5), (2, 54, 2, 17, 16)], ids=str)
+@FORMS
+def test_the_memory_is_asked_after_every_nth_position(form, shape, each):
+    q, *rest = problem(shape, 2)
+    asked = q.detach()[:, each - 1 :: each].clone().requires_grad_()
+    fast, (every, left) = form(asked, *rest), delta_rule_reference(spaced(asked, each), *rest)
+    slow = every[:, each - 1 :: each], left
+    weights = [torch.randn_like(part) for part in slow]
+    found = torch.autograd.grad(fast, (asked, *rest), weights)
+    expected = torch.autograd.grad(slow, (asked, *rest), weights)
+    for got, want in zip((*fast, *found), (*slow, *expected), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-8)
 
 

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from archsearch.kernels import choose
 from archsearch.kernels.convolutions.depthwise import depthwise
+from archsearch.kernels.convolutions.short_convolution import short_convolution
 from archsearch.kernels.memories.delta_rule import delta_rule
 from archsearch.kernels.memories.gated_delta import gated_delta
 from archsearch.kernels.memories.linear_attention import linear_attention
@@ -17,11 +18,18 @@ from archsearch.kernels.norms.gated_norm import gated_norm
 from archsearch.kernels.norms.unit_length import unit_length
 from archsearch.kernels.recurrences.block_product import block_product
 from archsearch.kernels.scans.selective_scan import selective_scan
+from archsearch.kernels.scans.state_space import dense_state_space
 
 ROWS, STEPS, HEADS, SIZE = 2, 9, 2, 16
 VECTORS = (ROWS, STEPS, HEADS, SIZE)
 MEMORY = (ROWS, HEADS, SIZE, SIZE)
 CHANNELS = (ROWS, STEPS, SIZE)
+
+
+def activated_convolution(x, recent, weight):
+    return short_convolution(x, recent, weight, True)
+
+
 KERNELS = {
     linear_attention: (VECTORS, VECTORS, VECTORS, VECTORS, MEMORY),
     signed_attention: (VECTORS, VECTORS, VECTORS, VECTORS, MEMORY),
@@ -32,6 +40,11 @@ KERNELS = {
     block_product: (CHANNELS, (4, 4, 4)),
     depthwise: (CHANNELS, (4, SIZE)),
     unit_length: (VECTORS,),
+    activated_convolution: (CHANNELS, (ROWS, 3, SIZE), (4, SIZE)),
+    dense_state_space: (
+        *((ROWS, 16, SIZE), (SIZE, 2, 2), (SIZE, 2), (SIZE, 2)),
+        (ROWS, SIZE, 2),
+    ),
 }
 each = pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.__name__)
 

@@ -17,6 +17,8 @@ from archsearch.kernels.scans.state_space import (
 
 # (B, T, W, states): one step, a whole chunk, less, more, several
 SHAPES = [(1, 1, 1, 1), (1, 32, 2, 3), (3, 5, 2, 4), (2, 37, 3, 4), (1, 131, 2, 2)]
+# whole vectors of channels, which are compiled; more sequences than are done side by side
+COMPILED = [(1, 1, 16, 1), (1, 16, 16, 3), (5, 37, 32, 4), (3, 131, 16, 2)]
 
 
 def diagonal(shape):
@@ -66,7 +68,7 @@ FORMS = [
 
 
 @pytest.mark.parametrize(("fast", "slow", "problem"), FORMS, ids=["diagonal", "dense", "window"])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES + COMPILED, ids=str)
 def test_equals_the_recurrence(fast, slow, problem, shape):
     inputs = problem(shape)
     got, want = fast(*inputs), slow(*inputs)
@@ -76,6 +78,36 @@ def test_equals_the_recurrence(fast, slow, problem, shape):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
     for one, other in zip(torch.autograd.grad(got, inputs, weights), expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize(("fast", "slow", "problem"), FORMS[:2], ids=["diagonal", "dense"])
+@pytest.mark.parametrize("shape", COMPILED, ids=str)
+def test_compiled_forms_in_single_precision(fast, slow, problem, shape):
+    exact = problem(shape)
+    kinds = {torch.float64: torch.float32, torch.complex128: torch.complex64}
+    inputs = [part.detach().to(kinds[part.dtype]).requires_grad_() for part in exact]
+    got, want = fast(*inputs), slow(*exact)
+    weights = [torch.randn_like(part) for part in got]
+    found = torch.autograd.grad(got, inputs, weights)
+    weights = [weight.to(part.dtype) for weight, part in zip(weights, want, strict=True)]
+    expected = torch.autograd.grad(want, exact, weights)
+    for one, other in zip((*got, *found), (*want, *expected), strict=True):
+        assert one.dtype == kinds[other.dtype]
+        assert (one - other).abs().max() <= 1e-5 * other.abs().max()
+
+
+@pytest.mark.parametrize(("fast", "slow", "problem"), FORMS[:2], ids=["diagonal", "dense"])
+def test_compiled_forms_are_used_wherever_inputs_lie_in_memory(fast, slow, problem):
+    inputs = problem((2, 32, 16, 3))
+    moved = [part.transpose(0, 1).contiguous().transpose(0, 1) for part in inputs]
+    y = fast(*moved)[0]
+    assert type(y.grad_fn).__name__ in ("_DiagonalBackward", "_DenseBackward")
+    torch.testing.assert_close(y, slow(*inputs)[0])
+
+
+@pytest.mark.parametrize(("fast", "slow", "problem"), FORMS[:2], ids=["diagonal", "dense"])
+def test_compiled_forms_pass_gradcheck(fast, slow, problem):
+    assert torch.autograd.gradcheck(fast, problem((1, 17, 16, 2)), fast_mode=True)
 
 
 @pytest.mark.parametrize("shape", [(2, 131, 3, 4)], ids=str)
