@@ -68,11 +68,22 @@ def splat(_typing: Any, number: Any) -> Any:
     """The same number in every lane."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        kind = context.get_value_type(signature.return_type)
-        one = builder.insert_element(ir.Constant(kind, ir.Undefined), values[0], _index(0))
-        return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), _indices([0] * WIDTH))
+        return _alike(builder, context.get_value_type(signature.return_type), values[0])
 
     return Lanes(number)(number), code
+
+
+@intrinsic
+def repeated(_typing: Any, array: Any, at: Any) -> Any:
+    """The number at ``at`` in every lane."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+        at = context.cast(builder, values[1], signature.args[1], types.intp)
+        number = builder.load(cgutils.gep(builder, data, at))
+        return _alike(builder, context.get_value_type(signature.return_type), number)
+
+    return Lanes(array.dtype)(array, at), code
 
 
 @intrinsic
@@ -92,6 +103,29 @@ def fused(_typing: Any, a: Any, b: Any, c: Any) -> Any:
         return builder.fadd(builder.fmul(a, b, flags=ROUNDED_ONCE), c, flags=ROUNDED_ONCE)
 
     return a(a, b, c), code
+
+
+@intrinsic
+def lessened(_typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """c - a b, rounded once where the processor can."""
+
+    def code(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        a, b, c = values
+        return builder.fsub(c, builder.fmul(a, b, flags=ROUNDED_ONCE), flags=ROUNDED_ONCE)
+
+    return a(a, b, c), code
+
+
+@intrinsic
+def chosen(_typing: Any, marks: Any, lanes: Any) -> Any:
+    """The lanes whose mark is not zero, and zero in the others, whatever they hold."""
+
+    def code(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        marks, lanes = values
+        none = ir.Constant(lanes.type, None)
+        return builder.select(builder.fcmp_unordered("!=", marks, none), lanes, none)
+
+    return lanes(marks, lanes), code
 
 
 @intrinsic
@@ -189,6 +223,57 @@ def turned(_typing: Any, lanes: Any, by: Any) -> Any:
         return builder.shuffle_vector(values[0], values[0], _indices(places))
 
     return lanes(lanes, by), code
+
+
+@intrinsic
+def transpose(
+    _typing: Any, source: Any, at: Any, across: Any, target: Any, to: Any, along: Any
+) -> Any:
+    """Write a square of ``WIDTH`` rows, ``across`` apart from ``at``, with its columns as rows.
+
+    They come to lie ``along`` apart from ``to``.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        places = []
+        for array in (0, 3):
+            kinds = signature.args[array : array + 3]
+            data = context.make_array(kinds[0])(context, builder, values[array]).data
+            lanes = ir.VectorType(context.get_value_type(kinds[0].dtype), WIDTH)
+            begin, apart = (
+                context.cast(builder, values[array + 1 + i], kinds[1 + i], types.intp)
+                for i in range(2)
+            )
+            at = [
+                builder.add(begin, builder.mul(apart, ir.Constant(apart.type, row)))
+                for row in range(WIDTH)
+            ]
+            places.append(
+                [builder.bitcast(cgutils.gep(builder, data, i), lanes.as_pointer()) for i in at]
+            )
+        size = _size(signature)
+        rows = [builder.load(place, align=size) for place in places[0]]
+        half = WIDTH // 2
+        # four times over, rows a half apart are dealt out one by one in turn
+        while half:
+            both = [(rows[i], rows[i + WIDTH // 2]) for i in range(WIDTH // 2)]
+            order = [[place + i // 2 + WIDTH * (i % 2) for i in range(WIDTH)] for place in (0, 8)]
+            rows = [
+                builder.shuffle_vector(one, other, _indices(chosen))
+                for one, other in both
+                for chosen in order
+            ]
+            half //= 2
+        for row, place in zip(rows, places[1], strict=True):
+            builder.store(row, place, align=size)
+        return context.get_dummy_value()
+
+    return types.void(source, at, across, target, to, along), code
+
+
+def _alike(builder: Any, kind: ir.VectorType, number: Any) -> Any:
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), number, _index(0))
+    return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), _indices([0] * WIDTH))
 
 
 def _place(context: Any, builder: Any, signature: Any, values: Any) -> Any:

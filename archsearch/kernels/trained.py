@@ -37,3 +37,9 @@ def recorded(x: Tensor) -> bool:
 def arrays(*tensors: Tensor) -> tuple[Any, ...]:
     """The tensors as arrays on the same memory, copied where they do not lie in one piece."""
     return tuple(part.contiguous().numpy(force=True) for part in tensors)
+
+
+def flat(x: Tensor) -> Any:
+    """All memory from the first number of ``x`` to its last, as an array; nothing is copied."""
+    reach = 1 + sum((size - 1) * apart for size, apart in zip(x.shape, x.stride(), strict=True))
+    return x.detach().as_strided((reach,), (1,)).numpy()

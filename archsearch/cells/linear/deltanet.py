@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu, silu
+from torch.nn.functional import relu
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.gates import full, in_full
@@ -12,8 +12,6 @@ from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.memories.delta_rule import delta_rule
 from archsearch.kernels.norms.gated_norm import gated_norm
 from archsearch.kernels.norms.unit_length import unit_length
-
-_ACTIVATIONS = {"silu": silu, "relu": relu, "identity": lambda x: x}
 
 
 class DeltaNet(Cell):
@@ -39,10 +37,10 @@ class DeltaNet(Cell):
     ) -> None:
         super().__init__(width)
         self.heads, self.head_size, self.beta_range = heads, head_size, beta_range
-        self.activation = _ACTIVATIONS[activation]
         size = heads * head_size
         self.project = nn.Linear(width, 3 * size, bias=False)
-        self.conv = ShortConv(3 * size, conv, conv_start)
+        self.conv = ShortConv(3 * size, conv, conv_start, activated=activation == "silu")
+        self.relu = activation == "relu"
         self.strength = nn.Linear(width, heads)
         self.norm = nn.RMSNorm(head_size, eps=1e-5)
         self.output = nn.Linear(size, width, bias=False)
@@ -53,7 +51,8 @@ class DeltaNet(Cell):
         nn.init.xavier_uniform_(self.output.weight)
 
     def _split(self, mixed: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        parts = self.activation(mixed).unflatten(-1, (3 * self.heads, -1))
+        mixed = relu(mixed) if self.relu else mixed
+        parts = mixed.unflatten(-1, (3 * self.heads, -1))
         both, v = parts.split([2 * self.heads, self.heads], -2)
         q, k = unit_length(both).chunk(2, -2)
         beta = self.beta_range * torch.sigmoid(self.strength(x))  # (..., H)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad, silu
+from torch.nn.functional import pad
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.fading import Fading
@@ -44,7 +44,7 @@ class DeltaProduct(Cell):
         self.beta_range = beta_range
         size = heads * head_size
         self.project = nn.Linear(width, (1 + 2 * steps) * size, bias=False)
-        self.conv = ShortConv((1 + 2 * steps) * size, conv, conv_start)
+        self.conv = ShortConv((1 + 2 * steps) * size, conv, conv_start, activated=True)
         self.strength = nn.Linear(width, steps * heads)
         self.fading = Fading(width, heads) if fade else None
         self.norm = nn.RMSNorm(head_size, eps=1e-5)
@@ -57,7 +57,7 @@ class DeltaProduct(Cell):
 
     def _split(self, mixed: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """q (..., H, K), then k, v (..., steps, H, K) and beta (..., steps, H)."""
-        parts = silu(mixed).unflatten(-1, (1 + 2 * self.steps, self.heads, -1))
+        parts = mixed.unflatten(-1, (1 + 2 * self.steps, self.heads, -1))
         q, k, v = parts.split([1, self.steps, self.steps], -3)
         q, k = unit_length(q.squeeze(-3)), unit_length(k)
         beta = self.beta_range * torch.sigmoid(self.strength(x))
@@ -70,16 +70,14 @@ class DeltaProduct(Cell):
         memory, recent = self.initial_state(len(x)) if state is None else state
         mixed, recent = self.conv(self.project(x), recent)
         q, k, v, beta = self._split(mixed, x)
-        # only the last of a position's steps is read
-        q = pad(q[:, :, None], (0, 0, 0, 0, self.steps - 1, 0))
-        q, k, v, beta = (part.flatten(1, 2) for part in (q, k, v, beta))  # (B, T steps, H, ...)
+        k, v, beta = (part.flatten(1, 2) for part in (k, v, beta))  # (B, T steps, H, ...)
         if self.fading is None:
             read, memory = in_full(delta_rule, q, k, v, beta, memory)
         else:
-            # and only the first fades the memory
+            # only the first of a position's steps fades the memory
             log_decay = pad(self.fading(x)[:, :, None], (0, 0, 0, self.steps - 1))
             read, memory = in_full(gated_delta, q, k, v, beta, log_decay.flatten(1, 2), memory)
-        return self._answer(read[:, self.steps - 1 :: self.steps]), (memory, recent)
+        return self._answer(read), (memory, recent)
 
     def initial_state(self, batch: int) -> State:
         memory = self.zeros(batch, self.heads, self.head_size, self.head_size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.fading import Fading
@@ -43,7 +42,7 @@ class GatedDeltaNet(Cell):
         keys, values = heads * head_size, heads * self.value_size
         self.sizes = [keys, keys, values]
         self.project = nn.Linear(width, 2 * keys + values, bias=False)
-        self.conv = ShortConv(2 * keys + values, conv, conv_start)
+        self.conv = ShortConv(2 * keys + values, conv, conv_start, activated=True)
         self.strength = nn.Linear(width, heads)
         self.fading = Fading(width, heads)
         self.norm = nn.RMSNorm(self.value_size, eps=1e-5)
@@ -56,9 +55,7 @@ class GatedDeltaNet(Cell):
         nn.init.xavier_uniform_(self.output.weight)
 
     def _split(self, mixed: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        q, k, v = (
-            part.unflatten(-1, (self.heads, -1)) for part in silu(mixed).split(self.sizes, -1)
-        )
+        q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in mixed.split(self.sizes, -1))
         q, k = unit_length(q), unit_length(k)
         beta = self.beta_range * torch.sigmoid(self.strength(x))  # (..., H)
         return q, k, v, beta, self.fading(x)

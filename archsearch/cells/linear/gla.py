@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid, silu
+from torch.nn.functional import logsigmoid
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, spread
@@ -42,7 +42,7 @@ class GLA(Cell):
         self.value_size = split_width(values, heads, "value width")
         self.sizes = [keys, keys, values]
         self.project = nn.Linear(width, 2 * keys + values, bias=False)
-        self.conv = ShortConv(2 * keys + values, conv, conv_start)
+        self.conv = ShortConv(2 * keys + values, conv, conv_start, activated=conv > 0)
         self.gate = nn.Sequential(nn.Linear(width, RANK, bias=False), nn.Linear(RANK, keys))
         self.norm = nn.RMSNorm(self.value_size, eps=1e-5)
         self.open = nn.Linear(width, values, bias=False)
@@ -52,8 +52,6 @@ class GLA(Cell):
         nn.init.xavier_uniform_(self.output.weight)
 
     def _split(self, mixed: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        if self.conv.taps:
-            mixed = silu(mixed)
         q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in mixed.split(self.sizes, -1))
         log_decay = (logsigmoid(full(self.gate(x))) / self.tau).unflatten(-1, (self.heads, -1))
         return q * self.key_size**-0.5, k, v, log_decay

@@ -46,7 +46,7 @@ class Mamba(Cell):
         rank = math.ceil(width / 16)
         self.parts = [rank, state, state]
         self.project = nn.Linear(width, 2 * self.size, bias=False)
-        self.conv = ShortConv(self.size, conv, conv_start)
+        self.conv = ShortConv(self.size, conv, conv_start, activated=True)
         self.select = nn.Linear(self.size, sum(self.parts), bias=False)
         self.delta = nn.Linear(rank, self.size)
         self.a_log = nn.Parameter(torch.arange(1, state + 1).float().log().repeat(self.size, 1))
@@ -74,7 +74,6 @@ class Mamba(Cell):
         h, recent = self.initial_state(len(x)) if state is None else state
         u, z = self.project(x).chunk(2, -1)
         u, recent = self.conv(u, recent)
-        u = silu(u)
         if self.negative:
             factor, added, read = self._coefficients(u)
             states = linear_scan(factor, added, h)  # (B, T, E, N)
@@ -92,7 +91,6 @@ class Mamba(Cell):
         h, recent = state
         u, z = self.project(x).chunk(2, -1)
         u, recent = self.conv.step(u, recent)
-        u = silu(u)
         factor, added, read = self._coefficients(u)
         h = factor * h + added
         return self._answer(_read(h, read), u, z), (h, recent)

@@ -45,7 +45,7 @@ class Mamba2(Cell):
         self.head_size = split_width(self.size, heads, "inner width")
         self.parts = [self.size, state, state]
         self.project = nn.Linear(width, 2 * self.size + 2 * state + heads, bias=False)
-        self.conv = ShortConv(sum(self.parts), conv, conv_start)
+        self.conv = ShortConv(sum(self.parts), conv, conv_start, activated=True)
         self.a_log = nn.Parameter((1 + 15 * torch.rand(heads)).log())
         start = log_uniform((heads,), dt_min, dt_max).exp().clamp_min(1e-4)
         self.delta_bias = nn.Parameter(before_softplus(start))
@@ -59,7 +59,7 @@ class Mamba2(Cell):
         return z, mixed, softplus(full(delta) + self.delta_bias)
 
     def _split(self, mixed: Tensor, delta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        u, write, read = silu(mixed).split(self.parts, -1)
+        u, write, read = mixed.split(self.parts, -1)
         u = u.unflatten(-1, (self.heads, -1))
         factor = spread(torch.exp(-delta * self.a_log.exp()), self.negative)
         return read[..., None, :], write[..., None, :], u, factor  # one head that all share

@@ -49,7 +49,7 @@ class MLSTM(Cell):
         if self.head_size == 1:
             raise ArchitectureError("a head of size one has no norm; take fewer heads")
         self.project = nn.Linear(width, 2 * size, bias=False)
-        self.conv = ShortConv(size, conv, conv_start)
+        self.conv = ShortConv(size, conv, conv_start, activated=True)
         self.blocks = nn.Parameter(torch.randn(3, size // BLOCK, BLOCK, BLOCK) * 0.1**0.5)
         self.gates = nn.Linear(3 * size, 2 * heads)  # input, forget
         self.scale = nn.Parameter(torch.ones(heads, self.head_size))
@@ -74,7 +74,6 @@ class MLSTM(Cell):
         held, size, recent = self.initial_state(len(x)) if state is None else state
         u, z = self.project(x).chunk(2, -1)
         c, recent = self.conv(u, recent)
-        c = silu(c)
         h, (held, size) = stabilised_attention(*self._split(c, u), (held, size))
         return self._answer(h, c, z), (held, size, recent)
 
@@ -88,6 +87,5 @@ class MLSTM(Cell):
         held, size, recent = state
         u, z = self.project(x).chunk(2, -1)
         c, recent = self.conv.step(u, recent)
-        c = silu(c)
         h, (held, size) = weigh_once(*self._split(c, u), (held, size))
         return self._answer(h, c, z), (held, size, recent)

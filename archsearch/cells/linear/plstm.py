@@ -6,7 +6,6 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, in_full
@@ -50,7 +49,7 @@ class PLSTM(Cell):
         self.head_size = split_width(width, heads)
         self.shared = mode == "propagate" and lanes > 1
         self.project = nn.Linear(width, 3 * width, bias=False)
-        self.conv = ShortConv(3 * width, conv, conv_start)
+        self.conv = ShortConv(3 * width, conv, conv_start, activated=conv > 0)
         # per head: source, mark and strength of each lane, the direct path, and the shares
         self.parts = [lanes, lanes, lanes, 1, lanes**2 if self.shared else 0]
         self.gates = nn.Linear(width, heads * sum(self.parts))
@@ -76,8 +75,6 @@ class PLSTM(Cell):
         self.gates.bias.copy_(bias.flatten())
 
     def _split(self, mixed: Tensor, x: Tensor) -> Position:
-        if self.conv.taps:
-            mixed = silu(mixed)
         q, k, v = mixed.unflatten(-1, (3, self.heads, -1)).unbind(-3)
         gates = full(self.gates(x)).unflatten(-1, (self.heads, -1))
         source, mark, strength, direct, shares = gates.split(self.parts, -1)

@@ -31,11 +31,14 @@ def delta_rule(
     """What the memory answers at every position (S_t' q_t), and the memory that is left.
 
     ``q``, ``k`` are (B, T, H, K) with ``k`` of length one or less, ``v`` (B, T, H, V), ``beta``
-    (B, T, H), ``memory`` (B, H, K, V). The product of a chunk's reflections has the WY form
+    (B, T, H), ``memory`` (B, H, K, V). Where ``q`` is (B, T / n, H, K), the memory is asked after
+    every n-th position. The product of a chunk's reflections has the WY form
     I - W'K, found by one triangular solve (Yang et al. 2024, arXiv 2406.06484, section 3.2).
     """
-    length = q.shape[1]
-    q, k, v, beta = (_chunks(part) for part in (q, k, v, beta[..., None]))  # (n, B, H, C, ...)
+    length, each = k.shape[1], k.shape[1] // q.shape[1]
+    q, k, v, beta = (
+        _chunks(part) for part in (spaced(q, each), k, v, beta[..., None])
+    )  # (n, B, H, C, ...)
     strength = beta * k
     met = (strength @ k.transpose(-1, -2)).tril(-1)  # (n, B, H, C, C)
     solved = torch.linalg.solve_triangular(
@@ -51,7 +54,14 @@ def delta_rule(
         memory = memory + key @ changes[-1]
     scores = (q @ k.transpose(-1, -2)).tril()
     out = q @ torch.stack(befores) + scores @ torch.stack(changes)  # (n, B, H, C, V)
-    return out.permute(1, 0, 3, 2, 4).flatten(1, 2)[:, :length], memory
+    return out.permute(1, 0, 3, 2, 4).flatten(1, 2)[:, each - 1 : length : each], memory
+
+
+def spaced(q: Tensor, each: int) -> Tensor:
+    """Every position of ``q`` (B, T, H, K) behind ``each`` - 1 without a query."""
+    if each == 1:
+        return q
+    return pad(q[:, :, None], (0, 0, 0, 0, each - 1, 0)).flatten(1, 2)
 
 
 def _chunks(x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from archsearch.kernels.choose import accelerated
+from archsearch.kernels.memories.delta_rule import spaced
 from archsearch.kernels.memories.linear_attention import SLOWEST_LOG_DECAY
 
 CHUNK = 16
@@ -42,12 +43,15 @@ def gated_delta(
 
     ``q``, ``k`` are (B, T, H, K) with ``k`` of length one or less, ``v`` (B, T, H, V), ``beta``
     and ``log_decay`` = log alpha <= 0 (B, T, H), ``memory`` (B, H, K, V). Decays below exp(-5)
-    count as exp(-5). Returns (B, T, H, V) and the memory that is left. The WY form of the delta
-    rule with the decay between two positions on each of their products (Yang et al. 2024, arXiv
-    2412.06464, section 3.3).
+    count as exp(-5). Where ``q`` is (B, T / n, H, K), the memory is asked after every n-th
+    position. Returns the answers (B, T or T / n, H, V) and the memory that is left. The WY form of
+    the delta rule with the decay between two positions on each of their products (Yang et al. 2024,
+    arXiv 2412.06464, section 3.3).
     """
-    length = q.shape[1]
-    q, k, v, both = (_chunks(x) for x in (q, k, v, torch.stack([beta, log_decay], -1)))
+    length, each = k.shape[1], k.shape[1] // q.shape[1]
+    q, k, v, both = (
+        _chunks(x) for x in (spaced(q, each), k, v, torch.stack([beta, log_decay], -1))
+    )
     beta, log_decay = both[..., :1], both[..., 1]  # (n, B, H, C, 1), (n, B, H, C)
     fallen = log_decay.clamp_min(SLOWEST_LOG_DECAY).cumsum(-1)
     between = (fallen[..., :, None] - fallen[..., None, :]).clamp_max(0.0).exp()  # (.., C, C)
@@ -68,7 +72,7 @@ def gated_delta(
         memory = keep * memory + write @ changes[-1]
     scores = ((q @ k.mT) * between).tril()
     out = (q * fallen.exp()[..., None]) @ torch.stack(befores) + scores @ torch.stack(changes)
-    return out.permute(1, 0, 3, 2, 4).flatten(1, 2)[:, :length], memory
+    return out.permute(1, 0, 3, 2, 4).flatten(1, 2)[:, each - 1 : length : each], memory
 
 
 def _chunks(x: Tensor) -> Tensor:

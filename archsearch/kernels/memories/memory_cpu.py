@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn.functional import pad
 
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.memories import delta_rule as deltas
+from archsearch.kernels.memories import fading_loops
 from archsearch.kernels.memories import gated_delta as gated
 from archsearch.kernels.memories import linear_attention as attention
 from archsearch.kernels.memories import signed_attention as signed
@@ -30,8 +32,7 @@ def linear_attention(
     inputs = (q, k, v, log_decay, memory)
     if not _fits(inputs):
         return attention.linear_attention.plain(*inputs)  # type: ignore[attr-defined,no-any-return]
-    decay = log_decay.clamp_min(attention.SLOWEST_LOG_DECAY).exp()
-    return _Memory.apply(q, k, v, _spread(decay, q), None, memory)  # type: ignore[no-any-return]
+    return _Memory.apply(q, k, v, _spread(log_decay, q), None, memory, _of_logarithm)  # type: ignore[no-any-return]
 
 
 def signed_attention(
@@ -41,7 +42,7 @@ def signed_attention(
     inputs = (q, k, v, factor, memory)
     if not _fits(inputs):
         return signed.signed_attention.plain(*inputs)  # type: ignore[attr-defined,no-any-return]
-    return _Memory.apply(q, k, v, _spread(signed.floored(factor), q), None, memory)  # type: ignore[no-any-return]
+    return _Memory.apply(q, k, v, _spread(factor, q), None, memory, _of_size)  # type: ignore[no-any-return]
 
 
 def delta_rule(
@@ -51,7 +52,7 @@ def delta_rule(
     inputs = (q, k, v, beta, memory)
     if not _fits(inputs):
         return deltas.delta_rule.plain(*inputs)  # type: ignore[attr-defined,no-any-return]
-    return _Memory.apply(q, k, v, q.new_ones(1, 1, memory.shape[1], 1), beta, memory)  # type: ignore[no-any-return]
+    return _Memory.apply(q, k, v, q.new_ones(1, 1, memory.shape[1], 1), beta, memory, None)  # type: ignore[no-any-return]
 
 
 def gated_delta(
@@ -61,8 +62,7 @@ def gated_delta(
     inputs = (q, k, v, beta, log_decay, memory)
     if not _fits(inputs):
         return gated.gated_delta.plain(*inputs)  # type: ignore[attr-defined,no-any-return]
-    decay = log_decay.clamp_min(attention.SLOWEST_LOG_DECAY).exp()
-    return _Memory.apply(q, k, v, _spread(decay, q), beta, memory)  # type: ignore[no-any-return]
+    return _Memory.apply(q, k, v, _spread(log_decay, q), beta, memory, _of_logarithm)  # type: ignore[no-any-return]
 
 
 def stabilised_attention(
@@ -81,7 +81,7 @@ def stabilised_attention(
         before = torch.cat([size[:, None], now[:, :-1]], 1)
     kept = (log_forget + before - now).exp()[..., None]
     added = (gate - now).exp()[..., None] * k
-    found, held = _Memory.apply(q, added, pad(v, (0, 1), value=1.0), kept, None, held)
+    found, held = _Memory.apply(q, added, pad(v, (0, 1), value=1.0), kept, None, held, None)
     return stable.quotient(found, now), (held, now[:, -1])
 
 
@@ -94,32 +94,52 @@ def _spread(decay: Tensor, q: Tensor) -> Tensor:
     return decay if decay.ndim == q.ndim else decay[..., None]
 
 
+def _of_logarithm(rates: Tensor) -> Tensor:
+    return rates.clamp_min(attention.SLOWEST_LOG_DECAY).exp_()
+
+
+def _of_size(rates: Tensor) -> Tensor:
+    return rates if rates.min() >= signed.SMALLEST else signed.floored(rates)
+
+
 class _Memory(torch.autograd.Function):
-    """Of q, k, v, the share kept, the strength or None, and the memory; see ``memory_loops``."""
+    """Of q, k, v, rates, the strength or None, and the memory; see ``memory_loops``.
+
+    The share kept is what ``rule`` makes of the rates, or they themselves.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor | None, first: Tensor
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        rates: Tensor,
+        beta: Tensor | None,
+        first: Tensor,
+        rule: Callable[[Tensor], Tensor] | None,
     ) -> tuple[Tensor, Tensor]:
-        rows, heads, keys, values = first.shape
-        own = decay.shape[3] > 1
+        rows, heads, _, values = first.shape
+        decay = rule(rates) if rule else rates
         q, k, v = _filled(q), _filled(k), _filled(v)
-        decay = _filled(decay) if own else decay.contiguous()
+        decay = _filled(decay) if rates.shape[3] > 1 else decay.contiguous()
         strength = v.new_empty(0, 0, 0) if beta is None else beta.contiguous()
-        out, written = torch.empty_like(v), v.new_empty((0, 0, 0, 0) if beta is None else v.shape)
+        out = v.new_empty(rows, q.shape[1], heads, v.shape[3])
+        written = v.new_empty((0, 0, 0, 0) if beta is None else v.shape)
         memory = first.clone(memory_format=torch.contiguous_format)
-        kept = v.new_empty(rows, heads, -(-v.shape[1] // CHUNK), keys, values)
+        kept = v.new_empty(rows, heads, -(-v.shape[1] // CHUNK), q.shape[3], v.shape[3])
         forward(*arrays(q, k, v, decay, strength, memory, out, written, kept))
-        ctx.save_for_backward(q, k, v if beta is None else written, decay, strength, kept)
-        ctx.own = own
+        v = v if beta is None else written
+        ctx.save_for_backward(q, k, v, rates, decay, strength, kept)
+        ctx.rule = rule
         return out[..., :values], memory
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dout: Tensor, dleft: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, decay, beta, kept = ctx.saved_tensors
+        q, k, v, rates, decay, beta, kept = ctx.saved_tensors
         rows, steps, heads, _ = v.shape
-        keys, values = kept.shape[-2:]
+        keys, values = dleft.shape[-2:]
         dq, dk = (
             torch.empty_like(part) if part.shape[2] == heads else torch.zeros_like(part)
             for part in (q, k)
@@ -128,17 +148,39 @@ class _Memory(torch.autograd.Function):
         wanted = ctx.needs_input_grad[3]
         ddecay = v.new_empty((rows, steps, heads, decay.shape[3]) if wanted else (0, 0, 0, 0))
         dmemory = dleft.clone(memory_format=torch.contiguous_format)
-        slopes = (_filled(dout), q, k, v, decay, beta, kept, dmemory, dq, dk, dv, ddecay, dbeta)
-        backward(*arrays(*slopes))
-        ddecay = ddecay.sum_to_size(decay.shape)[..., : keys if ctx.own else 1] if wanted else None
+        known, found = (_filled(dout), q, k, v, decay), (kept, dmemory, dq, dk, dv, ddecay)
+        if beta.numel():
+            backward(*arrays(*known, beta, *found, dbeta))
+        else:
+            fading_loops.backward(*arrays(*known, *found))
         return (
             dq[..., :keys],
             dk[..., :keys],
             dv[..., :values],
-            ddecay,
+            _drates(ddecay, rates, decay, ctx.rule, bool(beta.numel())) if wanted else None,
             dbeta if beta.numel() else None,
             dmemory,
+            None,
         )
+
+
+def _drates(
+    ddecay: Tensor,
+    rates: Tensor,
+    decay: Tensor,
+    rule: Callable[[Tensor], Tensor] | None,
+    direct: bool,
+) -> Tensor:
+    """The slope of the rates from that of the share kept, or unless ``direct`` of its logarithm."""
+    size = rates.shape[3]
+    ddecay, decay = ddecay.sum_to_size(decay.shape)[..., :size], decay[..., :size]
+    if rule is _of_logarithm:
+        drates = ddecay * decay if direct else ddecay
+        limit = attention.SLOWEST_LOG_DECAY
+        return drates.masked_fill(rates < limit, 0.0) if rates.min() < limit else drates
+    # where nothing is kept at all, nothing that is exponential has a slope
+    drates = ddecay if direct else (ddecay / decay).masked_fill(decay == 0, 0.0)
+    return drates if rule is None or torch.equal(rates, decay) else drates * (rates == decay)
 
 
 def _filled(x: Tensor) -> Tensor:

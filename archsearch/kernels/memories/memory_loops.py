@@ -7,7 +7,8 @@ position to the last, so this costs less than products over chunks of positions.
 Arrays: ``q``, ``k`` (B, T, H, K), ``v`` (B, T, H, V), ``decay`` (B, T, H, K) or (B, T, H, 1),
 ``beta`` (B, T, H), with K and V filled up with zeros to multiples of ``WIDTH``; memories have
 their true sizes. ``q`` and ``k`` may have one head, which all share, and ``decay`` may be one in
-its first two dimensions. An array without elements is left out.
+its first two dimensions. With a ``beta``, ``q`` and ``out`` may have T / n positions: then the
+memory is asked after every n-th. An array without elements is left out.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def forward(
     qh, kh, own = int(q.shape[2] > 1), int(k.shape[2] > 1), int(decay.shape[3] > 1)
     an, at = int(decay.shape[0] > 1) * decay.shape[1], int(decay.shape[1] > 1)
     queries, names, rates, strengths = q.ravel(), k.ravel(), decay.ravel(), beta.ravel()
-    area = (keys + keys % 2) * wide
+    each, area = steps // q.shape[1], (keys + keys % 2) * wide
     states = np.zeros(heads * area, v.dtype)
     zero, one, minus = splat(v.dtype.type(0)), splat(v.dtype.type(1)), splat(v.dtype.type(-1))
     for n in range(batch):
@@ -76,13 +77,15 @@ def forward(
         for t in range(steps):
             for h in range(heads):
                 place = (n * steps + t) * heads + h
-                query = ((n * steps + t) * q.shape[2] + h * qh) * q.shape[3]
+                asked, turn = (t + 1) % each == 0, n * q.shape[1] + t // each
+                query = (turn * q.shape[2] + h * qh) * q.shape[3]
                 name = ((n * steps + t) * k.shape[2] + h * kh) * k.shape[3]
                 rate = ((n * an + t * at) * heads + h) * decay.shape[3]
                 if t % CHUNK == 0:
-                    for i in range(keys):
-                        for j in range(values):
-                            kept[n, h, t // CHUNK, i, j] = states[h * area + i * wide + j]
+                    save = ((n * heads + h) * kept.shape[2] + t // CHUNK) * kept.shape[3] * wide
+                    for at_ in range(0, kept.shape[3] * wide, WIDTH):
+                        held = load(states, h * area + at_) if at_ < keys * wide else zero
+                        store(kept, save + at_, held)
                 for c in range(0, wide, WIDTH):
                     begin, end = h * area + c, h * area + keys * wide
                     value = load(v, place * wide + c)
@@ -112,7 +115,8 @@ def forward(
                         even = fused(splat(queries[query + i]), a, even)
                         odd = fused(splat(queries[query + i + 1]), b, odd)
                         i += 2
-                    store(out, place * wide + c, fused(even, one, odd))
+                    if asked:
+                        store(out, (turn * heads + h) * wide + c, fused(even, one, odd))
         for h in range(heads):
             for i in range(keys):
                 for j in range(values):
@@ -135,7 +139,10 @@ def backward(
     ddecay: np.ndarray,
     dbeta: np.ndarray,
 ) -> None:
-    """``v`` is w where there is a ``beta``; ``dmemory`` that of the memory left, then of the first.
+    """The way back where there is a ``beta``; :mod:`archsearch.kernels.memories.fading_loops` has
+    that where there is none.
+
+    ``v`` is w. ``dmemory`` is that of the memory left, then of the first.
 
     ``dq`` and ``dk`` are zero at first where heads share them. ``ddecay`` is (B, T, H, .), or left
     out.
@@ -152,7 +159,7 @@ def backward(
     area = values * wide
     states = np.zeros((CHUNK + 1) * area, v.dtype)
     dstates = np.zeros(heads * area, v.dtype)
-    zero, strength = splat(v.dtype.type(0)), v.dtype.type(1)
+    zero, each = splat(v.dtype.type(0)), steps // q.shape[1]
     for n in range(batch):
         for h in range(heads):
             for j in range(values):
@@ -168,13 +175,13 @@ def backward(
                     t = chunk * CHUNK + s
                     place = (n * steps + t) * heads + h
                     here = place * wide_v
-                    query = ((n * steps + t) * q.shape[2] + h * qh) * wide
+                    query = ((n * q.shape[1] + t // each) * q.shape[2] + h * qh) * wide
                     name = ((n * steps + t) * k.shape[2] + h * kh) * wide
                     rate = ((n * an + t * at) * heads + h) * decay.shape[3]
-                    if beta.size > 0:
-                        strength = strengths[place]
+                    asked = (t + 1) % each == 0
+                    answer = ((n * q.shape[1] + t // each) * heads + h) * wide_v
                     for c in range(0, wide, WIDTH):
-                        key = product(load(k, name + c), splat(strength))
+                        key = product(load(k, name + c), splat(strengths[place]))
                         keep = load(decay, rate + c) if own else splat(rates[rate])
                         dquery = load(dq, query + c) if shared_q else zero
                         row = s * area + c
@@ -182,18 +189,20 @@ def backward(
                             state = product(keep, load(states, row))
                             state = fused(key, splat(given[here + j]), state)
                             store(states, row + area, state)
-                            dquery = fused(state, splat(slopes[here + j]), dquery)
+                            if asked:
+                                dquery = fused(state, splat(slopes[answer + j]), dquery)
                             row += wide
-                        store(dq, query + c, dquery)
+                        if asked:
+                            store(dq, query + c, dquery)
                 for s in range(count - 1, -1, -1):
                     t = chunk * CHUNK + s
                     place = (n * steps + t) * heads + h
                     here = place * wide_v
-                    query = ((n * steps + t) * q.shape[2] + h * qh) * wide
+                    query = ((n * q.shape[1] + t // each) * q.shape[2] + h * qh) * wide
                     name = ((n * steps + t) * k.shape[2] + h * kh) * wide
                     rate = ((n * an + t * at) * heads + h) * decay.shape[3]
-                    _fetch(q, query - CHUNK * q.shape[2] * wide, wide)
-                    _fetch(dq, query - CHUNK * q.shape[2] * wide, wide)
+                    _fetch(q, query - CHUNK // each * q.shape[2] * wide, wide)
+                    _fetch(dq, query - CHUNK // each * q.shape[2] * wide, wide)
                     _fetch(k, name - CHUNK * k.shape[2] * wide, wide)
                     _fetch(dk, name - CHUNK * k.shape[2] * wide, wide)
                     _fetch(v, here - CHUNK * heads * wide_v, wide_v)
@@ -202,55 +211,44 @@ def backward(
                     if own:
                         _fetch(decay, rate - CHUNK * heads * wide, wide)
                         _fetch(ddecay, (place - CHUNK * heads) * wide, wide)
-                    if beta.size > 0:
-                        strength = strengths[place]
-                    sums = v.dtype.type(0)
+                    asked = (t + 1) % each == 0
+                    answer = ((n * q.shape[1] + t // each) * heads + h) * wide_v
+                    strength, sums = strengths[place], v.dtype.type(0)
                     for c in range(0, wide, WIDTH):
-                        reader, key = load(q, query + c), load(k, name + c)
-                        keep = load(decay, rate + c) if own else splat(rates[rate])
+                        reader, key = load(q, query + c) if asked else zero, load(k, name + c)
                         dkey = load(dk, name + c) if shared_k else zero
-                        dkeep = zero
-                        row, before = h * area + c, s * area + c
+                        row = h * area + c
                         for j in range(values):
-                            slope = fused(reader, splat(slopes[here + j]), load(dstates, row))
+                            slope = fused(reader, splat(slopes[answer + j]), load(dstates, row))
                             part = total(product(slope, key))
                             dgiven[here + j] = part if c == 0 else dgiven[here + j] + part
                             dkey = fused(slope, splat(strength * given[here + j]), dkey)
-                            if beta.size == 0:
-                                dkeep = fused(slope, load(states, before), dkeep)
-                                slope = product(slope, keep)
                             store(dstates, row, slope)
                             row += wide
-                            before += wide
                         store(dk, name + c, dkey)
-                        if beta.size == 0:
-                            if own and ddecay.size > 0:
-                                store(ddecay, place * wide + c, dkeep)
-                            sums += total(dkeep)
-                    if beta.size > 0:
-                        dstrength = v.dtype.type(0)
+                    dstrength = v.dtype.type(0)
+                    for j in range(values):
+                        dstrength += dgiven[here + j] * given[here + j]
+                        dgiven[here + j] *= strength
+                    dstrengths[place] = dstrength
+                    for c in range(0, wide, WIDTH):
+                        key = load(k, name + c)
+                        keep = load(decay, rate + c) if own else splat(rates[rate])
+                        dkey, dkeep = zero, zero
+                        row, before = h * area + c, s * area + c
                         for j in range(values):
-                            dstrength += dgiven[here + j] * given[here + j]
-                            dgiven[here + j] *= strength
-                        dstrengths[place] = dstrength
-                        for c in range(0, wide, WIDTH):
-                            key = load(k, name + c)
-                            keep = load(decay, rate + c) if own else splat(rates[rate])
-                            dkey, dkeep = zero, zero
-                            row, before = h * area + c, s * area + c
-                            for j in range(values):
-                                back = splat(-dgiven[here + j])
-                                held = load(states, before)
-                                slope = fused(key, back, load(dstates, row))
-                                store(dstates, row, product(slope, keep))
-                                dkey = fused(held, back, dkey)
-                                dkeep = fused(slope, held, dkeep)
-                                row += wide
-                                before += wide
-                            store(dk, name + c, fused(keep, dkey, load(dk, name + c)))
-                            if own and ddecay.size > 0:
-                                store(ddecay, place * wide + c, dkeep)
-                            sums += total(dkeep)
+                            back = splat(-dgiven[here + j])
+                            held = load(states, before)
+                            slope = fused(key, back, load(dstates, row))
+                            store(dstates, row, product(slope, keep))
+                            dkey = fused(held, back, dkey)
+                            dkeep = fused(slope, held, dkeep)
+                            row += wide
+                            before += wide
+                        store(dk, name + c, fused(keep, dkey, load(dk, name + c)))
+                        if own and ddecay.size > 0:
+                            store(ddecay, place * wide + c, dkeep)
+                        sums += total(dkeep)
                     if not own and ddecay.size > 0:
                         drates[place] = sums
         for h in range(heads):

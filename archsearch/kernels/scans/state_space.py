@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from archsearch.kernels.choose import accelerated
 from archsearch.kernels.scans.linear_scan import linear_scan
 
 CHUNK = 32
@@ -32,6 +33,7 @@ def diagonal_state_space_reference(
     return torch.stack(outputs, 1), memory
 
 
+@accelerated(cpu="archsearch.kernels.scans.state_space_cpu:diagonal_state_space")
 def diagonal_state_space(
     u: Tensor, factor: Tensor, write: Tensor, read: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -71,6 +73,7 @@ def dense_state_space_reference(
     return torch.stack(outputs, 1), memory
 
 
+@accelerated(cpu="archsearch.kernels.scans.state_space_cpu:dense_state_space")
 def dense_state_space(
     u: Tensor, matrix: Tensor, write: Tensor, read: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:
