@@ -122,7 +122,7 @@ ATTENTION = stack(Layer("attention"), 6, 32)
 NETWORKS = {
     "digits": Network(digits, ATTENTION, 250),
     "digits, layers dropped in training": Network(digits, ATTENTION, 350, drop=True),
-    "power demand, layers dropped": Network(power, stack(Layer("lru"), 5, 24), 200, drop=True),
+    "power demand, layers dropped": Network(power, stack(Layer("lru"), 5, 24), 400, drop=True),
     "parity of mixed lengths": Network(parity, stack(Layer("gru"), 4, 24), 300, drop=True),
     "carry, looped": Network(carry, LOOPED, 500, moves="skip"),
 }

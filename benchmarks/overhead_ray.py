@@ -51,7 +51,9 @@ SPACE = {
 
 def main() -> None:
     trials, reuse = int(sys.argv[1]), sys.argv[2] == "reuse_actors"
-    ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    # not one that somebody else began on this machine
+    settings = {"logging_level": logging.ERROR, "log_to_driver": False}
+    ray.init("local", num_cpus=2, include_dashboard=False, **settings)
     settings = tune.TuneConfig(num_samples=trials, metric="value", mode="max", reuse_actors=reuse)
     with tempfile.TemporaryDirectory() as folder:
         running = tune.RunConfig(storage_path=folder, verbose=0)

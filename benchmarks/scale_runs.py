@@ -202,7 +202,12 @@ def read(url: str) -> dict[str, Any]:
     }
 
 
-WHAT: dict[str, Callable[..., dict[str, Any]]] = {"filled": filled, "driven": driven, "lagged": lagged, "read": read}
+WHAT: dict[str, Callable[..., dict[str, Any]]] = {
+    "filled": filled,
+    "driven": driven,
+    "lagged": lagged,
+    "read": read,
+}
 
 if __name__ == "__main__":
     what, settings = sys.argv[1], json.loads(sys.argv[2])

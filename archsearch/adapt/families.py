@@ -74,8 +74,10 @@ def cascade(walk: Walk, tune: Examples, signal: Signal, rungs: Sequence[Rung]) -
 
 @torch.inference_mode()
 def router(walk: Walk, search: Examples, graded: Graded, settings: DepthSettings) -> Router:
-    """A library by set cover, and who is answered right by what, learned."""
-    chosen = library(graded, walk.plain, settings.chains, PRICE)
+    """The best static chains and a library by set cover; who is answered right by what, learned."""
+    static = best_static(graded, walk.plain).steps[: settings.chains // 2]
+    covering = library(graded, walk.plain, settings.chains, PRICE)
+    chosen = tuple(dict.fromkeys((walk.plain, *static, *covering)))[: settings.chains]
     features = []
     for batch in search.batches():
         view = WholeView(walk, batch.x, batch.lengths, search.classes is not None)

@@ -58,6 +58,10 @@ class ApartBackend(Backend):
         ``code`` is as from ``subprocess``, ``message`` how it died and what it last said.
         """
 
+    def stillborn(self, message: str) -> ArchsearchError:
+        """What is raised when it ended before it was ready, without having said why."""
+        return ArchsearchError(f"workers cannot start {message}")
+
     def arguments(self) -> list[str]:
         """What the process is told besides its socket, the function and the number of workers."""
         return []
@@ -151,7 +155,7 @@ class ApartBackend(Backend):
         end = one_line(f"(exit code {code}){last_words(self._log.read())}")
         # killed by a signal while it started, it had no fault of its own
         if not self._ready and code >= 0:
-            raise ArchsearchError(f"workers cannot start {end}")
+            raise self.stillborn(end)
         lost = self.abandoned(code, end)
         jobs, self._jobs = self._jobs, {}
         return [(job, lost) for job in jobs.values()]

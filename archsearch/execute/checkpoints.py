@@ -124,7 +124,7 @@ def read_manifest(folder: Path, generation: Generation) -> Manifest:
         }:
             found = Manifest(key, generation, size, sha256, made, plain)
             # which also says that the epoch and the step are those of its name
-            if seal == _seal(found.body):
+            if body == {"seal": seal, **found.body} and seal == _seal(found.body):
                 return found
     raise StateError(f"{path}: is damaged: it is not what was written")
 

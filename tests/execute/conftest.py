@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,8 @@ def lost(left: Job, tmp_path: Path) -> Job:
 @pytest.fixture(scope="session")
 def token(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a token, in place of the user's own."""
+    if find_spec("ray") is None:
+        pytest.skip("no Ray: pip install 'archsearch[ray]'")
     path = tmp_path_factory.mktemp("ray") / "token"
     make_safe({"RAY_AUTH_TOKEN_PATH": str(path)}, create=True)
     return path

@@ -48,7 +48,7 @@ def test_where_no_cluster_is_there_is_one_line(nodes: RayNodes, tmp_path: Path) 
     write_space(tmp_path)
     options = ("--backend", "ray", "--address", "127.0.0.1:9", "--quiet")
     said = run(tmp_path, *options, code=75, variables=nodes.variables)
-    assert "127.0.0.1:9 does not answer" in said
+    assert ":9 does not answer" in said
     assert said.count("\n") == 1, said
 
 

@@ -25,14 +25,27 @@ ASHAScheduler = lambda time_attr, metric, mode, grace_period, max_t: HyperBandSc
     time_attr="training_iteration", metric=metric, mode=mode, max_t=3, reduction_factor=3
 )
 """,
-    "pbt": """
-from ray.tune.schedulers import PopulationBasedTraining
-ASHAScheduler = lambda time_attr, metric, mode, grace_period, max_t: PopulationBasedTraining(
-    time_attr="training_iteration", metric=metric, mode=mode, perturbation_interval=1,
-    quantile_fraction=0.5, hyperparam_mutations={"training": {"lr": [0.001, 0.02]}},
-)
-""",
 }
+POPULATION = """
+from ray import tune
+from ray.tune.schedulers import PopulationBasedTraining
+
+from archsearch.tuned import tuned_study
+
+with tuned_study("space.yaml") as study:
+    scheduler = PopulationBasedTraining(
+        time_attr="training_iteration", metric=study.metric, mode=study.mode,
+        perturbation_interval=1, quantile_fraction=0.5,
+        hyperparam_mutations={"training": {"lr": tune.loguniform(0.001, 0.02)}},
+    )
+    tune.Tuner(
+        study.trainable,
+        param_space=study.searcher.population(3),
+        tune_config=tune.TuneConfig(scheduler=scheduler, reuse_actors=True),
+        run_config=tune.RunConfig(callbacks=[study.callback], verbose=0),
+    ).fit()
+print(study.ended)
+"""
 
 
 def documented() -> str:
@@ -42,9 +55,19 @@ def documented() -> str:
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_the_documented_script_runs(scheduler: str, nodes: RayNodes, tmp_path: Path) -> None:
-    write_space(tmp_path, TRIALS, confirm=False).rename(tmp_path / "space.yaml")
     imports, _, rest = documented().partition("with tuned_study")
-    (tmp_path / "script.py").write_text(f"{imports}{SCHEDULERS[scheduler]}with tuned_study{rest}")
+    check(tmp_path, nodes, f"{imports}{SCHEDULERS[scheduler]}with tuned_study{rest}", TRIALS)
+
+
+def test_population_based_training(nodes: RayNodes, tmp_path: Path) -> None:
+    """Trials that take over another's weights are stopped there; the best goes to its end."""
+    check(tmp_path, nodes, POPULATION, 3)
+
+
+def check(tmp_path: Path, nodes: RayNodes, script: str, trials: int) -> None:
+    """Run the script, and hold what is stored to what Tune may do to a study."""
+    write_space(tmp_path, trials, confirm=False).rename(tmp_path / "space.yaml")
+    (tmp_path / "script.py").write_text(script)
     done = subprocess.run(
         [sys.executable, "script.py"],
         cwd=tmp_path,
@@ -57,9 +80,9 @@ def test_the_documented_script_runs(scheduler: str, nodes: RayNodes, tmp_path: P
         | nodes.variables,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.splitlines()[-1] == f"all {TRIALS} trials are done"
+    assert done.stdout.splitlines()[-1] == f"all {trials} trials are done"
     states = [state for _, _, _, _, state, _ in told(tmp_path)]
-    assert len(states) == TRIALS
+    assert len(states) == trials
     assert set(states) <= {"complete", "stopped"}
     assert "complete" in states
     with open_store(f"sqlite:///{tmp_path}/archsearch.db", read_only=True) as store:

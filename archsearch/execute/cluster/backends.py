@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from archsearch.errors import InputError, TryAgainError
+from archsearch.errors import ArchsearchError, InputError, TryAgainError
 from archsearch.execute.apart import ApartBackend
 from archsearch.execute.environment import worker_environment
 from archsearch.execute.inline import RUN_JOB
@@ -77,6 +77,9 @@ class RayBackend(ApartBackend):
     def stop(self, seconds: float) -> list[tuple[Job, Outcome]]:
         self._stopping = True
         return super().stop(seconds)
+
+    def stillborn(self, message: str) -> ArchsearchError:
+        return TryAgainError(f"the Ray cluster '{self.address}' cannot be joined {message}")
 
     def abandoned(self, code: int, message: str) -> Outcome:
         if self._stopping:

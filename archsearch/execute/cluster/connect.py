@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from importlib.metadata import version
 from typing import Any
 
@@ -16,6 +17,7 @@ from archsearch.execute.cluster.token import make_safe
 from archsearch.execute.failure import described, one_line
 
 OLDEST = (2, 54)
+ANSWER_SECONDS = 5
 
 
 def connect(address: str, most: int | None) -> None:
@@ -29,26 +31,35 @@ def connect(address: str, most: int | None) -> None:
         wanted = ".".join(map(str, OLDEST))
         raise InputError(f"Ray {version('ray')} is too old; try 'pip install \"ray>={wanted}\"'")
     make_safe(os.environ, create=address == "local")
-    place = address if address == "local" else _resolved(address)
-    if place != "local":
-        # as a stranger first: a cluster that lets us in like this lets in everybody
-        _appear("disabled")
-        _refuse_open(place)
-    _appear("token")
-    settings: dict[str, Any] = (
-        {"num_cpus": most, "include_dashboard": False} if place == "local" else {}
-    )
+    settings: dict[str, Any] = {}
+    if address == "local":
+        place, settings = address, {"num_cpus": most, "include_dashboard": False}
+        _appear("token")
+    else:
+        place = _resolved(address)
+        _refuse_unless_guarded(place)
     try:
         ray.init(address=place, log_to_driver=False, logging_level=logging.CRITICAL, **settings)
-    except ray.exceptions.AuthenticationError:
-        raise InputError(
-            f"the Ray cluster at {place} does not accept our token; copy its head node's"
-            " ~/.ray/auth_token here"
-        ) from None
-    except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+    except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
         raise TryAgainError(
             one_line(f"the Ray cluster at {place} cannot be joined: {described(error)}")
         ) from None
+
+
+def _refuse_unless_guarded(place: str) -> None:
+    """Raise InputError if the cluster lets a stranger in, or does not let us in."""
+    _appear("disabled")
+    if _lets_in(place):
+        raise InputError(
+            f"the Ray cluster at {place} answers without a token, so that anybody on its network"
+            " can run code on it; begin it again with RAY_AUTH_MODE=token"
+        )
+    _appear("token")
+    if not _lets_in(place):
+        raise InputError(
+            f"the Ray cluster at {place} does not accept our token; copy its head node's"
+            " ~/.ray/auth_token here"
+        )
 
 
 def _appear(mode: str) -> None:
@@ -71,17 +82,17 @@ def _resolved(address: str) -> str:
     return str(found)
 
 
-def _refuse_open(place: str) -> None:
-    """Raise InputError if the cluster answers somebody who has no token."""
+def _lets_in(place: str) -> bool:
+    """Whether the head node answers us as we appear; TryAgainError when nobody answers at all."""
+    host, _, port = place.rpartition(":")
     try:
-        GcsClient(address=place).internal_kv_keys(b"", None, timeout=5)
+        # Ray would try for most of a minute
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+        GcsClient(address=place).internal_kv_keys(b"", None, timeout=ANSWER_SECONDS)
     except ray.exceptions.AuthenticationError:
-        return
-    except (ray.exceptions.RpcError, RuntimeError, TimeoutError) as error:
+        return False
+    except (ray.exceptions.RayError, OSError, RuntimeError) as error:
         raise TryAgainError(
             one_line(f"the Ray cluster at {place} does not answer: {described(error)}")
         ) from None
-    raise InputError(
-        f"the Ray cluster at {place} answers without a token, so that anybody on its network can"
-        " run code on it; begin it again with RAY_AUTH_MODE=token"
-    )
+    return True

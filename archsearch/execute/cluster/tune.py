@@ -29,7 +29,7 @@ from archsearch.execute.job import Job
 from archsearch.execute.plain import job_from_plain, job_to_plain, outcome_from_plain
 from archsearch.spec.trial import Outcome, State
 
-ANSWER = "archsearch_answer"
+ANSWER, NUMBER, MEMBER = "archsearch_answer", "archsearch_number", "trial"
 LIBRARY = "archsearch"
 # Tune sleeps for a second when nothing runs and nobody has anything to run
 IDLE_SECONDS = 60.0
@@ -49,18 +49,22 @@ class TrialTrainable(tune.Trainable):
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        job = json.loads(config["job"])
+        job = json.loads(proposed(config)["job"])
         found = Shape.of(job).resources.items()
         needs: dict[str, int | float] = {name: value for name, value in found if value}
         return tune.PlacementGroupFactory([needs])
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._worker = TrialWorker(uuid.uuid4().hex[:6], config.get("run", self.run))
+        run = proposed(config).get("run", self.run)
+        self._worker = TrialWorker(uuid.uuid4().hex[:6], run)
+        self._legs: Legs | None = None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.config = new_config
-        plain = json.loads(new_config["job"])
+        self.config, self._given = new_config, proposed(new_config)
+        plain = json.loads(self._given["job"])
+        if self._legs is not None:
+            self._legs.forget()
         self._legs = None
         if plain["steered"]:
             self._legs = Legs(job_from_plain(plain), new_config.get("training", {}))
@@ -68,10 +72,10 @@ class TrialTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         if self._legs is None:
-            answer = self._answer(self.config["job"])
+            answer = self._answer(self._given["job"])
             return {**dict(unpacked(answer)[0].metrics), ANSWER: answer, "done": True}
         answer = self._answer(json.dumps(job_to_plain(self._legs.next)))
-        return self._legs.told(unpacked(answer)[0])
+        return {**self._legs.told(unpacked(answer)[0]), NUMBER: self._given["number"]}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         if self._legs is not None:
@@ -87,14 +91,19 @@ class TrialTrainable(tune.Trainable):
             self._legs.forget()
 
     def _answer(self, text: str) -> bytes:
-        told = {"job": json.loads(text), "data": self.config["data"]}
+        told = {"job": json.loads(text), "data": self._given["data"]}
         return self._worker.answer(json.dumps(told).encode(), self._fetch)
 
     def _fetch(self, sha256: str) -> bytes:
-        found: Any = ray.get(
-            ray.get_actor(self.config["library"], namespace=LIBRARY).get.remote(sha256)
-        )
+        library = ray.get_actor(self._given["library"], namespace=LIBRARY)
+        found: Any = ray.get(library.get.remote(sha256))
         return bytes(found)
+
+
+def proposed(config: dict[str, Any]) -> dict[str, Any]:
+    """What the study proposed: the config itself, or the part of it that a population has."""
+    found: dict[str, Any] = config.get(MEMBER, config)
+    return found
 
 
 class Library:
@@ -147,7 +156,25 @@ class JobSearcher(Searcher):
         if found is None:
             return None
         self._trials.add(trial_id)
-        number, job = found
+        return self._config(*found)
+
+    def population(self, size: int) -> dict[str, Any]:
+        """The next ``size`` proposals as a parameter space, for a scheduler that takes no searcher.
+
+        Such is population based training. Raises StateError when fewer can be had at once.
+        """
+        members = []
+        while len(members) < size:
+            found = self._exchange.take(IDLE_SECONDS)
+            if found is None:
+                raise StateError(
+                    f"a population of {size} needs as many trials at once; {len(members)} can be"
+                    " had: raise search.lag"
+                )
+            members.append(self._config(*found))
+        return {MEMBER: tune.grid_search(members)}
+
+    def _config(self, number: int, job: Job) -> dict[str, Any]:
         config = {"number": number, "title": job.title, "job": json.dumps(job_to_plain(job))}
         config |= {"data": self._files(job), "library": self._name}
         if job.steered:
@@ -184,29 +211,38 @@ class OutcomeCallback(tune.Callback):
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._last: dict[str, dict[str, Any]] = {}
+        self._own: dict[str, dict[str, Any]] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        # a scheduler may put another's proposal in its place later on
+        self._own.setdefault(trial.trial_id, proposed(trial.config))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         # out of the result, for Tune keeps the last of every trial
         found = {key: result.pop(key) for key in (ANSWER, OUTCOME) if key in result}
-        if found:
+        own = self._own[trial.trial_id]
+        # what it does with another's architecture and weights is no outcome of its own
+        if found and result.pop(NUMBER, own["number"]) == own["number"]:
             self._last[trial.trial_id] = found
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         last = self._last.pop(trial.trial_id, {})
-        job = job_from_plain(json.loads(trial.config["job"]))
+        own = self._own.pop(trial.trial_id, proposed(trial.config))
+        job = job_from_plain(json.loads(own["job"]))
         if ANSWER in last:
             outcome = write_down(last[ANSWER], job)
         elif OUTCOME in last:
             outcome = outcome_from_plain(json.loads(last[OUTCOME]))
         else:
             outcome = Outcome(State.STOPPED, message="stopped before its first look at the data")
-        self._exchange.give(trial.config["number"], outcome)
+        self._exchange.give(own["number"], outcome)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._last.pop(trial.trial_id, None)
         words = str(trial.get_error() or "no reason is known").strip().splitlines()[-1]
         message = one_line(f"the worker of the trial was lost: {words}")
         lost = Outcome(State.CRASHED, message=message, lost=True)
-        self._exchange.give(trial.config["number"], lost)
+        own = self._own.pop(trial.trial_id, proposed(trial.config))
+        self._exchange.give(own["number"], lost)
