@@ -163,7 +163,7 @@ class JobSearcher(Searcher):
 
         Such is population based training. Raises StateError when fewer can be had at once.
         """
-        members = []
+        members: list[dict[str, Any]] = []
         while len(members) < size:
             found = self._exchange.take(IDLE_SECONDS)
             if found is None:
