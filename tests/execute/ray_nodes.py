@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -70,6 +72,9 @@ class RayNodes:
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(60)
+        # agents of nodes whose raylet was killed
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.stdout.close()
 
 
