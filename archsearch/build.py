@@ -210,9 +210,11 @@ class _Builder:
 
         cell = residual("cell", block.cell)
         channel = None if block.channel == plain.NONE else residual("channel", block.channel)
-        declared, sparsity = self.catalog, self.architecture.sparsity
-        options = declared.find("sparsity", sparsity.name).settings(sparsity)
-        return equipped(kind(cell, channel), sparsity.name, options)
+        built, sparsity = kind(cell, channel), self.architecture.sparsity
+        if sparsity == plain.NONE:
+            return built
+        options = self.catalog.find("sparsity", sparsity.name).settings(sparsity)
+        return equipped(built, sparsity.name, options)
 
     def layer(self, kind: str, layer: plain.Layer, place: str, *given: Any) -> Any:
         """The declared implementation of a layer, called with ``given`` and the layer's options."""

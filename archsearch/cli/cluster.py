@@ -32,7 +32,7 @@ Example:
 """
 
 
-@click.group()
+@click.group(epilog=SLURM_EXAMPLE)
 def cluster() -> None:
     """Write what Slurm or Kubernetes needs to run a study on a Ray cluster of its own.
 

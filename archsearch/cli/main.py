@@ -107,7 +107,12 @@ def refuse(line: str, code: int) -> NoReturn:
 def _usage(error: click.ClickException) -> str:
     """What is wrong with the command line, and whom to ask."""
     fault = " ".join(error.format_message().split()).rstrip(".")
-    fault = re.sub(r"\.? Did you mean ([^?]+)\?", r" (did you mean \1?)", fault)
+    # click puts several in brackets of its own
+    fault = re.sub(
+        r"\.? \(?Did you mean (?:one of: )?([^?]+)\?\)?",
+        lambda found: f" (did you mean {found[1].replace(', ', ' or ')}?)",
+        fault,
+    )
     fault = fault[0].lower() + fault[1:]
     context = getattr(error, "ctx", None)
     if context is None:

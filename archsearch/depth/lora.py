@@ -123,18 +123,18 @@ def others(body: nn.Module) -> Iterator[str]:
     return (name for name, part in body.named_parameters() if id(part) not in matrices)
 
 
-def differ(module: nn.Module, name: str, change: Callable[[Tensor], Tensor]) -> None:
+def differ(module: nn.Module, name: str, change: nn.Module) -> None:
     """From now on a parameter of this one module reads as ``change`` of it.
 
     Parametrisations of torch would do, but refuse names such as ``values``.
     """
-    # not by attribute, so that the change is no part of the module
-    changes = module.__dict__.setdefault("_changes", {})
-    if not changes:
+    own = f"{name}_difference"
+    if not any(part.endswith("_difference") for part in module._modules):
         module.__class__ = type(type(module).__name__, (type(module),), {})
 
     def read(self: nn.Module) -> Tensor:
-        return self.__dict__["_changes"][name](self._parameters[name])  # type: ignore[no-any-return]
+        return self._modules[own](self._parameters[name])  # type: ignore[no-any-return,misc]
 
     setattr(type(module), name, property(read))
-    changes[name] = change
+    # a part of the module, so that what asks it for its parameters hears of these, too
+    module.add_module(own, change)

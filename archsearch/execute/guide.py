@@ -14,13 +14,14 @@ from archsearch.spec.settings import derived_seed
 from archsearch.tasks.task import Task
 from archsearch.train.fit import Objective, fit
 from archsearch.train.guidance import Guided, guidance_options
+from archsearch.train.loss import model_loss
 
 BLOCKS = 2
 
 
 def guided(
-    objective: Objective, architecture: Architecture, catalog: Catalog, task: Task, seed: int
-) -> Objective:
+    objective: Objective | None, architecture: Architecture, catalog: Catalog, task: Task, seed: int
+) -> Objective | None:
     """The objective itself, or what the training option ``guide`` makes of it.
 
     The guide depends on the width, the ends and the training of the architecture and on the seed;
@@ -44,7 +45,7 @@ def guided(
                 report=lambda step, metrics: True,
                 split=None,
             )
-    return Guided(objective, guide, options["guidance"])
+    return Guided(objective or model_loss, guide, options["guidance"])
 
 
 def plain_guide(name: str, like: Architecture) -> Architecture:

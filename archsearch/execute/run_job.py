@@ -36,7 +36,6 @@ from archsearch.train.checkpoint import Mismatch
 from archsearch.train.fit import Diverged, Objective, fit
 from archsearch.train.judge import judge
 from archsearch.train.kept import kept
-from archsearch.train.loss import model_loss
 from archsearch.train.measure import compacted_latencies, measure
 from archsearch.train.savings import TOLD
 
@@ -74,7 +73,7 @@ class Watch:
         return limit.stops(tuple(o.loss(known[o.metric]) for o in self._objectives))
 
 
-def run_job(job: Job, objective: Objective = model_loss) -> Outcome:
+def run_job(job: Job, objective: Objective | None = None) -> Outcome:
     """Train and judge what the job describes; raises nothing that a trial can be at fault for.
 
     The same job gives the same metrics, curve and weights to the last bit on the same machine and
@@ -101,7 +100,7 @@ def run_job(job: Job, objective: Objective = model_loss) -> Outcome:
     return replace(outcome, curve=watch.curve, message=message, timings=timings)
 
 
-def _train(job: Job, watch: Watch, notes: list[str], objective: Objective) -> Outcome:
+def _train(job: Job, watch: Watch, notes: list[str], objective: Objective | None) -> Outcome:
     task = open_task(job.task, job.protocol)
     if task.fingerprint != job.data:
         raise InputError(
@@ -146,7 +145,7 @@ def _fit(
     architecture: Architecture,
     watch: Watch,
     notes: list[str],
-    objective: Objective,
+    objective: Objective | None,
 ) -> bool:
     """Train, from the last checkpoint where there is one; what is to be said of it is noted."""
     train = partial(

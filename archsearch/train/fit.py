@@ -60,7 +60,7 @@ def fit(
     split: Split | None = "validation",
     resume: Checkpoint | None = None,
     save: Save | None = None,
-    objective: Objective = model_loss,
+    objective: Objective | None = None,
 ) -> bool:
     """Train ``model`` in place and say whether it went to the end.
 
@@ -68,8 +68,8 @@ def fit(
     the mean training loss since the last look go to ``report(step, metrics)``; when it answers
     False, training ends there. With ``split=None`` only the training loss is reported. Raises
     :class:`Diverged` at the first number that is not finite. Batches and noise depend on ``seed``
-    alone. ``objective`` is what a step lowers, a pure function of the model, the batch and torch's
-    generator.
+    alone. ``objective`` is what a step lowers: the model's loss, or another pure function of the
+    model, the batch and torch's generator.
 
     After every step ``save`` is handed a function that gives the checkpoint there; it calls it
     when it wants one, which changes nothing. With ``resume``, the first reports are those made
@@ -106,7 +106,7 @@ def fit(
     for step in range(now.step + 1, steps + 1):
         batch = task.batch(now.batches, size, (step - 1) / steps)
         moved = tensors(batch, device)
-        total = objective(model, moved, task.signature)
+        total = (objective or model_loss)(model, moved, task.signature)
         value = total.item()
         if not math.isfinite(value):
             raise Diverged(step, f"the training loss is {value}", now.norm)

@@ -108,7 +108,7 @@ def test_every_tie(tie: str) -> None:
     x = batch(0)[0]
     before, state = model(x)[0], model.state_dict()
     found = compact(model)
-    groups = 4 if tie == "projected" else 2
+    groups = 4 if tie in ("projected", "sliced") else 2
     assert len(found) == (0 if tie == "lora" else 2 * groups)
     assert torch.allclose(model(x)[0], before, rtol=1e-5, atol=1e-6)
     again = network(tie, 2)
