@@ -117,18 +117,6 @@ def lessened(_typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 @intrinsic
-def chosen(_typing: Any, marks: Any, lanes: Any) -> Any:
-    """The lanes whose mark is not zero, and zero in the others, whatever they hold."""
-
-    def code(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        marks, lanes = values
-        none = ir.Constant(lanes.type, None)
-        return builder.select(builder.fcmp_unordered("!=", marks, none), lanes, none)
-
-    return lanes(marks, lanes), code
-
-
-@intrinsic
 def quotient(_typing: Any, a: Any, b: Any) -> Any:
     def code(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         return builder.fdiv(*values)

@@ -103,3 +103,39 @@ def test_inputs_may_lie_anyhow_in_memory(form):
     moved = [part.transpose(0, 1).contiguous().transpose(0, 1) for part in inputs]
     for got, want in zip(form(*moved), expected, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("per_head", [True, False])
+@pytest.mark.parametrize("steps", [1, 21])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_parts_of_one_projection_are_read_where_they_lie(per_head, steps, heads):
+    size = 16 * heads
+    torch.manual_seed(0)
+    whole = torch.randn(3, steps, 3 * size + 5, dtype=torch.float64, requires_grad=True)
+    parts = [
+        whole[..., at : at + size].unflatten(-1, (heads, -1)) for at in (2, size, 2 * size + 5)
+    ]
+    decay, memory = problem((3, steps, heads, 16, 16), per_head)[3:]
+    inputs = (whole, decay, memory)
+    slopes = []
+    for form in (linear_attention, linear_attention_reference):
+        found = form(*parts, decay, memory)
+        weights = [torch.cos(part.detach()) for part in found]
+        slopes.append((*found, *torch.autograd.grad(found, inputs, weights, retain_graph=True)))
+    for got, want in zip(*slopes, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9)
+
+
+def test_one_position_may_have_any_stride():
+    q, k, v, decay, memory = problem((3, 1, 2, 16, 16), True)
+    odd = [
+        part.detach().as_strided(part.shape, (32, 7, 16, 1)).requires_grad_() for part in (q, k, v)
+    ]
+    got = linear_attention(*odd, decay, memory)
+    want = linear_attention_reference(q, k, v, decay, memory)
+    found, expected = (
+        torch.autograd.grad(out[0].square().sum(), parts)
+        for out, parts in ((got, odd), (want, (q, k, v)))
+    )
+    for fast, slow in zip((*got, *found), (*want, *expected), strict=True):
+        torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)

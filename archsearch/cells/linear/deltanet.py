@@ -8,6 +8,7 @@ from torch.nn.functional import relu
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.gates import full, in_full
+from archsearch.cells.linear.projected import projected
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.memories.delta_rule import delta_rule
 from archsearch.kernels.norms.gated_norm import gated_norm
@@ -59,11 +60,11 @@ class DeltaNet(Cell):
         return q, k, v, beta
 
     def _answer(self, read: Tensor) -> Tensor:
-        return self.output(gated_norm(full(read), self.norm.weight, None))
+        return projected(self.output, gated_norm(full(read), self.norm.weight, None))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state
-        mixed, recent = self.conv(self.project(x), recent)
+        mixed, recent = self.conv(projected(self.project, x), recent)
         read, memory = in_full(delta_rule, *self._split(mixed, x), memory)
         return self._answer(read), (memory, recent)
 
@@ -73,7 +74,7 @@ class DeltaNet(Cell):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         memory, recent = state
-        mixed, recent = self.conv.step(self.project(x), recent)
+        mixed, recent = self.conv.step(projected(self.project, x), recent)
         q, k, v, beta = self._split(mixed, x)  # (B, H, K or V)
         held = torch.einsum("bhk,bhkv->bhv", k, memory)
         change = beta[..., None] * (v - held)

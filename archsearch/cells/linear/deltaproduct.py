@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.fading import Fading
 from archsearch.cells.linear.gates import full, in_full
+from archsearch.cells.linear.projected import projected
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.memories.delta_rule import delta_rule
 from archsearch.kernels.memories.gated_delta import gated_delta, overwrite_once
@@ -64,11 +65,11 @@ class DeltaProduct(Cell):
         return q, k, v, beta.unflatten(-1, (self.steps, self.heads))
 
     def _answer(self, read: Tensor) -> Tensor:
-        return self.output(gated_norm(full(read), self.norm.weight, None))
+        return projected(self.output, gated_norm(full(read), self.norm.weight, None))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state
-        mixed, recent = self.conv(self.project(x), recent)
+        mixed, recent = self.conv(projected(self.project, x), recent)
         q, k, v, beta = self._split(mixed, x)
         k, v, beta = (part.flatten(1, 2) for part in (k, v, beta))  # (B, T steps, H, ...)
         if self.fading is None:
@@ -85,7 +86,7 @@ class DeltaProduct(Cell):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         memory, recent = state
-        mixed, recent = self.conv.step(self.project(x), recent)
+        mixed, recent = self.conv.step(projected(self.project, x), recent)
         q, k, v, beta = self._split(mixed, x)
         kept = torch.ones_like(beta[:, 0])
         decay = kept

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.fading import Fading
 from archsearch.cells.linear.gates import full, in_full
+from archsearch.cells.linear.projected import projected
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.memories.gated_delta import gated_delta, overwrite_once
 from archsearch.kernels.memories.linear_attention import SLOWEST_LOG_DECAY
@@ -61,11 +62,13 @@ class GatedDeltaNet(Cell):
         return q, k, v, beta, self.fading(x)
 
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
-        return self.output(gated_norm(full(read), self.norm.weight, self.open(x)))
+        return projected(
+            self.output, gated_norm(full(read), self.norm.weight, projected(self.open, x))
+        )
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state
-        mixed, recent = self.conv(self.project(x), recent)
+        mixed, recent = self.conv(projected(self.project, x), recent)
         read, memory = in_full(gated_delta, *self._split(mixed, x), memory)
         return self._answer(read, x), (memory, recent)
 
@@ -75,7 +78,7 @@ class GatedDeltaNet(Cell):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         memory, recent = state
-        mixed, recent = self.conv.step(self.project(x), recent)
+        mixed, recent = self.conv.step(projected(self.project, x), recent)
         q, k, v, beta, log_decay = self._split(mixed, x)
         decay = log_decay.clamp_min(SLOWEST_LOG_DECAY).exp()
         read, memory = overwrite_once(q, k, v, beta, decay, memory)

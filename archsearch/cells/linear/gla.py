@@ -7,10 +7,11 @@ from torch.nn.functional import logsigmoid
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, spread
+from archsearch.cells.linear.projected import projected
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.memories.linear_attention import linear_attention
 from archsearch.kernels.memories.signed_attention import attend_once, floored, signed_attention
-from archsearch.kernels.norms.gated_norm import gated_norm
+from archsearch.kernels.norms.gated_norm import EPSILON, gated_norm
 
 RANK = 16  # of the gate's projection
 
@@ -44,7 +45,7 @@ class GLA(Cell):
         self.project = nn.Linear(width, 2 * keys + values, bias=False)
         self.conv = ShortConv(2 * keys + values, conv, conv_start, activated=conv > 0)
         self.gate = nn.Sequential(nn.Linear(width, RANK, bias=False), nn.Linear(RANK, keys))
-        self.norm = nn.RMSNorm(self.value_size, eps=1e-5)
+        self.norm = nn.RMSNorm(self.value_size, eps=EPSILON)
         self.open = nn.Linear(width, values, bias=False)
         self.output = nn.Linear(values, width, bias=False)
         for weight in (*self.project.weight.split(self.sizes), self.open.weight):
@@ -54,14 +55,17 @@ class GLA(Cell):
     def _split(self, mixed: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in mixed.split(self.sizes, -1))
         log_decay = (logsigmoid(full(self.gate(x))) / self.tau).unflatten(-1, (self.heads, -1))
-        return q * self.key_size**-0.5, k, v, log_decay
+        return q, k, v, log_decay
 
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
-        return self.output(gated_norm(full(read), self.norm.weight, self.open(x)))
+        # the scale of queries, 1 / sqrt(K), leaves the norm but for its epsilon
+        epsilon = EPSILON * self.key_size
+        normed = gated_norm(full(read), self.norm.weight, projected(self.open, x), epsilon)
+        return projected(self.output, normed)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state
-        mixed, recent = self.conv(self.project(x), recent)
+        mixed, recent = self.conv(projected(self.project, x), recent)
         q, k, v, log_decay = self._split(mixed, x)
         if self.negative:
             factor = spread(log_decay.exp(), True)
@@ -76,7 +80,7 @@ class GLA(Cell):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         memory, recent = state
-        mixed, recent = self.conv.step(self.project(x), recent)
+        mixed, recent = self.conv.step(projected(self.project, x), recent)
         q, k, v, log_decay = self._split(mixed, x)  # (B, H, K or V)
         factor = floored(spread(log_decay.exp(), self.negative))
         read, memory = attend_once(q, k, v, factor, memory)

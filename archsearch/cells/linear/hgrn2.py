@@ -8,6 +8,7 @@ from torch.nn.functional import silu
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, spread
+from archsearch.cells.linear.projected import projected
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.memories.signed_attention import attend_once, floored, signed_attention
 from archsearch.kernels.norms.gated_norm import gated_norm
@@ -44,14 +45,18 @@ class HGRN2(Cell):
         nn.init.zeros_(self.gate.bias)
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        q, v = self.project(x).chunk(2, -1)
-        left = (1 - self.lower_bound) * torch.sigmoid(-full(self.gate(x)))  # 1 - p
+        q, v = projected(self.project, x).chunk(2, -1)
+        left = torch.sigmoid(-full(projected(self.gate, x)))
+        if self.lower_bound:
+            left = (1 - self.lower_bound) * left  # 1 - p
         parts = (silu(q), left, v, spread(1 - left, self.negative))
         q, k, v, factor = (part.unflatten(-1, (self.heads, -1)) for part in parts)
         return q, k, v, factor
 
     def _answer(self, read: Tensor) -> Tensor:
-        return self.output(gated_norm(full(read).flatten(-2)[..., None, :], self.norm.weight, None))
+        return projected(
+            self.output, gated_norm(full(read).flatten(-2)[..., None, :], self.norm.weight, None)
+        )
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state

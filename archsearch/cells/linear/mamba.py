@@ -6,12 +6,14 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu, softplus
+from torch.nn.functional import softplus
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.gates import full, in_full, spread
+from archsearch.cells.linear.projected import projected
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.cells.linear.timescale import before_softplus, log_uniform
+from archsearch.kernels.norms.gated_skip import gated_skip
 from archsearch.kernels.scans.linear_scan import linear_scan
 from archsearch.kernels.scans.selective_scan import selective_scan
 
@@ -59,8 +61,8 @@ class Mamba(Cell):
 
     def _select(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Step sizes (..., E), inputs and read-outs (..., N)."""
-        low, write, read = self.select(u).split(self.parts, -1)
-        return softplus(full(self.delta(low))), write, read
+        low, write, read = projected(self.select, u).split(self.parts, -1)
+        return softplus(full(projected(self.delta, low))), write, read
 
     def _coefficients(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         delta, write, read = self._select(u)
@@ -68,11 +70,11 @@ class Mamba(Cell):
         return factor, (delta * u)[..., None] * write[..., None, :], read  # (..., E, N), (..., N)
 
     def _answer(self, found: Tensor, u: Tensor, z: Tensor) -> Tensor:
-        return self.output((found + self.skip * u) * silu(z))
+        return projected(self.output, gated_skip(found, u, self.skip, z))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         h, recent = self.initial_state(len(x)) if state is None else state
-        u, z = self.project(x).chunk(2, -1)
+        u, z = projected(self.project, x).chunk(2, -1)
         u, recent = self.conv(u, recent)
         if self.negative:
             factor, added, read = self._coefficients(u)
@@ -89,7 +91,7 @@ class Mamba(Cell):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         h, recent = state
-        u, z = self.project(x).chunk(2, -1)
+        u, z = projected(self.project, x).chunk(2, -1)
         u, recent = self.conv.step(u, recent)
         factor, added, read = self._coefficients(u)
         h = factor * h + added

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu, softplus
+from torch.nn.functional import softplus
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, spread
+from archsearch.cells.linear.projected import projected
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.cells.linear.timescale import before_softplus, log_uniform
 from archsearch.kernels.memories.signed_attention import attend_once, floored, signed_attention
-from archsearch.kernels.norms.gated_norm import gated_norm
+from archsearch.kernels.norms.gated_skip import gated_skip
 
 
 class Mamba2(Cell):
@@ -55,7 +56,9 @@ class Mamba2(Cell):
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The gate z (..., E), what is convolved and the step sizes (..., H)."""
-        z, mixed, delta = self.project(x).split([self.size, sum(self.parts), self.heads], -1)
+        z, mixed, delta = projected(self.project, x).split(
+            [self.size, sum(self.parts), self.heads], -1
+        )
         return z, mixed, softplus(full(delta) + self.delta_bias)
 
     def _split(self, mixed: Tensor, delta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -65,9 +68,9 @@ class Mamba2(Cell):
         return read[..., None, :], write[..., None, :], u, factor  # one head that all share
 
     def _answer(self, read: Tensor, u: Tensor, z: Tensor) -> Tensor:
-        read = read + self.skip[:, None] * u
-        gated = (read.flatten(-2) * silu(z))[..., None, :]
-        return self.output(gated_norm(gated, self.norm.weight, None))
+        skip = self.skip[:, None].expand(-1, self.head_size).flatten()
+        gated = gated_skip(read.flatten(-2), u.flatten(-2), skip, z, self.norm.weight)
+        return projected(self.output, gated)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state

@@ -8,6 +8,7 @@ from torch.nn.functional import layer_norm, logsigmoid, silu
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full
+from archsearch.cells.linear.projected import projected
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.errors import ArchitectureError
 from archsearch.kernels.memories.stabilised_attention import stabilised_attention, weigh_once
@@ -62,17 +63,17 @@ class MLSTM(Cell):
 
     def _split(self, c: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         parts = [block_product(x, w) for x, w in zip((c, c, u), self.blocks, strict=True)]
-        gate, forget = full(self.gates(torch.cat(parts, -1))).chunk(2, -1)
+        gate, forget = full(projected(self.gates, torch.cat(parts, -1))).chunk(2, -1)
         q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in parts)
         return q, k * self.head_size**-0.5, v, gate, logsigmoid(forget)
 
     def _answer(self, h: Tensor, c: Tensor, z: Tensor) -> Tensor:
         normed = (layer_norm(h, [self.head_size], eps=1e-5) * self.scale).flatten(-2)
-        return self.output((normed + self.skip * c) * silu(z))
+        return projected(self.output, (normed + self.skip * c) * silu(z))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         held, size, recent = self.initial_state(len(x)) if state is None else state
-        u, z = self.project(x).chunk(2, -1)
+        u, z = projected(self.project, x).chunk(2, -1)
         c, recent = self.conv(u, recent)
         h, (held, size) = stabilised_attention(*self._split(c, u), (held, size))
         return self._answer(h, c, z), (held, size, recent)
@@ -85,7 +86,7 @@ class MLSTM(Cell):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         held, size, recent = state
-        u, z = self.project(x).chunk(2, -1)
+        u, z = projected(self.project, x).chunk(2, -1)
         c, recent = self.conv.step(u, recent)
         h, (held, size) = weigh_once(*self._split(c, u), (held, size))
         return self._answer(h, c, z), (held, size, recent)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, in_full
+from archsearch.cells.linear.projected import projected
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.memories.lane_memory import lane_memory, pass_once
 from archsearch.kernels.norms.gated_norm import gated_norm
@@ -76,7 +77,7 @@ class PLSTM(Cell):
 
     def _split(self, mixed: Tensor, x: Tensor) -> Position:
         q, k, v = mixed.unflatten(-1, (3, self.heads, -1)).unbind(-3)
-        gates = full(self.gates(x)).unflatten(-1, (self.heads, -1))
+        gates = full(projected(self.gates, x)).unflatten(-1, (self.heads, -1))
         source, mark, strength, direct, shares = gates.split(self.parts, -1)
         strength = torch.tanh(STEEPNESS * strength)
         if self.shared:
@@ -87,11 +88,11 @@ class PLSTM(Cell):
         return q * self.head_size**-0.5, k, v, source, transition, mark, direct[..., 0]
 
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
-        return self.output(gated_norm(read, self.norm.weight, self.open(x)))
+        return projected(self.output, gated_norm(read, self.norm.weight, projected(self.open, x)))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state
-        mixed, recent = self.conv(self.project(x), recent)
+        mixed, recent = self.conv(projected(self.project, x), recent)
         read, memory = in_full(lane_memory, *self._split(mixed, x), memory)
         return self._answer(read, x), (memory, recent)
 
@@ -101,6 +102,6 @@ class PLSTM(Cell):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         memory, recent = state
-        mixed, recent = self.conv.step(self.project(x), recent)
+        mixed, recent = self.conv.step(projected(self.project, x), recent)
         read, memory = in_full(pass_once, *self._split(mixed, x), memory)
         return self._answer(read, x), (memory, recent)

@@ -10,6 +10,7 @@ from torch.nn.functional import elu, pad, relu
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import in_full
+from archsearch.cells.linear.projected import projected
 from archsearch.kernels.memories.linear_attention import linear_attention
 
 SMALLEST_SUM = 1e-6
@@ -68,29 +69,31 @@ class PrefixAttention(Cell):
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q (..., H, F), then k (2, ..., H, F) and [v, 1] (2, ..., H, V + 1): all, prefix."""
-        projected = self.project(x)
-        q, k, v = self._parts(projected, 1, 3)
-        _, first, second = self._parts(projected, 2, 4)
+        mixed = projected(self.project, x)
+        q, k, v = self._parts(mixed, 1, 3)
+        _, first, second = self._parts(mixed, 2, 4)
         return q, torch.stack([k, first]), torch.stack([v, second])
 
-    def _parts(self, projected: Tensor, key: int, value: int) -> tuple[Tensor, Tensor, Tensor]:
-        parts = projected.split(self.parts, -1)
+    def _parts(self, mixed: Tensor, key: int, value: int) -> tuple[Tensor, Tensor, Tensor]:
+        parts = mixed.split(self.parts, -1)
         q, k, v = (parts[at].unflatten(-1, (self.heads, -1)) for at in (0, key, value))
         scale = self.feature_size**-0.25
         return self.map(q * scale), self.map(k * scale), pad(v, (0, 1), value=1.0)
 
     def _answer(self, read: Tensor) -> Tensor:
-        return self.output((read[..., :-1] / read[..., -1:].clamp_min(SMALLEST_SUM)).flatten(-2))
+        return projected(
+            self.output, (read[..., :-1] / read[..., -1:].clamp_min(SMALLEST_SUM)).flatten(-2)
+        )
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, start = self.initial_state(len(x)) if state is None else state
         length = x.shape[1]
         # with a state, rows may stand anywhere
         reach = length if state is not None else min(length, self.prefix)
-        projected = self.project(x)
-        q, k, v = self._parts(projected, 1, 3)
+        mixed = projected(self.project, x)
+        q, k, v = self._parts(mixed, 1, 3)
         within = start[:, None] + torch.arange(reach, device=x.device) < self.prefix  # (B, reach)
-        _, first, second = self._parts(projected[:, :reach], 2, 4)
+        _, first, second = self._parts(mixed[:, :reach], 2, 4)
         first = first * within[..., None, None]
         zeros = torch.zeros_like(memory)
         read, after = self._attend(q[:, :reach], k[:, :reach], v[:, :reach], memory)

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from archsearch.cells.attention.rotary import rotate
 from archsearch.cells.cell import Cell, State, split_width
+from archsearch.cells.linear.projected import projected
 from archsearch.errors import ArchitectureError
 from archsearch.kernels.memories.linear_attention import linear_attention
-from archsearch.kernels.norms.gated_norm import gated_norm
+from archsearch.kernels.norms.gated_norm import EPSILON, gated_norm
 
 
 class Retention(Cell):
@@ -48,15 +49,17 @@ class Retention(Cell):
         self.register_buffer("log_decay", rates, persistent=False)  # (H,)
 
     def _split(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        both, v = self.project(x).split([2 * self.width, self.sizes[-1]], -1)
+        both, v = projected(self.project, x).split([2 * self.width, self.sizes[-1]], -1)
         both = both.unflatten(-1, (2 * self.heads, -1))  # queries and keys
         if self.rotary:
             both = rotate(both, positions)
         q, k = both.chunk(2, -2)
-        return q * self.key_size**-0.5, k, v.unflatten(-1, (self.heads, -1))
+        return q, k, v.unflatten(-1, (self.heads, -1))
 
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
-        return self.output(gated_norm(read, None, self.open(x)))
+        # the scale of queries, 1 / sqrt(K), leaves the norm but for its epsilon
+        epsilon = EPSILON * self.key_size
+        return projected(self.output, gated_norm(read, None, projected(self.open, x), epsilon))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         rows, length, _ = x.shape

@@ -1,36 +1,29 @@
-"""The way back through a matrix memory that fades, in chunks of positions.
+"""The loop of the way back through a matrix memory that fades, one position after the other.
 
-S_t = diag(a_t) S_{t-1} + k_t v_t', o_t = S_t' q_t. Inside a chunk positions meet in products of
-matrices, which stay in the nearest cache; between chunks only the slope of the memory travels. What
-a chunk keeps from one position to another is a product of factors, or where each key channel has
-its own, a quotient of two such products; those factors are exp(-5) in size or more. The slope of a
-factor is a sum over all that passes it, in which nothing cancels that need not.
-
-Arrays as in :mod:`archsearch.kernels.memories.memory_loops`.
+S_t = diag(a_t) S_{t-1} + k_t v_t', o_t = S_t' q_t. The memories of a chunk are computed again from
+the one before it. They are held with a row for each value, their slopes both ways round, so that
+all sums but one are sums of rows. Arrays as in :mod:`archsearch.kernels.memories.memory_loops`.
 """
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import numpy as np
 
 from archsearch.kernels.compiled import compiled
-from archsearch.kernels.lanes import WIDTH, chosen, fused, load, prefetch, product, splat, store
-from archsearch.kernels.matrix_loops import add_product, put_product, turn
-from archsearch.kernels.memories.fading_parts import (
-    SQUARE,
-    channel_slopes,
-    fall,
-    find_paths,
-    head_slopes,
-    take,
+from archsearch.kernels.lanes import (
+    WIDTH,
+    fused,
+    load,
+    product,
+    repeated,
+    splat,
+    store,
+    total,
+    transpose,
 )
-from archsearch.kernels.memories.memory_loops import CHUNK
-
-# lies in the middle between one and the inverse of the smallest product of a chunk's factors
-CENTRE = math.exp(5.0 * CHUNK / 2)
+from archsearch.kernels.memories.memory_loops import CHUNK, fetch
 
 contracted = partial(compiled, contracted=True)
 
@@ -48,182 +41,119 @@ def backward(
     dk: np.ndarray,
     dv: np.ndarray,
     ddecay: np.ndarray,
+    places: np.ndarray,
 ) -> None:
     """``dmemory`` is that of the memory left, then of the first; ``dq`` and ``dk`` are zero at
-    first where heads share them. ``ddecay``, (B, T, H, .) or left out, is the slope of a factor
-    times the factor, which is that of its logarithm."""
-    batch, steps, heads, wide_v = v.shape
+    first where heads share them. ``ddecay`` is (B, T, H, .), or left out."""
+    batch, steps, heads, wide_v, _, qh, q_apart, kh, k_apart, v_apart = places
     keys, values = dmemory.shape[2:]
-    wide = q.shape[3]
+    wide = dq.shape[3]
     own, wanted = decay.shape[3] > 1, ddecay.size > 0
-    qh, kh = int(q.shape[2] > 1), int(k.shape[2] > 1)
+    channel = int(own)
+    dq_apart, dk_apart, dv_apart = dq.shape[2] * wide, dk.shape[2] * wide, heads * wide_v
     an, at = int(decay.shape[0] > 1) * decay.shape[1], int(decay.shape[1] > 1)
-    q_apart, k_apart, v_apart = q.shape[2] * wide, k.shape[2] * wide, heads * wide_v
-    rate_apart, drate_apart = at * heads * decay.shape[3], heads * decay.shape[3]
-    rates, memories = decay.ravel(), kept.ravel()
-    queries, names, given, slopes = q.ravel(), k.ravel(), v.ravel(), dout.ravel()
-    dqueries, dnames, dgiven, drates = dq.ravel(), dk.ravel(), dv.ravel(), ddecay.ravel()
-    kind = v.dtype
-    one = splat(kind.type(1))
-    centre, inverse = splat(kind.type(CENTRE)), splat(kind.type(1 / CENTRE))
+    shared_q, shared_k = dq.shape[2] < heads, dk.shape[2] < heads
+    drates = ddecay.ravel()
     area = wide * wide_v
-    chunks = np.zeros((14, CHUNK * wide), kind)
-    q0, k0, reader, writer = chunks[0], chunks[1], chunks[2], chunks[3]
-    near_q, near_k, fallen, grown = chunks[4], chunks[5], chunks[6], chunks[7]
-    inner_q, inner_k, outer_q, outer_k = chunks[8], chunks[9], chunks[10], chunks[11]
-    turned_k = chunks[12]
-    vectors = np.zeros((4, CHUNK * wide_v), kind)
-    v0, slope, inner_v, turned_v = vectors[0], vectors[1], vectors[2], vectors[3]
-    squares = np.zeros((6, SQUARE), kind)
-    scores, dscores, met, past = squares[0], squares[1], squares[2], squares[3]
-    sums, turned = squares[4], squares[5]
-    paths = np.zeros(SQUARE + CHUNK, kind)
-    for i in range(CHUNK):
-        for j in range(i):
-            past[i * CHUNK + j] = 1
-    dstates = np.zeros((heads, area), kind)
-    held, dheld = np.zeros(area, kind), np.zeros(area, kind)
+    states = np.zeros((CHUNK + 1) * area, v.dtype)  # (V, K) each
+    dstates = np.zeros(heads * area, v.dtype)  # (V, K)
+    dturned = np.zeros(heads * area, v.dtype)  # (K, V)
+    zero, one = splat(v.dtype.type(0)), splat(v.dtype.type(1))
     for n in range(batch):
         for h in range(heads):
             for i in range(keys):
                 for j in range(values):
-                    dstates[h, i * wide_v + j] = dmemory[n, h, i, j]
+                    dstates[h * area + j * wide + i] = dmemory[n, h, i, j]
+                    dturned[h * area + i * wide_v + j] = dmemory[n, h, i, j]
         for chunk in range((steps - 1) // CHUNK, -1, -1):
-            begin, count = n * steps + chunk * CHUNK, min(CHUNK, steps - chunk * CHUNK)
+            count = min(CHUNK, steps - chunk * CHUNK)
             for h in range(heads):
-                here, dstate = (begin * heads + h) * wide_v, dstates[h]
-                query, name = begin * q_apart + h * qh * wide, begin * k_apart + h * kh * wide
-                rate = ((n * an + chunk * CHUNK * at) * heads + h) * decay.shape[3]
-                drate = (begin * heads + h) * decay.shape[3]
-                take(queries, query, q_apart, count, wide, q0)
-                take(names, name, k_apart, count, wide, k0)
-                take(given, here, v_apart, count, wide_v, v0)
-                take(slopes, here, v_apart, count, wide_v, slope)
-                if own:
-                    fall(rates, rate, rate_apart, count, wide, fallen, grown)
-                    for s in range(CHUNK):
-                        for c in range(0, wide, WIDTH):
-                            row = s * wide + c
-                            read = product(load(q0, row), load(fallen, row))
-                            store(reader, row, read)
-                            store(near_q, row, product(read, centre))
-                            named = product(load(k0, row), product(load(grown, row), inverse))
-                            store(near_k, row, named)
-                            left = product(load(fallen, (CHUNK - 1) * wide + c), load(grown, row))
-                            store(writer, row, product(load(k0, row), left))
-                    turn(near_k, 0, turned_k, CHUNK, wide)
-                    put_product(near_q, wide, 1, turned_k, scores, CHUNK, keys, CHUNK)
-                else:
-                    find_paths(rates, rate, rate_apart, count, paths)
-                    for s in range(CHUNK):
-                        reach, left = splat(paths[SQUARE + s]), splat(paths[SQUARE - CHUNK + s])
-                        for row in range(s * wide, (s + 1) * wide, WIDTH):
-                            store(reader, row, product(load(q0, row), reach))
-                            store(writer, row, product(load(k0, row), left))
-                    turn(k0, 0, turned_k, CHUNK, wide)
-                    put_product(q0, wide, 1, turned_k, scores, CHUNK, keys, CHUNK)
-                turn(v0, 0, turned_v, CHUNK, wide_v)
-                place = ((n * heads + h) * kept.shape[2] + chunk) * area
-                turn(memories, place, held, wide, wide_v)
-                for row in range(place - area, place, WIDTH):
-                    prefetch(memories, row)
-                turn(dstate, 0, dheld, wide, wide_v)
-                put_product(slope, wide_v, 1, turned_v, dscores, CHUNK, values, CHUNK)
-                if own:
-                    for i in range(CHUNK):
-                        # between one position and itself nothing fades
-                        past[i * CHUNK + i] = 1
-                        marks = load(past, i * CHUNK)
-                        store(scores, i * CHUNK, chosen(marks, load(scores, i * CHUNK)))
-                        store(dscores, i * CHUNK, chosen(marks, load(dscores, i * CHUNK)))
-                else:
-                    for place in range(0, SQUARE, WIDTH):
-                        share, score = load(paths, place), load(scores, place)
-                        dscore = product(load(dscores, place), share)
-                        store(met, place, product(dscore, score))
-                        store(scores, place, product(score, share))
-                        store(dscores, place, dscore)
-                put_product(scores, 1, CHUNK, slope, inner_v, CHUNK, CHUNK, wide_v)
-                add_product(writer, wide, 1, dstate, inner_v, CHUNK, keys, wide_v)
-                put_product(slope, wide_v, 1, held, outer_q, CHUNK, values, wide)
-                put_product(v0, wide_v, 1, dheld, outer_k, CHUNK, values, wide)
-                if own:
-                    put_product(dscores, CHUNK, 1, near_k, inner_q, CHUNK, CHUNK, wide)
-                    put_product(dscores, 1, CHUNK, near_q, inner_k, CHUNK, CHUNK, wide)
-                else:
-                    put_product(dscores, CHUNK, 1, k0, inner_q, CHUNK, CHUNK, wide)
-                    put_product(dscores, 1, CHUNK, q0, inner_k, CHUNK, CHUNK, wide)
+                origin = ((n * heads + h) * kept.shape[2] + chunk) * area
+                for i in range(0, wide, WIDTH):
+                    for j in range(0, wide_v, WIDTH):
+                        transpose(kept, origin + i * wide_v + j, wide_v, states, j * wide + i, wide)
+                fetch(kept, origin - area, area)
                 for s in range(count):
+                    t = n * steps + chunk * CHUNK + s
+                    here, dhere = t * v_apart + h * wide_v, t * dv_apart + h * wide_v
+                    query, dquery = t * q_apart + h * qh, t * dq_apart + h * qh
+                    name, dname = t * k_apart + h * kh, t * dk_apart + h * kh
+                    rate = ((n * an + (chunk * CHUNK + s) * at) * heads + h) * decay.shape[3]
                     for c in range(0, wide, WIDTH):
-                        row = s * wide + c
-                        if own:
-                            reach, back = load(fallen, row), load(grown, row)
-                            left = product(load(fallen, (CHUNK - 1) * wide + c), back)
-                            near = product(load(inner_q, row), centre)
-                            found = product(reach, fused(near, one, load(outer_q, row)))
-                            written = product(product(back, inverse), load(inner_k, row))
-                            written = fused(left, load(outer_k, row), written)
-                        else:
-                            reach, left = splat(paths[SQUARE + s]), splat(paths[SQUARE - CHUNK + s])
-                            found = fused(reach, load(outer_q, row), load(inner_q, row))
-                            written = fused(left, load(outer_k, row), load(inner_k, row))
-                        target = query + s * q_apart + c
-                        if q.shape[2] < heads:
-                            found = fused(found, one, load(dqueries, target))
-                        store(dqueries, target, found)
-                        prefetch(dqueries, target - CHUNK * q_apart)
-                        target = name + s * k_apart + c
-                        if k.shape[2] < heads:
-                            written = fused(written, one, load(dnames, target))
-                        store(dnames, target, written)
-                        prefetch(dnames, target - CHUNK * k_apart)
+                        key = load(k, name + c)
+                        keep = load(decay, rate + c) if own else repeated(decay, rate)
+                        even, odd = load(dq, dquery + c) if shared_q else zero, zero
+                        row = s * area + c
+                        for j in range(0, values, 2):
+                            state = product(keep, load(states, row))
+                            other = product(keep, load(states, row + wide))
+                            state = fused(key, repeated(v, here + j), state)
+                            other = fused(key, repeated(v, here + j + 1), other)
+                            store(states, row + area, state)
+                            store(states, row + wide + area, other)
+                            even = fused(state, repeated(dout, dhere + j), even)
+                            odd = fused(other, repeated(dout, dhere + j + 1), odd)
+                            row += 2 * wide
+                        store(dq, dquery + c, fused(one, even, odd))
+                for s in range(count - 1, -1, -1):
+                    t = n * steps + chunk * CHUNK + s
+                    here, dhere = t * v_apart + h * wide_v, t * dv_apart + h * wide_v
+                    query, dquery = t * q_apart + h * qh, t * dq_apart + h * qh
+                    name, dname = t * k_apart + h * kh, t * dk_apart + h * kh
+                    rate = ((n * an + (chunk * CHUNK + s) * at) * heads + h) * decay.shape[3]
+                    fetch(q, query - CHUNK * q_apart, wide)
+                    fetch(dq, dquery - CHUNK * dq_apart, wide)
+                    fetch(k, name - CHUNK * k_apart, wide)
+                    fetch(dk, dname - CHUNK * dk_apart, wide)
+                    fetch(v, here - CHUNK * v_apart, wide_v)
+                    fetch(dv, dhere - CHUNK * dv_apart, wide_v)
+                    fetch(dout, dhere - CHUNK * dv_apart, wide_v)
+                    if own:
+                        fetch(decay, rate - CHUNK * heads * wide, wide)
+                        fetch(ddecay, (t - CHUNK) * heads * wide, wide)
+                    sums = zero
+                    for c in range(0, wide, WIDTH):
+                        reader = load(q, query + c)
+                        keep = load(decay, rate + c) if own else repeated(decay, rate)
+                        even, odd = load(dk, dname + c) if shared_k else zero, zero
+                        dkeep, dkept = zero, zero
+                        row, before = h * area + c, s * area + c
+                        for j in range(0, values, 2):
+                            slope = fused(reader, repeated(dout, dhere + j), load(dstates, row))
+                            other = fused(
+                                reader, repeated(dout, dhere + j + 1), load(dstates, row + wide)
+                            )
+                            even = fused(slope, repeated(v, here + j), even)
+                            odd = fused(other, repeated(v, here + j + 1), odd)
+                            dkeep = fused(slope, load(states, before), dkeep)
+                            dkept = fused(other, load(states, before + wide), dkept)
+                            store(dstates, row, product(slope, keep))
+                            store(dstates, row + wide, product(other, keep))
+                            row += 2 * wide
+                            before += 2 * wide
+                        store(dk, dname + c, fused(one, even, odd))
+                        dkeep = fused(one, dkeep, dkept)
+                        if own and wanted:
+                            store(ddecay, (t * heads + h) * wide + c, dkeep)
+                        sums = fused(one, dkeep, sums)
+                    if wanted and not own:
+                        drates[t * heads + h] = total(sums)
                     for c in range(0, wide_v, WIDTH):
-                        target = here + s * v_apart + c
-                        store(dgiven, target, load(inner_v, s * wide_v + c))
-                        prefetch(dgiven, target - CHUNK * v_apart)
-                if wanted and own:
-                    channel_slopes(
-                        dscores,
-                        near_q,
-                        near_k,
-                        reader,
-                        outer_q,
-                        writer,
-                        outer_k,
-                        held,
-                        dheld,
-                        fallen,
-                        count,
-                        wide,
-                        inner_q,
-                        inner_k,
-                        drates,
-                        drate,
-                        drate_apart,
-                    )
-                elif wanted:
-                    head_slopes(
-                        met,
-                        past,
-                        reader,
-                        outer_q,
-                        writer,
-                        outer_k,
-                        held,
-                        dheld,
-                        paths[SQUARE + CHUNK - 1],
-                        wide,
-                        sums,
-                        turned,
-                    )
-                    for s in range(count):
-                        drates[drate + s * heads] = turned[s]
-                for i in range(keys):
-                    whole = fallen[(CHUNK - 1) * wide + i] if own else paths[SQUARE + CHUNK - 1]
-                    for row in range(i * wide_v, (i + 1) * wide_v, WIDTH):
-                        store(dstate, row, product(load(dstate, row), splat(whole)))
-                add_product(reader, 1, wide, slope, dstate, keys, CHUNK, wide_v)
+                        slopes, even, odd = load(dout, dhere + c), zero, zero
+                        row = h * area + c
+                        for i in range(0, keys, 2):
+                            slope = fused(repeated(q, query + i), slopes, load(dturned, row))
+                            even = fused(repeated(k, name + i), slope, even)
+                            keep = repeated(decay, rate + i * channel)
+                            store(dturned, row, product(slope, keep))
+                            row += wide_v
+                            slope = fused(repeated(q, query + i + 1), slopes, load(dturned, row))
+                            odd = fused(repeated(k, name + i + 1), slope, odd)
+                            keep = repeated(decay, rate + (i + 1) * channel)
+                            store(dturned, row, product(slope, keep))
+                            row += wide_v
+                        store(dv, dhere + c, fused(one, even, odd))
         for h in range(heads):
             for i in range(keys):
                 for j in range(values):
-                    dmemory[n, h, i, j] = dstates[h, i * wide_v + j]
+                    dmemory[n, h, i, j] = dturned[h * area + i * wide_v + j]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -18,7 +19,7 @@ from archsearch.kernels.memories import linear_attention as attention
 from archsearch.kernels.memories import signed_attention as signed
 from archsearch.kernels.memories import stabilised_attention as stable
 from archsearch.kernels.memories.memory_loops import CHUNK, backward, fill, forward
-from archsearch.kernels.trained import arrays, trained
+from archsearch.kernels.trained import arrays, flat, trained
 
 # numbers in a memory, beyond which products of matrices are the better
 LARGEST = 128 * 128
@@ -121,14 +122,15 @@ class _Memory(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         rows, heads, _, values = first.shape
         decay = rule(rates) if rule else rates
-        q, k, v = _filled(q), _filled(k), _filled(v)
+        q, k, v = _laid(q), _laid(k), _laid(v)
         decay = _filled(decay) if rates.shape[3] > 1 else decay.contiguous()
         strength = v.new_empty(0, 0, 0) if beta is None else beta.contiguous()
         out = v.new_empty(rows, q.shape[1], heads, v.shape[3])
         written = v.new_empty((0, 0, 0, 0) if beta is None else v.shape)
         memory = first.clone(memory_format=torch.contiguous_format)
         kept = v.new_empty(rows, heads, -(-v.shape[1] // CHUNK), q.shape[3], v.shape[3])
-        forward(*arrays(q, k, v, decay, strength, memory, out, written, kept))
+        given = (flat(q), flat(k), flat(v))
+        forward(*given, *arrays(decay, strength, memory, out, written, kept), _places(q, k, v))
         v = v if beta is None else written
         ctx.save_for_backward(q, k, v, rates, decay, strength, kept)
         ctx.rule = rule
@@ -141,23 +143,24 @@ class _Memory(torch.autograd.Function):
         rows, steps, heads, _ = v.shape
         keys, values = dleft.shape[-2:]
         dq, dk = (
-            torch.empty_like(part) if part.shape[2] == heads else torch.zeros_like(part)
+            q.new_empty(part.shape) if part.shape[2] == heads else q.new_zeros(part.shape)
             for part in (q, k)
         )
-        dv, dbeta = torch.empty_like(v), torch.empty_like(beta)
+        dv, dbeta = v.new_empty(v.shape), torch.empty_like(beta)
         wanted = ctx.needs_input_grad[3]
         ddecay = v.new_empty((rows, steps, heads, decay.shape[3]) if wanted else (0, 0, 0, 0))
         dmemory = dleft.clone(memory_format=torch.contiguous_format)
-        known, found = (_filled(dout), q, k, v, decay), (kept, dmemory, dq, dk, dv, ddecay)
+        known = (*arrays(_filled(dout)), flat(q), flat(k), flat(v), *arrays(decay))
+        found, places = arrays(kept, dmemory, dq, dk, dv, ddecay), _places(q, k, v)
         if beta.numel():
-            backward(*arrays(*known, beta, *found, dbeta))
+            backward(*known, *arrays(beta), *found, *arrays(dbeta), places)
         else:
-            fading_loops.backward(*arrays(*known, *found))
+            fading_loops.backward(*known, *found, places)
         return (
             dq[..., :keys],
             dk[..., :keys],
             dv[..., :values],
-            _drates(ddecay, rates, decay, ctx.rule, bool(beta.numel())) if wanted else None,
+            _drates(ddecay, rates, decay, ctx.rule) if wanted else None,
             dbeta if beta.numel() else None,
             dmemory,
             None,
@@ -165,22 +168,32 @@ class _Memory(torch.autograd.Function):
 
 
 def _drates(
-    ddecay: Tensor,
-    rates: Tensor,
-    decay: Tensor,
-    rule: Callable[[Tensor], Tensor] | None,
-    direct: bool,
+    ddecay: Tensor, rates: Tensor, decay: Tensor, rule: Callable[[Tensor], Tensor] | None
 ) -> Tensor:
-    """The slope of the rates from that of the share kept, or unless ``direct`` of its logarithm."""
+    """The slope of the rates from that of the share kept."""
     size = rates.shape[3]
     ddecay, decay = ddecay.sum_to_size(decay.shape)[..., :size], decay[..., :size]
     if rule is _of_logarithm:
-        drates = ddecay * decay if direct else ddecay
-        limit = attention.SLOWEST_LOG_DECAY
+        drates, limit = ddecay * decay, attention.SLOWEST_LOG_DECAY
         return drates.masked_fill(rates < limit, 0.0) if rates.min() < limit else drates
-    # where nothing is kept at all, nothing that is exponential has a slope
-    drates = ddecay if direct else (ddecay / decay).masked_fill(decay == 0, 0.0)
-    return drates if rule is None or torch.equal(rates, decay) else drates * (rates == decay)
+    return ddecay if rule is None or torch.equal(rates, decay) else ddecay * (rates == decay)
+
+
+def _laid(x: Tensor) -> Tensor:
+    """``x`` (B, T, H, K) as it lies where positions are equally far apart, else filled up."""
+    rows, steps, heads, size = x.shape
+    batch, apart, head, one = x.stride()
+    alike = one == 1 and (heads == 1 or head == size) and (rows == 1 or batch == steps * apart)
+    fits = alike and size % WIDTH == 0 and apart >= heads * size
+    return x if fits else _filled(x)
+
+
+def _places(q: Tensor, k: Tensor, v: Tensor) -> Any:
+    """The shape of ``v``, the positions of ``q``, and how far heads and positions lie apart."""
+    own = [int(part.shape[2] > 1) * part.shape[3] for part in (q, k)]
+    # of one position torch does not say how far it is from the next
+    apart = [part.stride(int(part.shape[1] > 1)) for part in (q, k, v)]
+    return np.array([*v.shape, q.shape[1], own[0], apart[0], own[1], apart[1], apart[2]])
 
 
 def _filled(x: Tensor) -> Tensor:

@@ -9,6 +9,10 @@ Arrays: ``q``, ``k`` (B, T, H, K), ``v`` (B, T, H, V), ``decay`` (B, T, H, K) or
 their true sizes. ``q`` and ``k`` may have one head, which all share, and ``decay`` may be one in
 its first two dimensions. With a ``beta``, ``q`` and ``out`` may have T / n positions: then the
 memory is asked after every n-th. An array without elements is left out.
+
+``q``, ``k`` and ``v`` are read where they lie. ``places`` has B, T, H and V, the positions of
+``q``, then for ``q`` and for ``k`` how far its heads and its positions lie apart, and how far the
+positions of ``v`` do.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ contracted = partial(compiled, contracted=True)
 
 
 @inlined
-def _fetch(array: np.ndarray, begin: int, count: int) -> None:
+def fetch(array: np.ndarray, begin: int, count: int) -> None:
     """What is walked through in chunks from the end is not foreseen by the processor."""
     for at in range(begin, begin + count, WIDTH):
         prefetch(array, at)
@@ -55,18 +59,19 @@ def forward(
     out: np.ndarray,
     written: np.ndarray,
     kept: np.ndarray,
+    places: np.ndarray,
 ) -> None:
     """``memory`` (B, H, K, V) is the one before, then the one that is left.
 
     ``written`` is w, left out without ``beta``; ``kept`` (B, H, chunks, K, V) holds the memories
     before each chunk.
     """
-    batch, steps, heads, wide = v.shape
+    batch, steps, heads, wide, asks, qh, q_apart, kh, k_apart, v_apart = places
     keys, values = memory.shape[2:]
-    qh, kh, own = int(q.shape[2] > 1), int(k.shape[2] > 1), int(decay.shape[3] > 1)
+    own = int(decay.shape[3] > 1)
     an, at = int(decay.shape[0] > 1) * decay.shape[1], int(decay.shape[1] > 1)
-    queries, names, rates, strengths = q.ravel(), k.ravel(), decay.ravel(), beta.ravel()
-    each, area = steps // q.shape[1], (keys + keys % 2) * wide
+    rates, strengths = decay.ravel(), beta.ravel()
+    each, area = steps // asks, (keys + keys % 2) * wide
     states = np.zeros(heads * area, v.dtype)
     zero, one, minus = splat(v.dtype.type(0)), splat(v.dtype.type(1)), splat(v.dtype.type(-1))
     for n in range(batch):
@@ -77,9 +82,9 @@ def forward(
         for t in range(steps):
             for h in range(heads):
                 place = (n * steps + t) * heads + h
-                asked, turn = (t + 1) % each == 0, n * q.shape[1] + t // each
-                query = (turn * q.shape[2] + h * qh) * q.shape[3]
-                name = ((n * steps + t) * k.shape[2] + h * kh) * k.shape[3]
+                asked, turn = (t + 1) % each == 0, n * asks + t // each
+                query = turn * q_apart + h * qh
+                name = (n * steps + t) * k_apart + h * kh
                 rate = ((n * an + t * at) * heads + h) * decay.shape[3]
                 if t % CHUNK == 0:
                     save = ((n * heads + h) * kept.shape[2] + t // CHUNK) * kept.shape[3] * wide
@@ -88,7 +93,7 @@ def forward(
                         store(kept, save + at_, held)
                 for c in range(0, wide, WIDTH):
                     begin, end = h * area + c, h * area + keys * wide
-                    value = load(v, place * wide + c)
+                    value = load(v, (n * steps + t) * v_apart + h * wide + c)
                     if beta.size > 0:
                         even, odd = zero, zero
                         i = 0
@@ -97,8 +102,8 @@ def forward(
                             b = product(
                                 splat(rates[rate + (i + 1) * own]), load(states, row + wide)
                             )
-                            even = fused(splat(names[name + i]), a, even)
-                            odd = fused(splat(names[name + i + 1]), b, odd)
+                            even = fused(splat(k[name + i]), a, even)
+                            odd = fused(splat(k[name + i + 1]), b, odd)
                             i += 2
                         value = fused(minus, even, fused(minus, odd, value))
                         store(written, place * wide + c, value)
@@ -108,12 +113,12 @@ def forward(
                     for row in range(begin, end, 2 * wide):
                         a = product(splat(rates[rate + i * own]), load(states, row))
                         b = product(splat(rates[rate + (i + 1) * own]), load(states, row + wide))
-                        a = fused(splat(names[name + i]), value, a)
-                        b = fused(splat(names[name + i + 1]), value, b)
+                        a = fused(splat(k[name + i]), value, a)
+                        b = fused(splat(k[name + i + 1]), value, b)
                         store(states, row, a)
                         store(states, row + wide, b)
-                        even = fused(splat(queries[query + i]), a, even)
-                        odd = fused(splat(queries[query + i + 1]), b, odd)
+                        even = fused(splat(q[query + i]), a, even)
+                        odd = fused(splat(q[query + i + 1]), b, odd)
                         i += 2
                     if asked:
                         store(out, (turn * heads + h) * wide + c, fused(even, one, odd))
@@ -138,6 +143,7 @@ def backward(
     dv: np.ndarray,
     ddecay: np.ndarray,
     dbeta: np.ndarray,
+    places: np.ndarray,
 ) -> None:
     """The way back where there is a ``beta``; :mod:`archsearch.kernels.memories.fading_loops` has
     that where there is none.
@@ -147,19 +153,19 @@ def backward(
     ``dq`` and ``dk`` are zero at first where heads share them. ``ddecay`` is (B, T, H, .), or left
     out.
     """
-    batch, steps, heads, wide_v = v.shape
+    batch, steps, heads, wide_v, asks, qh, q_apart, kh, k_apart, _ = places
     keys, values = dmemory.shape[2:]
-    wide = q.shape[3]
-    qh, kh, own = int(q.shape[2] > 1), int(k.shape[2] > 1), decay.shape[3] > 1
+    wide, own = dq.shape[3], decay.shape[3] > 1
+    dq_apart, dk_apart = dq.shape[2] * wide, dk.shape[2] * wide
     an, at = int(decay.shape[0] > 1) * decay.shape[1], int(decay.shape[1] > 1)
-    shared_q, shared_k = q.shape[2] < heads, k.shape[2] < heads
-    rates, strengths, given, slopes = decay.ravel(), beta.ravel(), v.ravel(), dout.ravel()
+    shared_q, shared_k = dq.shape[2] < heads, dk.shape[2] < heads
+    rates, strengths, given, slopes = decay.ravel(), beta.ravel(), v, dout.ravel()
     dgiven, drates, dstrengths = dv.ravel(), ddecay.ravel(), dbeta.ravel()
     # memories transposed (V, K), so that sums over values are sums of rows
     area = values * wide
     states = np.zeros((CHUNK + 1) * area, v.dtype)
     dstates = np.zeros(heads * area, v.dtype)
-    zero, each = splat(v.dtype.type(0)), steps // q.shape[1]
+    zero, each = splat(v.dtype.type(0)), steps // asks
     for n in range(batch):
         for h in range(heads):
             for j in range(values):
@@ -175,15 +181,17 @@ def backward(
                     t = chunk * CHUNK + s
                     place = (n * steps + t) * heads + h
                     here = place * wide_v
-                    query = ((n * q.shape[1] + t // each) * q.shape[2] + h * qh) * wide
-                    name = ((n * steps + t) * k.shape[2] + h * kh) * wide
+                    query = (n * asks + t // each) * q_apart + h * qh
+                    name = (n * steps + t) * k_apart + h * kh
+                    dquery_at = (n * asks + t // each) * dq_apart + h * qh
+                    dname = (n * steps + t) * dk_apart + h * kh
                     rate = ((n * an + t * at) * heads + h) * decay.shape[3]
                     asked = (t + 1) % each == 0
-                    answer = ((n * q.shape[1] + t // each) * heads + h) * wide_v
+                    answer = ((n * asks + t // each) * heads + h) * wide_v
                     for c in range(0, wide, WIDTH):
                         key = product(load(k, name + c), splat(strengths[place]))
                         keep = load(decay, rate + c) if own else splat(rates[rate])
-                        dquery = load(dq, query + c) if shared_q else zero
+                        dquery = load(dq, dquery_at + c) if shared_q else zero
                         row = s * area + c
                         for j in range(values):
                             state = product(keep, load(states, row))
@@ -193,30 +201,32 @@ def backward(
                                 dquery = fused(state, splat(slopes[answer + j]), dquery)
                             row += wide
                         if asked:
-                            store(dq, query + c, dquery)
+                            store(dq, dquery_at + c, dquery)
                 for s in range(count - 1, -1, -1):
                     t = chunk * CHUNK + s
                     place = (n * steps + t) * heads + h
                     here = place * wide_v
-                    query = ((n * q.shape[1] + t // each) * q.shape[2] + h * qh) * wide
-                    name = ((n * steps + t) * k.shape[2] + h * kh) * wide
+                    query = (n * asks + t // each) * q_apart + h * qh
+                    name = (n * steps + t) * k_apart + h * kh
+                    dquery_at = (n * asks + t // each) * dq_apart + h * qh
+                    dname = (n * steps + t) * dk_apart + h * kh
                     rate = ((n * an + t * at) * heads + h) * decay.shape[3]
-                    _fetch(q, query - CHUNK // each * q.shape[2] * wide, wide)
-                    _fetch(dq, query - CHUNK // each * q.shape[2] * wide, wide)
-                    _fetch(k, name - CHUNK * k.shape[2] * wide, wide)
-                    _fetch(dk, name - CHUNK * k.shape[2] * wide, wide)
-                    _fetch(v, here - CHUNK * heads * wide_v, wide_v)
-                    _fetch(dv, here - CHUNK * heads * wide_v, wide_v)
-                    _fetch(dout, here - CHUNK * heads * wide_v, wide_v)
+                    fetch(q, query - CHUNK // each * q_apart, wide)
+                    fetch(dq, dquery_at - CHUNK // each * dq_apart, wide)
+                    fetch(k, name - CHUNK * k_apart, wide)
+                    fetch(dk, dname - CHUNK * dk_apart, wide)
+                    fetch(v, here - CHUNK * heads * wide_v, wide_v)
+                    fetch(dv, here - CHUNK * heads * wide_v, wide_v)
+                    fetch(dout, here - CHUNK * heads * wide_v, wide_v)
                     if own:
-                        _fetch(decay, rate - CHUNK * heads * wide, wide)
-                        _fetch(ddecay, (place - CHUNK * heads) * wide, wide)
+                        fetch(decay, rate - CHUNK * heads * wide, wide)
+                        fetch(ddecay, (place - CHUNK * heads) * wide, wide)
                     asked = (t + 1) % each == 0
-                    answer = ((n * q.shape[1] + t // each) * heads + h) * wide_v
+                    answer = ((n * asks + t // each) * heads + h) * wide_v
                     strength, sums = strengths[place], v.dtype.type(0)
                     for c in range(0, wide, WIDTH):
                         reader, key = load(q, query + c) if asked else zero, load(k, name + c)
-                        dkey = load(dk, name + c) if shared_k else zero
+                        dkey = load(dk, dname + c) if shared_k else zero
                         row = h * area + c
                         for j in range(values):
                             slope = fused(reader, splat(slopes[answer + j]), load(dstates, row))
@@ -225,7 +235,7 @@ def backward(
                             dkey = fused(slope, splat(strength * given[here + j]), dkey)
                             store(dstates, row, slope)
                             row += wide
-                        store(dk, name + c, dkey)
+                        store(dk, dname + c, dkey)
                     dstrength = v.dtype.type(0)
                     for j in range(values):
                         dstrength += dgiven[here + j] * given[here + j]
@@ -245,7 +255,7 @@ def backward(
                             dkeep = fused(slope, held, dkeep)
                             row += wide
                             before += wide
-                        store(dk, name + c, fused(keep, dkey, load(dk, name + c)))
+                        store(dk, dname + c, fused(keep, dkey, load(dk, dname + c)))
                         if own and ddecay.size > 0:
                             store(ddecay, place * wide + c, dkeep)
                         sums += total(dkeep)
