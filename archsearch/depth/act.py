@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from archsearch.depth.loops import Spent
+from archsearch.depth.loops import HaltingByPosition, Spent
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Ponder:
         return self.steps + self.remainder
 
 
-class AdaptiveDepth(nn.Module):
+class AdaptiveDepth(HaltingByPosition):
     """The sum of a stage's loops, weighted per position by halting probabilities.
 
     A position that has halted is copied forward, so that later positions can still see it in every
@@ -78,37 +77,17 @@ class AdaptiveDepth(nn.Module):
         weight: float = 0.01,
         mode: str = "accumulate",
     ) -> None:
-        super().__init__()
-        self.mode = mode
-        self.tie, self.loops, self.threshold, self.weight = tie, loops, threshold, weight
+        super().__init__(tie, width, loops)
+        self.mode, self.threshold, self.weight = mode, threshold, weight
         self.halt = nn.Linear(width, 1)
         nn.init.ones_(self.halt.bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Spent]:
-        first = x
-
-        def advance(x: Tensor, loop: int) -> Tensor:
-            return self.tie(x, loop, first)  # type: ignore[no-any-return]
-
-        y, ponder = self._ponder(x, advance, until_all_halted=True)
+        y, ponder = self.over_sequence(x)
         return y, Spent(loops=ponder.steps, cost=self.weight * ponder.cost)
 
-    def initial_state(self, batch: int) -> tuple[Any, ...]:
-        return tuple(self.tie.initial_state(batch) for _ in range(self.loops))
-
-    def step(self, x_t: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
-        first, after = x_t, []
-
-        def advance(x: Tensor, loop: int) -> Tensor:
-            x, now = self.tie.step(x, state[loop], loop, first)
-            after.append(now)
-            return x
-
-        y, _ = self._ponder(x_t, advance, until_all_halted=False)
-        return y, tuple(after)
-
-    def _ponder(
-        self, x: Tensor, apply: Callable[[Tensor, int], Tensor], *, until_all_halted: bool
+    def run(
+        self, x: Tensor, apply: Callable[[Tensor, int], Tensor], *, until_all_stopped: bool
     ) -> tuple[Tensor, Ponder]:
         y = torch.zeros_like(x)
         ponder = Ponder.start(x[..., 0])
@@ -119,6 +98,6 @@ class AdaptiveDepth(nn.Module):
             x = torch.where(active, apply(x, loop), x)
             share = weight.unsqueeze(-1)
             y = y + share * x if self.mode == "accumulate" else torch.lerp(y, x, share)
-            if until_all_halted and not ponder.running.any():
+            if until_all_stopped and not ponder.running.any():
                 break
         return y, ponder

@@ -7,6 +7,8 @@ holds one state of the body per loop, because each loop sees another sequence.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,23 +41,34 @@ class Exits:
     cost: Tensor
 
 
-class FixedDepth(nn.Module):
-    """Every position passes through the stage ``loops`` times, free of charge."""
+class Loops(nn.Module):
+    """A stage and the largest number of its loops."""
 
     # halting is always given the width
     def __init__(self, tie: nn.Module, width: int, loops: int) -> None:
         super().__init__()
         self.tie, self.loops = tie, loops
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Spent]:
+    def initial_state(self, batch: int) -> tuple[Any, ...]:
+        return tuple(self.tie.initial_state(batch) for _ in range(self.loops))
+
+
+class FixedDepth(Loops):
+    """Every position passes through the stage ``loops`` times, free of charge."""
+
+    def passes(self, x: Tensor) -> Iterator[Tensor]:
+        """The stream after each loop, (batch, time, width)."""
         first = x
         for loop in range(self.loops):
             x = self.tie(x, loop, first)
-        free = x.new_zeros(x.shape[:-1])
-        return x, Spent(loops=free + self.loops, cost=free)
+            yield x
 
-    def initial_state(self, batch: int) -> tuple[Any, ...]:
-        return tuple(self.tie.initial_state(batch) for _ in range(self.loops))
+    def forward(self, x: Tensor) -> tuple[Tensor, Spent]:
+        y, loops = x, 0
+        for after in self.passes(x):
+            y, loops = after, loops + 1
+        free = x.new_zeros(x.shape[:-1])
+        return y, Spent(loops=free + loops, cost=free)
 
     def step(self, x_t: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
         first, after = x_t, []
@@ -73,10 +86,45 @@ class SupervisedDepth(FixedDepth):
     """
 
     def exits(self, x: Tensor) -> Exits:
-        first, outputs = x, []
-        for loop in range(self.loops):
-            x = self.tie(x, loop, first)
-            outputs.append(x)
+        outputs = torch.stack(list(self.passes(x)))
         free = x.new_zeros(x.shape[:-1])
         shares = (free + 1 / self.loops).expand(self.loops, *free.shape)
-        return Exits(torch.stack(outputs), shares, free)
+        return Exits(outputs, shares, free)
+
+
+class HaltingByPosition(Loops, ABC):
+    """Positions stop after different numbers of loops; a stream takes the same loops, one by one.
+
+    Every loop of a stream is stepped, also for a position that has stopped: its later ones may go
+    on, and each loop's state has to have seen the whole sequence.
+    """
+
+    @abstractmethod
+    def run(
+        self, x: Tensor, apply: Callable[[Tensor, int], Tensor], *, until_all_stopped: bool
+    ) -> tuple[Tensor, Any]:
+        """The answer of each position of x (.., width), and what it took to get there.
+
+        ``apply(x, loop)`` is the stage; with ``until_all_stopped`` it need not be called for loops
+        that no position takes.
+        """
+
+    def over_sequence(self, x: Tensor) -> tuple[Tensor, Any]:
+        """:meth:`run` over whole sequences (batch, time, width)."""
+        first = x
+
+        def advance(x: Tensor, loop: int) -> Tensor:
+            return self.tie(x, loop, first)  # type: ignore[no-any-return]
+
+        return self.run(x, advance, until_all_stopped=True)
+
+    def step(self, x_t: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+        first, after = x_t, []
+
+        def advance(x: Tensor, loop: int) -> Tensor:
+            x, now = self.tie.step(x, state[loop], loop, first)
+            after.append(now)
+            return x
+
+        y, _ = self.run(x_t, advance, until_all_stopped=False)
+        return y, tuple(after)

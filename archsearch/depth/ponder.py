@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from archsearch.depth.loops import Exits, Spent
+from archsearch.depth.loops import Exits, HaltingByPosition, Spent
 
 
-class PonderDepth(nn.Module):
+class PonderDepth(HaltingByPosition):
     """After each loop a position halts with a probability of its own; the last takes what is left.
 
     Training lowers the mean of the loops' losses by these probabilities, and ``weight`` times their
@@ -28,8 +27,8 @@ class PonderDepth(nn.Module):
     def __init__(
         self, tie: nn.Module, width: int, loops: int, prior: float = 0.3, weight: float = 0.01
     ) -> None:
-        super().__init__()
-        self.tie, self.loops, self.prior, self.weight = tie, loops, prior, weight
+        super().__init__(tie, width, loops)
+        self.prior, self.weight = prior, weight
         self.halt = nn.Linear(width, 1)
         nn.init.constant_(self.halt.bias, math.log(prior / (1 - prior)))
 
@@ -53,36 +52,17 @@ class PonderDepth(nn.Module):
             places = last[None, ..., None].expand(1, *x.shape)
             y = found.outputs.gather(0, places).squeeze(0)
             return y, Spent((last + 1).to(x.dtype), found.cost)
-        first = x
-
-        def advance(x: Tensor, loop: int) -> Tensor:
-            return self.tie(x, loop, first)  # type: ignore[no-any-return]
-
-        y, loops = self._run(x, advance, until_all_halted=True)
+        y, loops = self.over_sequence(x)
         return y, Spent(loops, torch.zeros_like(loops))
 
-    def initial_state(self, batch: int) -> tuple[Any, ...]:
-        return tuple(self.tie.initial_state(batch) for _ in range(self.loops))
-
-    def step(self, x_t: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
-        first, after = x_t, []
-
-        def advance(x: Tensor, loop: int) -> Tensor:
-            x, now = self.tie.step(x, state[loop], loop, first)
-            after.append(now)
-            return x
-
-        y, _ = self._run(x_t, advance, until_all_halted=False)
-        return y, tuple(after)
-
-    def _run(
-        self, x: Tensor, apply: Callable[[Tensor, int], Tensor], *, until_all_halted: bool
+    def run(
+        self, x: Tensor, apply: Callable[[Tensor, int], Tensor], *, until_all_stopped: bool
     ) -> tuple[Tensor, Tensor]:
         """The answer of each position, and the loops it took."""
         y, loops, left = x, torch.zeros_like(x[..., 0]), torch.ones_like(x[..., 0])
         for loop in range(self.loops):
             running = left >= self.until
-            if until_all_halted and not running.any():
+            if until_all_stopped and not running.any():
                 break
             x = apply(x, loop)
             y, loops = torch.where(running[..., None], x, y), loops + running

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archsearch.depth.loops import FixedDepth, Spent
+from archsearch.depth.loops import FixedDepth, HaltingByPosition, Spent
 
 
-class SaturatedDepth(FixedDepth):
+class SaturatedDepth(HaltingByPosition, FixedDepth):
     """In evaluation a position stops after the first loop that changes it by less than ``rest``.
 
     ``measure`` "latent" is |x_r - x_{r-1}| / |x_r|; "answer" the divergence KL(p_r, p_{r-1}) of
@@ -35,29 +35,14 @@ class SaturatedDepth(FixedDepth):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Spent]:
         if self.training:
-            return super().forward(x)
-        first = x
-
-        def advance(x: Tensor, loop: int) -> Tensor:
-            return self.tie(x, loop, first)  # type: ignore[no-any-return]
-
-        y, loops = self._run(x, advance, until_all_stopped=True)
+            return FixedDepth.forward(self, x)
+        y, loops = self.over_sequence(x)
         return y, Spent(loops=loops, cost=torch.zeros_like(loops))
 
     def step(self, x_t: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
-        if self.training:
-            return super().step(x_t, state)
-        first, after = x_t, []
+        return FixedDepth.step(self, x_t, state) if self.training else super().step(x_t, state)
 
-        def advance(x: Tensor, loop: int) -> Tensor:
-            x, now = self.tie.step(x, state[loop], loop, first)
-            after.append(now)
-            return x
-
-        y, _ = self._run(x_t, advance, until_all_stopped=False)
-        return y, tuple(after)
-
-    def _run(
+    def run(
         self, x: Tensor, apply: Callable[[Tensor, int], Tensor], *, until_all_stopped: bool
     ) -> tuple[Tensor, Tensor]:
         running = torch.ones_like(x[..., 0], dtype=torch.bool)

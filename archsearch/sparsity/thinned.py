@@ -7,6 +7,7 @@ computed like any other.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ MAPS = {"channel": ("into", "out"), "cell": ("project", "output")}
 Part = TypeVar("Part", bound=nn.Module)
 
 
-class Thinned(nn.Linear):
+class Thinned(nn.Linear, ABC):
     """A linear map with the weights of another one; reads all until something is calibrated."""
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -25,9 +26,9 @@ class Thinned(nn.Linear):
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.weight, self.bias = linear.weight, linear.bias
 
+    @abstractmethod
     def thin(self, x: Tensor) -> Tensor:
         """x with zeros in place of the inputs that are not read."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x if self.training else self.thin(x))
