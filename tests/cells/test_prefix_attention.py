@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from archsearch.cells.linear.prefix_attention import FEATURES, PrefixAttention, taylor
+from archsearch.cells.linear.prefix_attention import FEATURES, PrefixAttention
+from archsearch.kernels.memories.pair_products import pair_products
 
 
 def test_taylor_features_multiply_to_the_second_order_of_exp():
     torch.manual_seed(0)
     x, y = torch.randn(2, 7, 5).double().unbind(0)
     inner = (x * y).sum(-1)
-    torch.testing.assert_close((taylor(x) * taylor(y)).sum(-1), 1 + inner + inner**2 / 2)
+    torch.testing.assert_close(
+        (pair_products(x) * pair_products(y)).sum(-1), 1 + inner + inner**2 / 2
+    )
 
 
 @pytest.mark.parametrize("features", FEATURES)

@@ -12,26 +12,13 @@ from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import in_full
 from archsearch.cells.linear.projected import projected
 from archsearch.kernels.memories.linear_attention import linear_attention
+from archsearch.kernels.memories.pair_products import pair_products
 
 SMALLEST_SUM = 1e-6
 
 
-def taylor(x: Tensor) -> Tensor:
-    """All x_i x_j with i <= j and x_0 = 1: the product of two is the second order of exp(x . y).
-
-    Pairs i < j stand once, with the weight of both; products of matrices of zeros and ones pick
-    them, which costs less than to gather.
-    """
-    x = pad(x, (1, 0), value=1.0)
-    size = x.shape[-1]
-    left, right = torch.triu_indices(size, size, device=x.device)
-    units = torch.eye(size, dtype=x.dtype, device=x.device)
-    weights = torch.where((left == right) & (left > 0), 0.5**0.5, 1.0).to(x.dtype)
-    return (x @ units[:, left]) * (x @ (units[:, right] * weights))
-
-
 FEATURES: dict[str, Callable[[Tensor], Tensor]] = {
-    "taylor": taylor,
+    "taylor": pair_products,
     "elu": lambda x: elu(x) + 1,
     "relu2": lambda x: relu(x) ** 2,
 }
