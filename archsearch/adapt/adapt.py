@@ -15,7 +15,7 @@ import torch
 from archsearch.adapt.adapted import Adapted
 from archsearch.adapt.certify import Certificate, Method, conformal_risk, learn_then_test
 from archsearch.adapt.chain import Chain
-from archsearch.adapt.curve import area, areas, curve, interval, resampled
+from archsearch.adapt.curve import areas, curve, interval, resampled
 from archsearch.adapt.examples import Examples
 from archsearch.adapt.families import fitted
 from archsearch.adapt.labels.cover import searched
@@ -26,6 +26,7 @@ from archsearch.adapt.policies.cascade import Cascade
 from archsearch.adapt.policies.policy import Policy
 from archsearch.adapt.walk import Walk
 from archsearch.build import Model
+from archsearch.depth.area import area
 from archsearch.errors import InputError
 from archsearch.spec.depthsettings import DepthSettings
 

@@ -1,8 +1,6 @@
 """The positions of a network that chains are made of: what can be left out or applied again.
 
-A block of a stage that is a plain chain is a position; so is each loop of a looped stage whose
-number of loops is fixed. What holds together otherwise is one position as a whole: a stage with
-other connections, and one whose positions decide themselves how often they loop.
+They are those of :mod:`archsearch.depth.positions`, each by itself, also step by step.
 """
 
 from __future__ import annotations
@@ -14,14 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from archsearch.blocks.structure.block import Block
-from archsearch.blocks.structure.checkpointed import RecomputedSegments
-from archsearch.blocks.structure.connections import Chain
 from archsearch.build import Model
-from archsearch.depth.loops import FixedDepth, SupervisedDepth
-from archsearch.depth.varied import VariedDepth
-
-# in use they apply their tie a number of times that is the same for all
-FIXED = (FixedDepth, SupervisedDepth, VariedDepth)
+from archsearch.depth.positions import chained, is_looped, layers_of, loops_of
 
 
 @dataclass(frozen=True)
@@ -108,15 +100,11 @@ def units_of(model: Model) -> tuple[Unit, ...]:
     """The positions of a network, front to back."""
     found: list[Unit] = []
     for number, stage in enumerate(model.stages):
-        body = getattr(getattr(stage, "tie", None), "body", stage)
-        blocks = [part for part in body.modules() if isinstance(part, Block)]
-        layers, loops = max(1, len(blocks)), getattr(stage, "loops", 1)
-        if type(stage) not in FIXED:
-            found.append(StageUnit(number, layers * loops, stage))
-        elif loops > 1:
+        layers, loops, blocks = layers_of(stage), loops_of(stage), chained(stage)
+        if is_looped(stage):
             found += [LoopUnit(number, layers, stage.tie, loop) for loop in range(loops)]
-        elif type(body) in (Chain, RecomputedSegments):
-            found += [BlockUnit(number, 1, block) for block in body.blocks]
+        elif blocks is not None:
+            found += [BlockUnit(number, 1, block) for block in blocks]
         else:
-            found.append(StageUnit(number, layers, stage))
+            found.append(StageUnit(number, layers * loops, stage))
     return tuple(found)

@@ -10,7 +10,7 @@ from typing import Any
 from archsearch.errors import InputError
 from archsearch.plugins import distributions
 from archsearch.spec.catalog import Catalog, suggestion
-from archsearch.spec.settings import MEASURED, TIMED, Objective
+from archsearch.spec.settings import DEPTH_AUC, MEASURED, TIMED, Objective
 from archsearch.spec.spacefile import SpaceFile
 from archsearch.study.plan import Plan
 from archsearch.tasks.open import open_task
@@ -69,7 +69,7 @@ def _judged_first(objectives: Iterable[Objective]) -> tuple[Objective, ...]:
 
 
 def _check_metrics(key: str, names: Iterable[str], task: Task) -> None:
-    known = [metric.metric for metric in task.metrics] + [*MEASURED, *TIMED]
+    known = [metric.metric for metric in task.metrics] + [DEPTH_AUC, *MEASURED, *TIMED]
     for name in names:
         if name not in known:
             raise InputError(

@@ -76,6 +76,11 @@ class LoRA(nn.Module):
         self._twins: tuple[nn.Module, ...] = ()
         self._twin()
 
+    @property
+    def bodies(self) -> tuple[nn.Module, ...]:
+        """What is applied in each loop, with weights in common."""
+        return self._twins
+
     def forward(self, x: Tensor, loop: int, first: Tensor) -> Tensor:
         return self._twins[min(loop, self.loops - 1)](x)
 

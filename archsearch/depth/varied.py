@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from archsearch.depth.loops import FixedDepth, Spent
+from archsearch.depth.loops import FixedDepth
 
 MOST = 4  # times the loops of evaluation
 
@@ -27,7 +28,7 @@ class VariedDepth(FixedDepth):
         super().__init__(tie, width, loops)
         self.spread, self.truncate = spread, truncate
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Spent]:
+    def passes(self, x: Tensor) -> Iterator[Tensor]:
         loops = self.drawn() if self.training else self.loops
         first = x
         for loop in range(loops):
@@ -35,8 +36,7 @@ class VariedDepth(FixedDepth):
                 # the stage's input keeps its gradient where a tie reads it in every loop
                 x = x.detach() if loop else x
             x = self.tie(x, loop, first)
-        free = x.new_zeros(x.shape[:-1])
-        return x, Spent(loops=free + loops, cost=free)
+            yield x
 
     def drawn(self) -> int:
         """One number of loops, from torch's global generator."""

@@ -28,6 +28,10 @@ _SECRET = re.compile(
 _URL_WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 
 
+def holds_password(url: str) -> bool:
+    return bool(_URL_WITH_PASSWORD.search(url))
+
+
 def worker_environment(own: Mapping[str, str]) -> dict[str, str]:
     """The variables of ``own`` but what names or holds a secret, over our settings."""
     open_ones = {

@@ -27,7 +27,8 @@ class Job:
     ``cpus`` and ``gpus`` are what it occupies on a cluster. ``log`` names the file that receives
     what it printed, if it printed anything. ``pause`` is a step after whose look at the data the
     training is put down, and its outcome is that of a stopped one. ``steered`` names who else may
-    stop or change it while it runs, so that the same job elsewhere is another computation.
+    stop or change it while it runs, so that the same job elsewhere is another computation. With
+    ``along_depth`` the area under the curve along depth is measured, too.
     """
 
     trial: int
@@ -51,6 +52,7 @@ class Job:
     log: str | None = None
     pause: int | None = None
     steered: str | None = None
+    along_depth: bool = False
 
     @cached_property
     def key(self) -> str:
@@ -58,6 +60,7 @@ class Job:
         # without plugins nothing is said of them, so that keys stored before they were still hold
         plugins = {"plugins": [list(pair) for pair in self.plugins]} if self.plugins else {}
         steered = {"steered": self.steered} if self.steered else {}
+        along = {"along_depth": True} if self.along_depth else {}
         return fingerprint(
             {
                 "task": to_plain(self.task.layer),
@@ -69,5 +72,6 @@ class Job:
                 "limits": [[limit.step, limit.front] for limit in self.limits],
                 **plugins,
                 **steered,
+                **along,
             }
         )

@@ -23,6 +23,7 @@ def open_backend(settings: ExecutionSettings) -> Backend:
         case "ray" | "tune" as name:
             kind = RayBackend if name == "ray" else TuneBackend
             usual = {"cpus": settings.cpus, "gpus": settings.gpus, "memory": settings.memory}
+            usual["least_memory"] = settings.least_memory
             return kind(settings.address or AUTO, settings.workers, needs=usual)
     raise InputError(
         f"execution.backend: expected one of {', '.join(BACKENDS)}; got '{settings.backend}'"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from archsearch.execute.job import Job
 from archsearch.spec.architecture import architecture_from_plain, layer_from_plain, to_plain
 from archsearch.spec.settings import Objective, TaskSpec
 from archsearch.spec.trial import Limit, Metrics, Outcome, State
+
+_OUTCOME = tuple(field.name for field in fields(Outcome))
 
 
 def job_to_plain(job: Job) -> dict[str, Any]:
@@ -34,6 +36,7 @@ def job_to_plain(job: Job) -> dict[str, Any]:
         "log": job.log,
         "pause": job.pause,
         "steered": job.steered,
+        "along_depth": job.along_depth,
     }
 
 
@@ -56,7 +59,8 @@ def job_from_plain(plain: dict[str, Any]) -> Job:
 
 
 def outcome_to_plain(outcome: Outcome) -> dict[str, Any]:
-    return asdict(outcome)
+    # dataclasses.asdict would copy every number of the curve
+    return {name: getattr(outcome, name) for name in _OUTCOME}
 
 
 def outcome_from_plain(plain: dict[str, Any]) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
@@ -32,12 +32,14 @@ from archsearch.spec.catalog import Catalog
 from archsearch.spec.trial import Curve, Limit, Metrics, Outcome, State
 from archsearch.tasks.open import open_task
 from archsearch.tasks.task import Task
+from archsearch.train.along_depth import judge_along_depth
 from archsearch.train.checkpoint import Mismatch
-from archsearch.train.fit import Diverged, Objective, fit
+from archsearch.train.fit import Diverged, Judge, Objective, fit
 from archsearch.train.judge import judge
 from archsearch.train.kept import kept
 from archsearch.train.measure import compacted_latencies, measure
 from archsearch.train.savings import TOLD
+from archsearch.train.supervision import as_trained
 
 # once for all workers that are forked from here, and on no job's time and memory
 make_ready()
@@ -73,8 +75,15 @@ class Watch:
         return limit.stops(tuple(o.loss(known[o.metric]) for o in self._objectives))
 
 
-def run_job(job: Job, objective: Objective | None = None) -> Outcome:
+def run_job(
+    job: Job,
+    objective: Objective | None = None,
+    begin: Callable[[nn.Module], object] | None = None,
+) -> Outcome:
     """Train and judge what the job describes; raises nothing that a trial can be at fault for.
+
+    ``begin`` may change the drawn weights before the first step; a job is then told apart by more
+    than what it describes.
 
     The same job gives the same metrics, curve and weights to the last bit on the same machine and
     versions, whatever ran before in this process and from whichever checkpoint it went on.
@@ -84,7 +93,7 @@ def run_job(job: Job, objective: Objective | None = None) -> Outcome:
     notes: list[str] = []
     try:
         with settled(job.seed):
-            outcome = _train(job, watch, notes, objective)
+            outcome = _train(job, watch, notes, objective, begin)
     except Diverged as error:
         outcome = Outcome(State.DIVERGED, message=one_line(str(error)))
     except Paused as pause:
@@ -100,7 +109,13 @@ def run_job(job: Job, objective: Objective | None = None) -> Outcome:
     return replace(outcome, curve=watch.curve, message=message, timings=timings)
 
 
-def _train(job: Job, watch: Watch, notes: list[str], objective: Objective | None) -> Outcome:
+def _train(
+    job: Job,
+    watch: Watch,
+    notes: list[str],
+    objective: Objective | None,
+    begin: Callable[[nn.Module], object] | None,
+) -> Outcome:
     task = open_task(job.task, job.protocol)
     if task.fingerprint != job.data:
         raise InputError(
@@ -111,8 +126,11 @@ def _train(job: Job, watch: Watch, notes: list[str], objective: Objective | None
     catalog = installed()
     architecture = catalog.complete_architecture(job.architecture)
     model = build(architecture, catalog, task.signature, job.seed)
+    if begin is not None:
+        begin(model)
     training: dict[str, Any] = dict(architecture.training.options)
-    cost = measure(model, task, training["batch"])
+    with as_trained(model, architecture.training):
+        cost = measure(model, task, training["batch"])
     watch.constant = cost.figures | cost.timings
     objective = guided(objective, architecture, catalog, task, job.seed)
     finished = _fit(job, model, task, architecture, watch, notes, objective)
@@ -125,7 +143,7 @@ def _train(job: Job, watch: Watch, notes: list[str], objective: Objective | None
         timings = timings | compacted_latencies(model, task)
     # the last look at the validation split was at the final weights
     confirming = job.protocol == "confirm"
-    judged = judge(model, task, "test") if confirming else dict(watch.latest)
+    judged = _judge(job)(model, task, "test") if confirming else dict(watch.latest)
     judged.pop("train_loss", None)
     judged |= figures
     if confirming:
@@ -159,6 +177,7 @@ def _fit(
         # what was validation is trained on when an answer is confirmed
         split=None if job.protocol == "confirm" else "validation",
         objective=objective,
+        judge=_judge(job),
     )
     if job.checkpoints is None:
         return train()
@@ -176,6 +195,10 @@ def _fit(
         except Mismatch as error:
             notes.append(f"begun anew, since {error}")
             return train(save=saver, report=report)
+
+
+def _judge(job: Job) -> Judge:
+    return judge_along_depth if job.along_depth else judge
 
 
 @cache

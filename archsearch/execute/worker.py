@@ -23,7 +23,7 @@ from archsearch.execute.process import (
     peak_memory,
 )
 from archsearch.failpoints import failpoint
-from archsearch.spec.trial import Outcome, State
+from archsearch.spec.trial import Outcome
 
 MEGABYTE = 2**20
 # where a job is when its time is almost up is what its last words tell
@@ -79,9 +79,8 @@ def serve(run: Callable[[Job], Outcome], channel: Channel) -> None:
                 outcome = failed(error)
             limit_data(None)
             watch(None)
-            if outcome.state is State.OOM:
-                peak = max(peak_memory() - at_rest, 0) / MEGABYTE
-                outcome = replace(outcome, timings=(*outcome.timings, ("peak_rss_mb", peak)))
+            peak = max(peak_memory() - at_rest, 0) / MEGABYTE
+            outcome = replace(outcome, timings=(*outcome.timings, ("peak_rss_mb", peak)))
             failpoint("worker.answer")
             channel.send({"id": message["id"], "outcome": outcome_to_plain(outcome)})
             channel.drain()

@@ -243,6 +243,7 @@ EXECUTION = Section(
         Key("address", ADDRESS, "the Ray cluster: auto finds one, local begins one"),
         *NEEDS,
         Key("cells", PerCell(NEEDS_OF_CELL), "other needs of trials that have such a cell", "{}"),
+        Key("least_memory", MEMORY, "on Ray: reserve what like trials used, but at least this"),
     ),
     lambda values: ExecutionSettings(**values),
 )

@@ -128,6 +128,11 @@ and `density_all` (the share left of prunable weights, of all), `sparse_flops` (
 products with zeros, a theoretical number) and `bytes` (the tensors of an export). The times differ
 between machines, so a study that has one as an objective does not repeat elsewhere trial by trial.
 
+`depth_auc`, which is measured where an objective or a constraint names it, says how good a network
+is at every depth that it can be cut to: the area under the curve of the task's first metric against
+the share of layers applied. It lies between 0 and 1, and more is better, whatever the metric
+([A depth for each input](adaptive-depth.md)).
+
 ## Values with a unit
 
 Times are `90s`, `10m`, `2h`, `1d`; costs `30 cpu-minutes`, `2 gpu-hours`; memory `512MB`, `4GB`

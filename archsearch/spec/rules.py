@@ -10,7 +10,7 @@ from archsearch.spec.forms import Reading
 from archsearch.spec.mix import replaced, values
 from archsearch.spec.openlayer import OpenLayer, OpenStage
 from archsearch.spec.positions import Table, fault, quote
-from archsearch.spec.settings import MEASURED, TIMED, SearchSettings, TaskSpec
+from archsearch.spec.settings import DEPTH_AUC, MEASURED, TIMED, SearchSettings, TaskSpec
 from archsearch.spec.tree import Fixed, Node, Pick, Range, Record, Row
 from archsearch.spec.words import spell, suggestion
 
@@ -34,7 +34,7 @@ def check_metrics(tasks: tuple[TaskSpec, ...], reading: Reading) -> None:
     """Objectives and constraints are on what every task, as far as it is declared, reports."""
     for task in tasks:
         declared = reading.catalog.find("task", task.layer.name)
-        known = (*declared.metrics, *MEASURED, *TIMED)
+        known = (*declared.metrics, DEPTH_AUC, *MEASURED, *TIMED)
         for name, place, key in reading.metrics if declared.metrics else ():
             if name not in known:
                 expected = f"a metric of {declared.name} ({', '.join(known)})"

@@ -13,6 +13,8 @@ from archsearch.spec.architecture import Layer, to_plain
 # what is known of every model beside its task's metrics: counted, and timed on the machine
 MEASURED = ("params", "flops", "state", "density", "density_all", "sparse_flops", "bytes")
 TIMED = ("latency_ms", "step_ms", "peak_memory_mb")
+# the area under a curve along depth: known of models that are asked for it
+DEPTH_AUC = "depth_auc"
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ class SearchSettings:
     constraints: tuple[Constraint, ...] = ()
     stopping: Layer = Layer("none")
 
+    def asks(self, metric: str) -> bool:
+        """Whether an objective or a constraint is on it."""
+        asked = [each.metric for each in self.objectives]
+        return metric in asked or metric in [each.metric for each in self.constraints]
+
 
 @dataclass(frozen=True)
 class ConfirmSettings:
@@ -116,6 +123,7 @@ class ExecutionSettings:
     """Where and within which limits trials run; none of it changes what a trial computes.
 
     ``address`` is that of a Ray cluster. ``cells`` are the needs of trials that have such a cell.
+    With ``least_memory`` trials reserve what like ones used, no less than that, once it is known.
     """
 
     backend: str = "local"
@@ -126,6 +134,7 @@ class ExecutionSettings:
     cpus: float | None = None
     gpus: float | None = None
     cells: tuple[tuple[str, Needs], ...] = ()
+    least_memory: int | None = None
 
     def needs(self, cells: Collection[str]) -> dict[str, Any]:
         """What a job with these cells occupies: the most that any of them does."""

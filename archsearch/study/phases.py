@@ -11,7 +11,7 @@ from archsearch.search.open import open_sampler
 from archsearch.search.stopping import Stopping
 from archsearch.search.unseen import Unseen
 from archsearch.spec.architecture import Architecture, layers
-from archsearch.spec.settings import derived_seed
+from archsearch.spec.settings import DEPTH_AUC, derived_seed
 from archsearch.spec.trial import Trial
 from archsearch.study.drive import Driver, Ended, Phase
 from archsearch.study.finals import Candidate
@@ -67,6 +67,7 @@ class SearchPhase(Phase):
             architecture=trial.architecture,
             seed=trial.seed,
             objectives=search.objectives,
+            along_depth=search.asks(DEPTH_AUC),
             limits=self._stopping.limits(self._known(trial.index, trials)),
             steered=self.plan.name if execution.backend == STEERED else None,
             timeout=execution.timeout,
@@ -132,6 +133,7 @@ class ListPhase(Phase):
             seed=trial.seed,
             protocol="search" if self.name == "tune" else "confirm",
             objectives=self.plan.search.objectives,
+            along_depth=self.plan.search.asks(DEPTH_AUC),
             timeout=execution.timeout,
             plugins=self.plan.code_of(trial.architecture),
             keep=keep,

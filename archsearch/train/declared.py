@@ -77,6 +77,30 @@ ADAMW = LayerType(
         )
         .only_when(guide=("gru", "lstm", "attention"))
         .added_later(),
+        "drop": real(
+            0.0,
+            0.0,
+            0.9,
+            search=(0.0, 0.2, 0.5),
+            doc="Chance that a sequence passes by the last block; l/L of it for block l of L. One "
+            "with the gate stochastic_depth has the rate of that instead.",
+        ).added_later(),
+        "exits": choice(
+            "none",
+            "equal",
+            "linear",
+            doc="Trains what norm and head make of the stream after each block or loop, too, all "
+            "alike, or the k-th k times as much.",
+        ).added_later(),
+        "exit_share": real(
+            0.5,
+            0.01,
+            0.99,
+            search=(0.1, 0.3, 0.5, 0.8),
+            doc="What those before the last count in the loss; the rest is the network's own.",
+        )
+        .only_when(exits=("equal", "linear"))
+        .added_later(),
     },
     doc="AdamW with linear warm-up, cosine decay to zero and gradient clipping.",
     source="Loshchilov & Hutter 2019, arXiv 1711.05101",

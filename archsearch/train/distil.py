@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from archsearch.spec.signature import Signature
+from archsearch.train.exits import answers
 from archsearch.train.judge import evaluating
+from archsearch.train.supervision import supervision_of
 from archsearch.train.tensors import Tensors
 
 
@@ -17,7 +19,7 @@ class Matching:
     Of classes it is that of the logits (Tang et al. 2019, arXiv 1903.12136). Inputs that are
     numbers are mixed, each sequence with another one in a proportion of its own, and the teacher
     sees the mixture (function matching: Beyer et al. 2021, arXiv 2106.05237). The proportions come
-    from torch's own generator, which a checkpoint holds.
+    from torch's own generator, which a checkpoint holds. Exits that are trained match it, too.
     """
 
     def __init__(self, teacher: nn.Module, mixed: bool = True) -> None:
@@ -28,10 +30,17 @@ class Matching:
             batch = mixture(batch)
         with evaluating(self.teacher), torch.no_grad():
             wanted, _ = self.teacher(batch.inputs, batch.lengths)
-        said, penalty = model(batch.inputs, batch.lengths)
-        if batch.mask is not None:
-            said, wanted = said[batch.mask], wanted[batch.mask]
-        return functional.mse_loss(said, wanted) + penalty
+        wanted = wanted if batch.mask is None else wanted[batch.mask]
+
+        def missed(said: Tensor) -> Tensor:
+            return functional.mse_loss(said if batch.mask is None else said[batch.mask], wanted)
+
+        supervision = supervision_of(model)
+        if supervision is None:
+            said, penalty = model(batch.inputs, batch.lengths)
+            return missed(said) + penalty
+        every, penalty = answers(model, batch.inputs, batch.lengths)
+        return supervision.total([missed(said) for said in every]) + penalty
 
 
 def mixture(batch: Tensors) -> Tensors:

@@ -1,7 +1,8 @@
-"""The loss of a network whose looped stages are trained on what every loop would answer."""
+"""The loss of a network that is also trained on what it would answer before it is through."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from archsearch.depth.loops import Exits
+from archsearch.depth.positions import passes
 from archsearch.spec.signature import Signature
+from archsearch.train.supervision import supervision_of
 from archsearch.train.tensors import Tensors
 
 
@@ -27,7 +30,11 @@ class _Ways:
 
 
 def has_exits(model: nn.Module) -> bool:
-    return any(hasattr(stage, "exits") for stage in getattr(model, "stages", ()))
+    """Whether what is lowered in training is more than the loss of the answer."""
+    if not model.training:
+        return False
+    looped = any(hasattr(stage, "exits") for stage in getattr(model, "stages", ()))
+    return looped or supervision_of(model) is not None
 
 
 def mean_loss(model: nn.Module, batch: Tensors, signature: Signature) -> Tensor:
@@ -36,24 +43,47 @@ def mean_loss(model: nn.Module, batch: Tensors, signature: Signature) -> Tensor:
     Every way goes on through the rest of the network, so that two stages with R and S loops have
     R S of them. With a target per step each step has its shares; with one per sequence they are the
     means over its steps. The objective of a head is weighed by the mean share of a way.
+
+    Where exits are trained, so is what the norm and the head make of the stream after each position
+    (:mod:`archsearch.depth.positions`).
     """
-    ways = _through(model, batch.inputs, batch.lengths)
+    supervision = supervision_of(model)
+    stands = _through(model, batch.inputs, batch.lengths, all_ways=True)
+    if supervision is None:
+        del stands[:-1]
+    losses = [_loss(model, ways, batch, signature) for ways in stands]
+    loss = losses[-1] if supervision is None else supervision.total(losses)
+    return loss + _penalty(stands[-1], batch.lengths)
+
+
+def answers(model: nn.Module, x: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
+    """What the network answers after each position, the last being its answer, and its penalty."""
+    stands = _through(model, x, lengths, all_ways=False)
+    said = [model.head(model.norm(stand.h[0]), lengths) for stand in stands]
+    return said, _penalty(stands[-1], lengths)
+
+
+def _penalty(ways: _Ways, lengths: Tensor) -> Tensor:
+    real = _real(ways.cost, lengths)
+    return (ways.cost * real).sum() / real.sum()
+
+
+def _loss(model: nn.Module, ways: _Ways, batch: Tensors, signature: Signature) -> Tensor:
+    """The mean over the ways of what norm and head make of them."""
     many = len(ways.h)
     h = model.norm(ways.h.flatten(0, 1))
     said = model.head(h, batch.lengths.repeat(many)).unflatten(0, (many, -1))
-    real = _real(ways.cost, batch.lengths)
     shares, targets = ways.shares, batch.targets
     if not signature.every_step:
+        real = _real(ways.cost, batch.lengths)
         shares = (shares * real).sum(-1) / real.sum(-1)  # (ways, batch)
     elif batch.mask is not None:
         said, shares, targets = said[:, batch.mask], shares[:, batch.mask], targets[batch.mask]
     objective = getattr(model.head, "objective", None)
     if objective is not None:
         parts = zip(shares.flatten(1).mean(1), said, strict=True)
-        loss = sum((share * objective(way, targets) for share, way in parts), said.new_zeros(()))
-    else:
-        loss = (shares * _each(said, targets, signature)).sum(0).mean()
-    return loss + (ways.cost * real).sum() / real.sum()
+        return sum((share * objective(way, targets) for share, way in parts), said.new_zeros(()))
+    return (shares * _each(said, targets, signature)).sum(0).mean()
 
 
 def _each(said: Tensor, targets: Tensor, signature: Signature) -> Tensor:
@@ -64,13 +94,24 @@ def _each(said: Tensor, targets: Tensor, signature: Signature) -> Tensor:
     return (said - many).square().mean(-1)
 
 
-def _through(model: nn.Module, x: Tensor, lengths: Tensor) -> _Ways:
+def _through(model: nn.Module, x: Tensor, lengths: Tensor, *, all_ways: bool) -> list[_Ways]:
+    """After each position."""
     if model.causal:
-        return _whole(model, x)
-    parts = []
+        return _whole(model, x, all_ways)
+    groups = []
     for length in torch.unique(lengths).tolist():
         rows = torch.nonzero(lengths == length).squeeze(1)
-        parts.append((rows, length, _whole(model, x[rows, :length])))
+        groups.append((rows, length, _whole(model, x[rows, :length], all_ways)))
+    # where loops are drawn, groups may have more or fewer of them before their end
+    least = min(len(stands) for _, _, stands in groups)
+    return [
+        _joined(x, [(rows, length, stands[place]) for rows, length, stands in groups])
+        for place in range(-least, 0)
+    ]
+
+
+def _joined(x: Tensor, parts: Sequence[tuple[Tensor, int, _Ways]]) -> _Ways:
+    """Groups of sequences as one batch, zero beyond their lengths."""
     like = parts[0][2]
     many, width = like.h.shape[0], like.h.shape[-1]
     h = like.h.new_zeros(many, *x.shape[:2], width)
@@ -82,23 +123,30 @@ def _through(model: nn.Module, x: Tensor, lengths: Tensor) -> _Ways:
     return _Ways(h, shares, cost)
 
 
-def _whole(model: nn.Module, x: Tensor) -> _Ways:
+def _whole(model: nn.Module, x: Tensor, all_ways: bool) -> list[_Ways]:
     h = model.embed(x)[None]  # (ways, batch, time, width)
-    shares = h.new_ones(h.shape[:-1])
-    cost = h.new_zeros(h.shape[1:-1])
+    stands = [_Ways(h, h.new_ones(h.shape[:-1]), h.new_zeros(h.shape[1:-1]))]
     for stage in model.stages:
-        many, rows = h.shape[:2]
-        if hasattr(stage, "exits"):
-            found: Exits = stage.exits(h.flatten(0, 1))
-            outputs = found.outputs.unflatten(1, (many, rows))
-            cost = cost + (shares * found.cost.unflatten(0, (many, rows))).sum(0)
-            h = outputs.flatten(0, 1)
-            shares = (found.shares.unflatten(1, (many, rows)) * shares).flatten(0, 1)
-        else:
-            y, spent = stage(h.flatten(0, 1))
-            h = y.unflatten(0, (many, rows))
-            cost = cost + (shares * spent.cost.unflatten(0, (many, rows))).sum(0)
-    return _Ways(h, shares, cost)
+        stands += _advanced(stage, stands[-1], all_ways)
+    return stands[1:]
+
+
+def _advanced(stage: nn.Module, before: _Ways, all_ways: bool) -> list[_Ways]:
+    """After each position of a stage."""
+    h, shares, cost = before.h, before.shares, before.cost
+    many, rows = h.shape[:2]
+    if all_ways and hasattr(stage, "exits"):
+        found: Exits = stage.exits(h.flatten(0, 1))
+        outputs = found.outputs.unflatten(1, (many, rows))
+        cost = cost + (shares * found.cost.unflatten(0, (many, rows))).sum(0)
+        shares = (found.shares.unflatten(1, (many, rows)) * shares).flatten(0, 1)
+        return [_Ways(outputs.flatten(0, 1), shares, cost)]
+    streams = passes(stage, h.flatten(0, 1))
+    if streams is None:
+        y, spent = stage(h.flatten(0, 1))
+        cost = cost + (shares * spent.cost.unflatten(0, (many, rows))).sum(0)
+        return [_Ways(y.unflatten(0, (many, rows)), shares, cost)]
+    return [_Ways(y.unflatten(0, (many, rows)), shares, cost) for y in streams]
 
 
 def _real(like: Tensor, lengths: Tensor) -> Tensor:

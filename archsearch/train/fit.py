@@ -29,11 +29,13 @@ from archsearch.train.noise import add_noise
 from archsearch.train.probing import probing
 from archsearch.train.rate_range import largest_rate
 from archsearch.train.savings import Savings
+from archsearch.train.supervision import as_trained
 from archsearch.train.tensors import Tensors, device_of, tensors
 
 Report = Callable[[int, Mapping[str, float]], bool]
 Save = Callable[[Callable[[], Checkpoint]], None]
 Objective = Callable[[nn.Module, Tensors, Signature], Tensor]
+Judge = Callable[[nn.Module, Task, Split], dict[str, float]]
 
 
 class Diverged(Exception):
@@ -61,6 +63,7 @@ def fit(
     resume: Checkpoint | None = None,
     save: Save | None = None,
     objective: Objective | None = None,
+    judge: Judge = judge,
 ) -> bool:
     """Train ``model`` in place and say whether it went to the end.
 
@@ -69,7 +72,7 @@ def fit(
     False, training ends there. With ``split=None`` only the training loss is reported. Raises
     :class:`Diverged` at the first number that is not finite. Batches and noise depend on ``seed``
     alone. ``objective`` is what a step lowers: the model's loss, or another pure function of the
-    model, the batch and torch's generator.
+    model, the batch and torch's generator. ``judge`` tells the metrics of a split.
 
     After every step ``save`` is handed a function that gives the checkpoint there; it calls it
     when it wants one, which changes nothing. With ``resume``, the first reports are those made
@@ -97,47 +100,48 @@ def fit(
         now.restore(resume)
         for step, metrics in now.curve:
             report(step, metrics)
-    if math.isnan(now.highest_rate):
-        now.highest_rate = options["lr"]
-        if options["lr_unit"] == "range":
-            now.highest_rate *= largest_rate(model, task, size, options["clip"], seed=seed)
+    with as_trained(model, training):
+        if math.isnan(now.highest_rate):
+            now.highest_rate = options["lr"]
+            if options["lr_unit"] == "range":
+                now.highest_rate *= largest_rate(model, task, size, options["clip"], seed=seed)
 
-    model.train()
-    for step in range(now.step + 1, steps + 1):
-        batch = task.batch(now.batches, size, (step - 1) / steps)
-        moved = tensors(batch, device)
-        total = (objective or model_loss)(model, moved, task.signature)
-        value = total.item()
-        if not math.isfinite(value):
-            raise Diverged(step, f"the training loss is {value}", now.norm)
-        now.loss, now.losses = now.loss + value, now.losses + 1
+        model.train()
+        for step in range(now.step + 1, steps + 1):
+            batch = task.batch(now.batches, size, (step - 1) / steps)
+            moved = tensors(batch, device)
+            total = (objective or model_loss)(model, moved, task.signature)
+            value = total.item()
+            if not math.isfinite(value):
+                raise Diverged(step, f"the training loss is {value}", now.norm)
+            now.loss, now.losses = now.loss + value, now.losses + 1
 
-        now.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        now.masks.before_step(step)
-        now.norm = nn.utils.clip_grad_norm_(parameters, options["clip"], foreach=True).item()
-        if not math.isfinite(now.norm):
-            raise Diverged(step, f"the gradient norm is {now.norm}", now.norm)
-        if options["noise"]:
-            add_noise(parameters, options["noise"], seed=seed, step=step)
-        rate = now.highest_rate * now.masks.rate(step, steps, planned)
-        for group in now.optimizer.param_groups:
-            group["lr"] = rate
-        now.optimizer.step()
-        now.masks.after_step(step, now.optimizer)
-        now.step = step
+            now.optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            now.masks.before_step(step)
+            now.norm = nn.utils.clip_grad_norm_(parameters, options["clip"], foreach=True).item()
+            if not math.isfinite(now.norm):
+                raise Diverged(step, f"the gradient norm is {now.norm}", now.norm)
+            if options["noise"]:
+                add_noise(parameters, options["noise"], seed=seed, step=step)
+            rate = now.highest_rate * now.masks.rate(step, steps, planned)
+            for group in now.optimizer.param_groups:
+                group["lr"] = rate
+            now.optimizer.step()
+            now.masks.after_step(step, now.optimizer)
+            now.step = step
 
-        if step in looks:
-            metrics = look(now, task, split, savings)
-            if not report(step, metrics) and step < steps:
-                return False
-        if save is not None:
-            save(now.checkpoint)
-    return True
+            if step in looks:
+                metrics = look(now, task, split, savings, judge)
+                if not report(step, metrics) and step < steps:
+                    return False
+            if save is not None:
+                save(now.checkpoint)
+        return True
 
 
 def look(
-    now: Training, task: Task, split: Split | None, savings: Savings | None
+    now: Training, task: Task, split: Split | None, savings: Savings | None, judge: Judge = judge
 ) -> dict[str, float]:
     """The next point of the curve: the mean loss since the last, and how good the model is."""
     metrics = {"train_loss": now.loss / now.losses}

@@ -19,9 +19,9 @@ def model_loss(model: nn.Module, batch: Tensors, signature: Signature) -> Tensor
 
     A head with a method ``objective(prediction, targets)`` is trained by it, for (counted, outputs)
     and (counted,) or (counted, outputs). A stage that is trained on what each of its loops would
-    answer makes it a mean over these.
+    answer makes it a mean over these; so do exits, of its gradient.
     """
-    if model.training and has_exits(model):
+    if has_exits(model):
         return mean_loss(model, batch, signature)
     prediction, penalty = model(batch.inputs, batch.lengths)
     objective: Objective | None = getattr(getattr(model, "head", None), "objective", None)

@@ -12,13 +12,14 @@ from archsearch.adapt.adapt import adapt, apart
 from archsearch.adapt.adapted import Adapted, adapted_from_plain, curves_of
 from archsearch.adapt.certify import Certificate
 from archsearch.adapt.chain import Chain
-from archsearch.adapt.curve import area, between, curve, resampled
+from archsearch.adapt.curve import between, curve, resampled
 from archsearch.adapt.examples import Examples
 from archsearch.adapt.labels.oracle import TITLE
 from archsearch.adapt.measured import Measured, measure
 from archsearch.adapt.policies.cascade import Cascade, prefix_rungs
 from archsearch.adapt.policies.static import Static, truncations
 from archsearch.adapt.walk import Walk
+from archsearch.depth.area import area
 from archsearch.errors import InputError
 from archsearch.spec.architecture import Block, Layer, Stage
 from archsearch.spec.depthsettings import DepthSettings

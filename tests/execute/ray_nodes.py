@@ -23,12 +23,22 @@ SOON = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5", "RAY_health_check_failure
 
 
 class RayNodes:
-    """``nodes`` nodes with ``cpus`` cores each; killed with all that runs on them at the end."""
+    """``nodes`` nodes with ``cpus`` cores each; killed with all that runs on them at the end.
 
-    def __init__(self, token: Path, nodes: int = 2, cpus: int = 1, mode: str = "token") -> None:
+    ``memory`` is how many bytes each says it has.
+    """
+
+    def __init__(
+        self,
+        token: Path,
+        nodes: int = 2,
+        cpus: int = 1,
+        mode: str = "token",
+        memory: int = 16 << 30,
+    ) -> None:
         self.variables = {**SOON, "RAY_AUTH_TOKEN_PATH": str(token), "RAY_USAGE_STATS_ENABLED": "0"}
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(nodes), str(cpus)],
+            [sys.executable, __file__, str(nodes), str(cpus), str(memory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -51,6 +61,16 @@ class RayNodes:
     def kill(self, what: str) -> None:
         """``raylet`` is that of a node that is not the head, ``gcs`` is the head's."""
         assert self.ask("kill", what), f"there is no {what} to kill"
+
+    def running(self, title: str) -> int:
+        """How many actors run a job of that title at this moment."""
+        found = 0
+        for one in psutil.Process(self._process.pid).children(recursive=True):
+            # a thread that runs a job changes the title, not the name
+            with suppress(psutil.NoSuchProcess):
+                words = " ".join(one.cmdline())
+                found += words.startswith("ray::") and title in words
+        return found
 
     def actors(self) -> list[int]:
         """The processes of our actors; while one runs a trial, it is called by that."""
@@ -78,10 +98,10 @@ class RayNodes:
         self._process.stdout.close()
 
 
-def obey(cluster: Any, words: list[str], cpus: int) -> Any:
+def obey(cluster: Any, words: list[str], cpus: int, memory: int) -> Any:
     match words:
         case ["add"]:
-            return bool(cluster.add_node(num_cpus=cpus, **NODE))
+            return bool(cluster.add_node(num_cpus=cpus, memory=memory, **NODE))
         case ["kill", "gcs"]:
             cluster.head_node.kill_gcs_server(check_alive=False)
             return True
@@ -97,14 +117,15 @@ def obey(cluster: Any, words: list[str], cpus: int) -> Any:
 def main() -> None:
     from ray.cluster_utils import Cluster
 
-    nodes, cpus = map(int, sys.argv[1:])
+    nodes, cpus, memory = map(int, sys.argv[1:])
     told = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     cluster = Cluster()
     for _ in range(nodes):
-        cluster.add_node(num_cpus=cpus, **NODE)
+        cluster.add_node(num_cpus=cpus, memory=memory, **NODE)
     for line in sys.stdin:
-        print(json.dumps(obey(cluster, json.loads(line), cpus)), file=told, flush=True)
+        done = obey(cluster, json.loads(line), cpus, memory)
+        print(json.dumps(done), file=told, flush=True)
     for node in cluster.list_all_nodes():
         node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
 

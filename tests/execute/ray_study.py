@@ -62,12 +62,12 @@ def run(
     return said
 
 
-def told(folder: Path) -> list[Record]:
+def told(folder: Path, storage: str | None = None) -> list[Record]:
     """Every trial: phase, index, digest, seed, state, and its metrics to the last bit.
 
-    What is timed on the machine is left out.
+    What is timed on the machine is left out. The study is in the folder, unless it is elsewhere.
     """
-    with open_store(f"sqlite:///{folder}/archsearch.db", read_only=True) as store:
+    with open_store(storage or f"sqlite:///{folder}/archsearch.db", read_only=True) as store:
         record = store.find_study(NAME)
         assert record is not None
         trials = [
@@ -86,9 +86,9 @@ def told(folder: Path) -> list[Record]:
     ]
 
 
-def attempts(folder: Path) -> list[tuple[str, int, str | None]]:
+def attempts(folder: Path, storage: str | None = None) -> list[tuple[str, int, str | None]]:
     """Phase and index of every attempt, and how it ended."""
-    with open_store(f"sqlite:///{folder}/archsearch.db", read_only=True) as store:
+    with open_store(storage or f"sqlite:///{folder}/archsearch.db", read_only=True) as store:
         record = store.find_study(NAME)
         assert record is not None
         return [(a.phase, a.index, a.reason) for a in store.attempts(record.id)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import psutil
 import pytest
@@ -27,7 +26,9 @@ class ClusterContract(ProcessBackendContract):
     slack = 15.0
 
     @pytest.fixture(autouse=True)
-    def _cluster(self, nodes: RayNodes) -> None:
+    def _cluster(self, nodes: RayNodes, monkeypatch: pytest.MonkeyPatch) -> None:
+        # actors that import torch one after the other on two busy cores
+        monkeypatch.setattr(backends, "PATIENCE", 240.0)
         self.nodes = nodes
 
     def open(self, run: str, workers: int) -> Backend:
@@ -41,13 +42,6 @@ class ClusterContract(ProcessBackendContract):
             if time.monotonic() - began < 2.9:
                 return
         pytest.fail("the workers never ran side by side")
-
-    def test_trainings_equal_the_inline_ones_to_the_last_bit(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        # two actors that import torch on two busy cores
-        monkeypatch.setattr(backends, "PATIENCE", 240.0)
-        super().test_trainings_equal_the_inline_ones_to_the_last_bit(tmp_path)
 
     def test_a_thousand_jobs(self) -> None:
         with self.open(BEHAVE, 2) as backend:

@@ -19,12 +19,22 @@ pytestmark = pytest.mark.faults
 
 TRIALS, STEPS = 7, 90
 MOMENTS = (1, 2, 4)
+# what runs goes on without the GCS: so long that its loss is seen before the study is done
+LONG = 6 * STEPS
 
 
 @pytest.fixture(scope="module")
 def undisturbed_study(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     folder = tmp_path_factory.mktemp("undisturbed-study")
     write_space(folder, TRIALS, steps=STEPS, confirm=False)
+    run(folder, "--backend", "local")
+    return list(told(folder))
+
+
+@pytest.fixture(scope="module")
+def undisturbed_long_study(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    folder = tmp_path_factory.mktemp("undisturbed-long-study")
+    write_space(folder, TRIALS, steps=LONG, confirm=False)
     run(folder, "--backend", "local")
     return list(told(folder))
 
@@ -92,8 +102,9 @@ def test_a_worker_is_killed(
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_the_gcs_is_killed_and_the_study_goes_on_without_a_cluster(
-    moment: int, token: Path, folder: Path, undisturbed_study: list[object]
+    moment: int, token: Path, folder: Path, undisturbed_long_study: list[object]
 ) -> None:
+    write_space(folder, TRIALS, steps=LONG, confirm=False)
     with RayNodes(token) as nodes:
         process = begin(folder, *on(nodes), variables=nodes.variables)
         after(process, moment)
@@ -102,7 +113,7 @@ def test_the_gcs_is_killed_and_the_study_goes_on_without_a_cluster(
     assert "the Ray cluster" in said.splitlines()[-1]
     assert "--backend local" in said.splitlines()[-1]
     run(folder, "--backend", "local")
-    holds(folder, undisturbed_study, most_lost=2)
+    holds(folder, undisturbed_long_study, most_lost=2)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -142,7 +142,7 @@ def test_data_that_is_not_on_a_node_is_fetched_once(elsewhere: Path, tmp_path: P
     job = data_job(train)
     files = {
         option: [(path.name, digest(path)) for path in paths]
-        for option, paths in files_of(job).items()
+        for option, paths in files_of(job.task).items()
     }
     assert [name for name, _ in files["data"]] == [train.name, test.name]
     held = {digest(train): b"train", digest(test): b"test"}

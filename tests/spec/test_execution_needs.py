@@ -28,10 +28,12 @@ def test_needs_of_trials_and_of_cells(tmp_path: Path) -> None:
     found = read(
         tmp_path,
         "execution: {backend: ray, address: 'head:6379', gpus: 0.25, cpus: 2, memory: 4GB,"
+        " least_memory: 512MiB,"
         " cells: {attention: {gpus: 1}, gru: {memory: 8GB, cpus: 0.5}}}",
     )
     assert (found.backend, found.address) == ("ray", "head:6379")
     assert (found.cpus, found.gpus, found.memory) == (2.0, 0.25, 4 * 10**9)
+    assert found.least_memory == 512 * 2**20
     assert found.cells == (
         ("attention", Needs(gpus=1.0)),
         ("gru", Needs(cpus=0.5, memory=8 * 10**9)),

@@ -237,7 +237,8 @@ space:
     assert domains["stages"].labels == ("[[gru]]", "[[lstm], [gru]|[gru, gru]]")
     assert "stages.#2.1.blocks" in domains
     assert domains["head.linear#2.pool"] == Choice(("mean", "max"))
-    assert file.space.size() == 4 * 3 * 3
+    # exits are none, or one of two with one of four shares; blocks are left out at three rates
+    assert file.space.size() == 4 * 3 * 3 * (1 + 2 * 4) * 3
     architectures = [file.space.architecture(point) for point in file.space.points()]
     assert {a.training["lr"] for a in architectures} == {0.001}
     assert {len(a.stages) for a in architectures} == {1, 2}

@@ -36,7 +36,7 @@ class RayBackend(ApartBackend):
     ``address`` is ``HOST:PORT``, ``auto`` for the cluster that this machine is in, or ``local`` to
     begin one here. ``workers`` is how many trials run at once, by default as many as the nodes
     have room for, whatever nodes come and go. ``needs`` are the ``cpus``, ``gpus`` and ``memory``
-    of a usual trial, by which that room is counted.
+    of a usual trial, by which that room is counted, and the ``least_memory`` that one reserves.
 
     Raises InputError where Ray is not installed; :meth:`collect` raises it for a cluster that
     cannot be used, and TryAgainError for one that is lost.

@@ -20,6 +20,7 @@ from archsearch.execute.files import written_whole
 from archsearch.execute.job import Job
 from archsearch.installed import installed
 from archsearch.spec.architecture import Layer
+from archsearch.spec.settings import TaskSpec
 from archsearch.tasks.archives import official_test
 
 Fetch = Callable[[str], bytes]
@@ -78,11 +79,13 @@ def place(job: Job, data: Files, fetch: Fetch) -> PlacedJob:
 def folder() -> Path:
     """Where this user's files lie on this node; nobody else can read or replace it."""
     path = Path(tempfile.gettempdir()) / f"archsearch-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise StateError(f"{path}: belongs to somebody else")
-    path.chmod(0o700)
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        path.chmod(0o700)
     return path
 
 
@@ -101,9 +104,9 @@ def foreign_code(job: Job) -> str | None:
     return None
 
 
-def files_of(job: Job) -> dict[str, list[Path]]:
-    """The options of the task that name files: each with its file and what is read beside it."""
-    options = dict(job.task.layer.options)
+def files_of(task: TaskSpec) -> dict[str, list[Path]]:
+    """The options of a task that name files: each with its file and what is read beside it."""
+    options = dict(task.layer.options)
     named = {option: Path(str(options[option])) for option in PLACES if options.get(option)}
     return {
         option: [path, *filter(None, [official_test(path)])]

@@ -25,8 +25,9 @@ from archsearch.execute.channel import Channel
 from archsearch.execute.cluster.backends import lost
 from archsearch.execute.cluster.entry import enter, failure, refuse
 from archsearch.execute.cluster.gauges import Gauges
+from archsearch.execute.cluster.packing import Packing
 from archsearch.execute.cluster.placed import digest, files_of
-from archsearch.execute.cluster.slots import Shape, Slot, room
+from archsearch.execute.cluster.slots import Shape, Slot, middle, room
 from archsearch.execute.cluster.worker import CONTROL, TrialWorker, versions, write_down
 from archsearch.execute.failure import described, one_line
 from archsearch.execute.job import Job
@@ -53,10 +54,21 @@ class Unusable(Exception):
 
 
 class Pool:
-    """At most ``most`` actors at once; with None as many of the ``usual`` shape as have room."""
+    """At most ``most`` actors at once; with None as many of the ``usual`` shape as have room.
 
-    def __init__(self, control: Channel, run: str, most: int | None, usual: Shape) -> None:
+    ``least`` is that of :class:`Packing`.
+    """
+
+    def __init__(
+        self,
+        control: Channel,
+        run: str,
+        most: int | None,
+        usual: Shape,
+        least: int | None = None,
+    ) -> None:
         self.control, self.run, self.asked, self.usual = control, run, most, usual
+        self.packing = Packing(least)
         self.most = most or max(room(ray.nodes(), usual), 1)
         self.actor: Any = ray.remote(concurrency_groups={CONTROL: 1})(  # type: ignore[call-overload]
             TrialWorker
@@ -115,18 +127,26 @@ class Pool:
         if self.stops_at is not None:
             return
         coming = [slot.shape for slot in self.slots if not slot.ready]
-        for item in list(self.waiting):
-            number, job = item
-            shape = Shape(job.cpus, job.gpus, job.memory)
+        left: list[tuple[int, Job]] = []
+        while self.waiting and (
+            coming or len(self.slots) < self.most or any(slot.idle for slot in self.slots)
+        ):
+            number, job = self.waiting.popleft()
+            shape = self.shape_of(job)
             idle = next((s for s in self.slots if s.idle and s.shape == shape), None)
             if idle is not None:
-                self.waiting.remove(item)
                 self.assign(idle, number, job)
-            elif shape in coming:
+                continue
+            left.append((number, job))
+            if shape in coming:
                 coming.remove(shape)
                 self.make_room(shape)
             elif len(self.slots) < self.most or self.retire_other(shape):
                 self.start(shape)
+        self.waiting.extendleft(reversed(left))
+
+    def shape_of(self, job: Job) -> Shape:
+        return Shape(job.cpus, job.gpus, self.packing.memory(job))
 
     def assign(self, slot: Slot, number: int, job: Job) -> None:
         slot.become(number)
@@ -134,7 +154,7 @@ class Pool:
         if job.checkpoints is not None:
             # a worker that sees it too writes there
             Path(job.checkpoints).mkdir(parents=True, exist_ok=True)
-        files = files_of(job)
+        files = files_of(job.task)
         named = {option: [(p.name, digest(p)) for p in paths] for option, paths in files.items()}
         held = {digest(p): self.stored(p) for paths in files.values() for p in paths}
         told = json.dumps({"job": job_to_plain(job), "data": named}).encode()
@@ -178,6 +198,13 @@ class Pool:
         self.end(max(idle, key=lambda slot: slot.seconds))
         return True
 
+    def forget_unwanted(self) -> None:
+        """End actors that start for long and that no waiting job has the shape of any more."""
+        long = [s for s in self.slots if not s.ready and s.seconds > HELD_SECONDS]
+        wanted = {self.shape_of(job) for _, job in self.waiting} if long else set()
+        for slot in [slot for slot in long if slot.shape not in wanted]:
+            self.end(slot)
+
     def began(self, slot: Slot, answer: Future[Any]) -> None:
         if slot not in self.slots:
             return
@@ -210,6 +237,7 @@ class Pool:
             outcome = Outcome(State.CRASHED, message=one_line(message), timings=spent, lost=True)
         else:
             outcome = write_down(answer.result(), job)
+            self.packing.learn(job, outcome)
             slot.become(None)
         self.control.send({"id": number, "outcome": outcome_to_plain(outcome)})
 
@@ -241,7 +269,9 @@ class Pool:
         alive = {node["NodeID"] for node in nodes if node["Alive"]}
         for slot in [slot for slot in self.slots if slot.idle and slot.node_id not in alive]:
             self.end(slot)
-        most = self.asked or max(room(nodes, self.usual), 1)
+        self.forget_unwanted()
+        usual = middle([slot.shape for slot in self.slots], self.usual)
+        most = self.asked or max(room(nodes, usual), 1)
         if most != self.most:
             self.most = most
             self.control.send({"workers": most})
@@ -251,7 +281,8 @@ def main() -> None:
     """``python -m archsearch.execute.cluster.pool SOCKET RUN WORKERS SETTINGS``."""
     control, run, settings = enter(sys.argv[1:])
     try:
-        Pool(control, run, settings["most"], Shape.of(settings)).keep()
+        usual, least = Shape.of(settings), settings.get("least_memory")
+        Pool(control, run, settings["most"], usual, least).keep()
     except Unusable as fault:
         refuse(control, str(fault), fault.code)
     except (ray.exceptions.RayError, ConnectionError):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 # beyond what the job itself may use: an idle worker with torch, its supervisor, the actor
@@ -69,6 +69,14 @@ class Slot:
 
     def become(self, job: int | None) -> None:
         self.ready, self.job, self.since = True, job, time.monotonic()
+
+
+def middle(shapes: Sequence[Shape], usual: Shape) -> Shape:
+    """The usual shape with the mean memory of these, of which as many have room as of them all."""
+    known = [shape.memory for shape in shapes if shape.memory is not None]
+    if usual.memory is None or not known:
+        return usual
+    return replace(usual, memory=min(sum(known) // len(known), usual.memory))
 
 
 def room(nodes: Iterable[Mapping[str, Any]], shape: Shape) -> int:

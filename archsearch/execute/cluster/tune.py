@@ -194,7 +194,7 @@ class JobSearcher(Searcher):
 
     def _files(self, job: Job) -> dict[str, list[tuple[str, str]]]:
         """What the task reads, put where every node can fetch it."""
-        files = files_of(job)
+        files = files_of(job.task)
         for path in (path for paths in files.values() for path in paths):
             if self._library is None:
                 library: Any = ray.remote(num_cpus=0)(Library)
