@@ -4,12 +4,13 @@
     python benchmarks/depth.py --work smoke --seeds 1 --tasks adding
 
 Blocks of attention and a perceptron on four tasks whose answers build on each other (parity and
-products of S3 with sequences that grow in training, ListOps, Sudoku of 4 by 4) and on one that asks
-for no depth, the adding problem. Is a loop better than the same blocks once, at equal parameters,
-and how near does it come to as many blocks with weights of their own, at equal applied layers? Do
-sequences that are harder get more loops where positions halt? Do more loops than in training help,
-and does it take a random number of them in training? Paired differences over seeds with 95 %
-intervals. Finished trainings are kept in the folder ``--work``. Writes
+products of S3 with sequences that grow in training, ListOps, Sudoku of 4 by 4), on one that asks
+for no depth, the adding problem, and on parity where a block sees two steps back, so that late
+steps take more loops than early ones. Is a loop better than the same blocks once, at equal
+parameters, and how near does it come to as many blocks with weights of their own, at equal applied
+layers? Do sequences or steps that are harder get more loops where positions halt? Do more loops
+than in training help, and does it take a random number of them in training? Paired differences over
+seeds with 95 % intervals. Finished trainings are kept in the folder ``--work``. Writes
 benchmarks/results/depth.json.
 """
 
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from depth_runs import (
+    BATCH,
     DEEP,
     DEPTH_FREE,
     HALTING,
@@ -84,8 +86,8 @@ def against(one: dict[int, float], other: dict[int, float], sign: int = 1) -> li
 
 def answers(done: Runs) -> list[dict[str, Any]]:
     found = []
-    for task, (_, metric, *_rest) in TASKS.items():
-        sign = 1 if metric == "accuracy" else -1
+    for task, setting in TASKS.items():
+        sign = 1 if setting.metric == "accuracy" else -1
         tests = {name: told(done, name, task, "test") for name in NETWORKS}
         for question, one, other in (
             (f"{LOOPED} against {SMALL}, as many parameters", LOOPED, SMALL),
@@ -180,14 +182,16 @@ def main() -> None:
         "loops": LOOPS,
         "tasks": {
             name: {
-                "task": str(task),
-                "metric": metric,
-                "steps": steps,
-                "batch": batch,
-                "lr": rate,
+                "task": str(setting.task),
+                "metric": setting.metric,
+                "steps": setting.steps,
+                "batch": BATCH,
+                "lr": setting.rate,
+                "cell": str(setting.cell),
+                "tie": str(setting.tie),
                 "asks for depth": name not in DEPTH_FREE,
             }
-            for name, (task, metric, steps, batch, rate) in TASKS.items()
+            for name, setting in TASKS.items()
         },
         "answers": answers(done),
         "networks": means(done),

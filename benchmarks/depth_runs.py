@@ -56,18 +56,46 @@ NETWORKS = {
 }
 PLAIN = (SMALL, LOOPED, DEEP)
 HALTING = tuple(name for name in NETWORKS if name not in PLAIN)
-# name -> task, its metric (higher is better where it is an accuracy), steps, batch, learning rate
-TASKS: dict[str, tuple[Layer, str, int, int, float]] = {
-    "parity": (Layer.of("parity", length=16, test_length=24), "accuracy", 1200, 32, 0.003),
-    "S3": (Layer.of("word_problem", group="S3", length=10), "accuracy", 1000, 32, 0.003),
-    "listops": (Layer.of("listops", length=30, depth=4, arguments=3), "accuracy", 700, 32, 0.003),
-    "sudoku": (Layer.of("sudoku", givens=5, hints=5), "accuracy", 900, 32, 0.003),
-    "adding": (Layer.of("adding", length=40), "mse", 400, 32, 0.002),
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A task and how networks are trained on it; higher is better where the metric is accuracy.
+
+    ``near`` are networks that see two steps back in a block and read the input in every loop: the
+    later a step, the more loops its answer takes.
+    """
+
+    task: Layer
+    metric: str
+    steps: int
+    rate: float = 0.003
+    near: bool = False
+
+    @property
+    def cell(self) -> Layer:
+        return Layer.of("attention", pattern="window", window=3) if self.near else ATTENTION
+
+    @property
+    def tie(self) -> Layer:
+        return Layer("injected" if self.near else "shared")
+
+
+ATTENTION = Layer("attention")
+NEAR = "near parity"
+TASKS = {
+    "parity": Setting(Layer.of("parity", length=16, test_length=24), "accuracy", 1200),
+    "S3": Setting(Layer.of("word_problem", group="S3", length=10), "accuracy", 1000),
+    "listops": Setting(Layer.of("listops", length=30, depth=4, arguments=3), "accuracy", 700),
+    "sudoku": Setting(Layer.of("sudoku", givens=5, hints=5), "accuracy", 900),
+    "adding": Setting(Layer.of("adding", length=40), "mse", 400, 0.002),
+    NEAR: Setting(Layer.of("parity", length=12, test_length=24), "accuracy", 1500, near=True),
 }
+BATCH = 32
 DEPTH_FREE = ("adding",)
-# of networks that halt, one task with harder and easier sequences, or two
-STOPPING = {name: ("sudoku",) for name in ("varied", "supervised")} | {
-    name: ("listops", "sudoku") for name in ("act", "ponder")
+# of networks that halt, tasks with harder and easier sequences or steps
+STOPPING = {name: ("sudoku", NEAR) for name in ("varied", "supervised")} | {
+    name: ("listops", "sudoku", NEAR) for name in ("act", "ponder")
 }
 
 
@@ -78,19 +106,23 @@ def installed() -> Catalog:
 
 @cache
 def opened(name: str) -> Task:
-    layer = TASKS[name][0]
+    layer = TASKS[name].task
     return open_task(TaskSpec(layer.name, installed().complete("task", layer)))
 
 
 def run(network: str, task: str, seed: int) -> dict[str, Any]:
     """One training, judged on the test split; what diverges has a reason in its place."""
     torch.set_num_threads(1)
-    kind, (_, metric, steps, batch, rate) = NETWORKS[network], TASKS[task]
-    block = Block(Layer("attention"), channel=Layer("mlp"))
-    stage = Stage((block,), kind.blocks, kind.loops, halting=kind.halting)
-    training = Layer.of("adamw", lr=rate, steps=steps, batch=batch, evaluations=LOOKS)
+    kind, setting = NETWORKS[network], TASKS[task]
+    metric = setting.metric
+    block = Block(setting.cell, channel=Layer("mlp"))
+    stage = Stage((block,), kind.blocks, kind.loops, tie=setting.tie, halting=kind.halting)
+    training = Layer.of(
+        "adamw", lr=setting.rate, steps=setting.steps, batch=BATCH, evaluations=LOOKS
+    )
+    embed = Layer("linear") if setting.near else EMBED
     architecture = installed().complete_architecture(
-        Architecture(width=WIDTH, stages=(stage,), embed=EMBED, training=training)
+        Architecture(width=WIDTH, stages=(stage,), embed=embed, training=training)
     )
     latest: dict[str, float] = {}
 
@@ -132,16 +164,23 @@ def by_loops(model: Model, task: str, metric: str) -> dict[str, float]:
 
 
 def loops_by_difficulty(model: Model, task: str) -> list[list[float]]:
-    """Mean difficulty and mean loops of the easy, middling and hard third of the test sequences."""
+    """Mean difficulty and mean loops of the easy, middling and hard third of the test split.
+
+    Of whole sequences, by what each asks for; of single steps where blocks see little.
+    """
     hard: list[float] = []
     loops: list[float] = []
     with evaluating(model), torch.inference_mode():
         for batch in opened(task).evaluation("test"):
             moved = tensors(batch, device_of(model))
             (used,) = model._stages(moved.inputs, moved.lengths)[1]
-            real = answered(batch)
-            hard += difficulty(task, batch)
-            loops += ((used.loops.numpy() * real).sum(1) / real.sum(1)).tolist()
+            taken, real = used.loops.numpy(), answered(batch)
+            if task == NEAR:
+                hard += np.nonzero(real)[1].astype(float).tolist()
+                loops += taken[real].tolist()
+            else:
+                hard += difficulty(task, batch)
+                loops += ((taken * real).sum(1) / real.sum(1)).tolist()
     order = np.argsort(hard, kind="stable")
     return [
         [round(float(np.mean(np.array(part)[rows])), 4) for part in (hard, loops)]

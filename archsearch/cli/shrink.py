@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archsearch.cli.lessons import check_finished, parent_of, told_of
 from archsearch.cli.options import json_option, print_json
-from archsearch.errors import InputError
 from archsearch.select.verdict import number
 from archsearch.serve.folder import check_place
 from archsearch.serve.manifest import MANIFEST, WEIGHTS, read_manifest
 
 if TYPE_CHECKING:
-    from archsearch.execute.shrink import Child, Parent
-    from archsearch.serve.bundle import Bundle
-    from archsearch.tasks.task import Task
+    from archsearch.execute.lessons import Parent
+    from archsearch.execute.shrink import Child
 
 EXAMPLE = """\b
 Examples:
@@ -59,17 +58,14 @@ def shrink(
         check_place(folder, (MANIFEST, WEIGHTS), force=force)
     # a fault in the manifest is told before torch is loaded
     read_manifest(bundle)
-    from archsearch.execute.shrink import Lessons, best, children, judged
+    from archsearch.execute.lessons import Lessons
+    from archsearch.execute.shrink import best, children
     from archsearch.plugins import load_catalog
     from archsearch.serve.bundle import read_bundle, write_bundle
-    from archsearch.tasks.open import open_task
 
     catalog = load_catalog()
     source = read_bundle(bundle, catalog)
-    parent = _parent(source, open_task(source.manifest.task))
-    test = open_task(source.manifest.task, "confirm")
-    own = judged(parent.model, test, "test")
-    _say_if_other(source, parent, own[parent.objective.metric])
+    parent, test, own = parent_of(source)
     aside = folder.parent / f".{folder.name}.shrinking"
     aside.mkdir(parents=True, exist_ok=True)
     lessons = Lessons(parent, aside, seed)
@@ -77,22 +73,14 @@ def shrink(
     child = best(
         lessons, children(parent, catalog, trials, largest, seed), length, _told(parent, as_json)
     )
-    taught, weights = lessons.grown_up(child, length, taught=True)
-    untaught, _ = lessons.grown_up(child, length, taught=False)
-    for outcome in (taught, untaught):
-        if not outcome.state.has_value:
-            raise InputError(f"its training ended {outcome.state}: {outcome.message}")
+    taught, weights = lessons.on_test(child.architecture, length, "taught")
+    untaught, _ = lessons.on_test(child.architecture, length, "untaught", taught=False)
+    check_finished(taught, untaught)
     metric = parent.objective.metric
     facts: dict[str, Any] = {
         "test": dict(taught.metrics),
         "chance": test.chance(),
-        "parent": {
-            "title": parent.architecture.title,
-            "sha256": parent.sha256,
-            "params": parent.params,
-            "test": own,
-            "study": source.facts.get("study"),
-        },
+        "parent": told_of(parent, own, source),
         "untaught": {metric: untaught.metric(metric)},
         "tried": trials,
         "params": child.params,
@@ -107,36 +95,6 @@ def shrink(
         print_json(facts)
     else:
         click.echo(f"{facts['verdict']}; exported to {folder}")
-
-
-def _parent(source: Bundle, task: Task) -> Parent:
-    from archsearch.execute.shrink import Parent, judged
-
-    objective = task.metrics[0]
-    model = source.model()
-    return Parent(
-        model=model,
-        architecture=source.architecture,
-        task=source.manifest.task,
-        data=task.fingerprint,
-        signature=source.signature,
-        objective=objective,
-        params=sum(p.numel() for p in model.parameters()),
-        value=judged(model, task, "validation")[objective.metric],
-        sha256=source.manifest.sha256,
-    )
-
-
-def _say_if_other(source: Bundle, parent: Parent, value: float) -> None:
-    """A parent that scores otherwise than at its export has met other data."""
-    metric = parent.objective.metric
-    before = source.facts.get("test", {}).get(metric)
-    if before is not None and abs(before - value) > 1e-3 * max(abs(before), abs(value)):
-        click.echo(
-            f"note: its {metric} was {number(before)} at the export and is {number(value)} here;"
-            " the data are other ones",
-            err=True,
-        )
 
 
 def _told(parent: Parent, quiet: bool) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from commands import Command, run_in
 
-from archsearch.execute import shrink
+from archsearch.execute.lessons import judged
 from archsearch.serve.bundle import read_bundle
 
 Finished = tuple[Path, Command]
@@ -55,7 +55,7 @@ def test_what_it_says_of_the_test_split_is_what_the_bundle_does(shrunk: Any) -> 
 
     child = read_bundle(folder / "exports" / "small")
     task = open_task(child.manifest.task, "confirm", folder)
-    found = shrink.judged(child.model(), task, "test")
+    found = judged(child.model(), task, "test")
     assert found["accuracy"] == child.facts["test"]["accuracy"]
 
 

@@ -7,11 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
 
 from archsearch.build import build
 from archsearch.errors import InputError
-from archsearch.execute import shrink
-from archsearch.execute.shrink import Child, Lesson, Lessons, Parent, best, children, quality_of
+from archsearch.execute import lessons as teaching
+from archsearch.execute.lessons import Beginning, Lesson, Lessons, Parent
+from archsearch.execute.shrink import Child, best, children, quality_of
 from archsearch.plugins import load_catalog
 from archsearch.spec.architecture import Architecture, Block, Layer, Stage
 from archsearch.spec.settings import Objective, TaskSpec
@@ -48,19 +52,19 @@ def test_what_is_finished_is_not_done_again(
     saved = 1 - first.params / lessons.parent.params
     assert first.value is not None
     assert first.reward == pytest.approx(saved * (2 - saved) * first.value / 0.5)
-    done, kept = lessons.grown_up(first, 8, taught=True)
+    done, kept = lessons.on_test(first.architecture, 8, "taught")
     data = kept.read_bytes()
 
     def never(*given: object) -> None:
         raise AssertionError(f"done again: {given}")
 
     with monkeypatch.context() as patch:
-        patch.setattr(shrink, "run_job", never)
+        patch.setattr(teaching, "run_job", never)
         assert best(lessons, some, 8, told.append) == first
-        assert lessons.grown_up(first, 8, taught=True)[0] == done
+        assert lessons.on_test(first.architecture, 8, "taught")[0] == done
     # without the file of weights it is done again, to the same bits
     kept.unlink()
-    again, _ = lessons.grown_up(first, 8, taught=True)
+    again, _ = lessons.on_test(first.architecture, 8, "taught")
     assert (again.metrics, kept.read_bytes()) == (done.metrics, data)
     # half a file counts for nothing, since it has another name until it is whole
     assert all(json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
@@ -75,6 +79,33 @@ def test_the_teacher_is_a_part_of_what_is_computed() -> None:
     assert len(set(keys)) == 3
     assert replace(plain, teacher="ab").key == keys[1]
     assert replace(plain, teacher="ab", seed=2).key != keys[1]
+    assert replace(plain, teacher="ab", begun="x").key not in keys
+
+
+def test_a_lesson_may_begin_with_given_weights(tmp_path: Path) -> None:
+    own = parent()
+    seen: list[float] = []
+
+    def zeroed(model: nn.Module) -> None:
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.zero_()
+        seen.append(1.0)
+
+    lessons = Lessons(own, tmp_path, 0)
+    zero = Beginning("zeros", zeroed)
+    # of a network of zeros only the last bias has a gradient
+    begun, kept = lessons.on_test(own.architecture, 1, "zeros", begin=zero)
+    _, other = lessons.on_test(own.architecture, 1, "drawn")
+    assert seen == [1.0]
+    assert begun.state.has_value
+    weights, strange = load_file(kept), load_file(other)
+    moved = [name for name, value in weights.items() if value.any()]
+    assert moved == [name for name in weights if name.endswith("bias") and "head" in name]
+    assert any(value.any() for name, value in strange.items() if name not in moved)
+    # and it is not done again
+    lessons.on_test(own.architecture, 1, "zeros", begin=zero)
+    assert seen == [1.0]
 
 
 def test_qualities_are_over_the_parents() -> None:

@@ -1,0 +1,67 @@
+"""What commands have in common that train another network after the one of a bundle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from archsearch.errors import InputError
+from archsearch.select.verdict import number
+
+if TYPE_CHECKING:
+    from archsearch.execute.lessons import Parent
+    from archsearch.serve.bundle import Bundle
+    from archsearch.spec.trial import Outcome
+    from archsearch.tasks.task import Task
+
+
+def parent_of(source: Bundle) -> tuple[Parent, Task, dict[str, float]]:
+    """The bundle's network, its task with the test split, and what it scores there now.
+
+    A network that scores otherwise than at its export has met other data, which is said.
+    """
+    from archsearch.execute.lessons import Parent, judged
+    from archsearch.tasks.open import open_task
+
+    task, test = (open_task(source.manifest.task, part) for part in ("search", "confirm"))
+    objective = task.metrics[0]
+    model = source.model()
+    parent = Parent(
+        model=model,
+        architecture=source.architecture,
+        task=source.manifest.task,
+        data=task.fingerprint,
+        signature=source.signature,
+        objective=objective,
+        params=sum(p.numel() for p in model.parameters()),
+        value=judged(model, task, "validation")[objective.metric],
+        sha256=source.manifest.sha256,
+    )
+    own = judged(model, test, "test")
+    value, before = own[objective.metric], source.facts.get("test", {}).get(objective.metric)
+    if before is not None and abs(before - value) > 1e-3 * max(abs(before), abs(value)):
+        click.echo(
+            f"note: its {objective.metric} was {number(before)} at the export and is"
+            f" {number(value)} here; the data are other ones",
+            err=True,
+        )
+    return parent, test, own
+
+
+def told_of(parent: Parent, own: dict[str, float], source: Bundle) -> dict[str, Any]:
+    """What a bundle says of the one it comes from."""
+    return {
+        "title": parent.architecture.title,
+        "sha256": parent.sha256,
+        "params": parent.params,
+        "test": own,
+        "study": source.facts.get("study"),
+    }
+
+
+def check_finished(*outcomes: Outcome) -> None:
+    """Raises InputError where a training has no value to show."""
+    for outcome in outcomes:
+        if not outcome.state.has_value:
+            raise InputError(f"its training ended {outcome.state}: {outcome.message}")
