@@ -14,40 +14,42 @@ from archsearch.serve.bundle import write_bundle
 from archsearch.serve.standalone import write_standalone
 from archsearch.sparsity.sparsify import sparsify
 from archsearch.spec.architecture import Architecture, Block, Layer, Stage
+from archsearch.spec.signature import Signature
 
 CATALOG = load_catalog()
 
 
-@pytest.mark.parametrize("halting", CATALOG.names("halting"))
+@pytest.mark.parametrize("signature", [TOKENS, REGRESSION], ids=("tokens", "regression"))
 @pytest.mark.parametrize("tie", CATALOG.names("tie"))
 def test_every_tie_with_every_halting_is_written_out(
-    tmp_path: Path, tie: str, halting: str
+    tmp_path: Path, tie: str, signature: Signature
 ) -> None:
     torch.set_num_threads(1)
     options = {"shared": {"embedding": True, "norms": True}, "lora": {"rank": 2}}.get(tie, {})
     blocks = (Block(Layer("gru"), channel=Layer("mlp")), Block(Layer("attention")))
-    stage = Stage(blocks, loops=3, tie=Layer.of(tie, **options), halting=Layer(halting))
-    for number, signature in enumerate((TOKENS, REGRESSION)):
-        bundle = export(tmp_path / f"best{number}", Architecture(8, (stage,)), signature)
-        # which compares whole sequences, padded ones and streams
-        write_standalone(bundle, tmp_path / f"plain{number}")
+    stages = tuple(
+        Stage(blocks, loops=3, tie=Layer.of(tie, **options), halting=Layer(halting))
+        for halting in CATALOG.names("halting")
+    )
+    bundle = export(tmp_path / "best", Architecture(8, stages), signature)
+    # which compares whole sequences, padded ones and streams
+    write_standalone(bundle, tmp_path / "plain")
 
 
 # what stands in for options that have no useful default
 GIVEN = {"drawn": {"counts": "stages.0.tie.body.blocks.0.cell.layer.recurrent.weight=20"}}
 
 
-@pytest.mark.parametrize("tie", CATALOG.names("tie"))
 @pytest.mark.parametrize("name", CATALOG.names("sparsity"))
-def test_every_sparsity_with_every_tie_is_trained_and_exported(
-    tmp_path: Path, name: str, tie: str
-) -> None:
+def test_every_sparsity_with_every_tie_is_trained_and_exported(tmp_path: Path, name: str) -> None:
     """Two updates, then a bundle and a source file that give what the trained model gives."""
     torch.set_num_threads(1)
     blocks = (Block(Layer("gru"), channel=Layer("mlp")), Block(Layer("attention")))
-    stage = Stage(blocks, loops=2, tie=Layer(tie), halting=Layer("act"))
+    stages = tuple(
+        Stage(blocks, loops=2, tie=Layer(tie), halting=Layer("act")) for tie in CATALOG.names("tie")
+    )
     sparsity = Layer.of(name, **GIVEN.get(name, {}))
-    given = CATALOG.complete_architecture(Architecture(8, (stage,), sparsity=sparsity))
+    given = CATALOG.complete_architecture(Architecture(8, stages, sparsity=sparsity))
     model = build(given, CATALOG, VALUES, seed=1)
     model.load_state_dict(random_state(model) if name == "none" else model.state_dict())
     x = torch.randn(4, 9, 3, generator=torch.Generator().manual_seed(0))

@@ -21,8 +21,10 @@ from archsearch.installed import Installed
 from archsearch.plugins import load_catalog
 from archsearch.serve.standalone import write_standalone, written_out
 from archsearch.spec.architecture import Architecture, Block, Layer, Stage
+from archsearch.spec.signature import Signature
 
 CELLS = load_catalog().names("cell")
+TOGETHER = 4  # networks that hold all of them
 FULL = Architecture(
     width=16,
     stages=(
@@ -97,12 +99,20 @@ def test_it_predicts_the_same_where_archsearch_is_absent(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_cell_can_be_written_out(tmp_path: Path, cell: str) -> None:
-    causal = load_catalog().find("cell", cell).causal
-    for number, signature in enumerate((VALUES, TOKENS, REGRESSION)):
-        if signature.every_step and not causal:
-            continue
-        bundle = export(tmp_path / f"best{number}", network(cell, width=16), signature)
-        write_standalone(bundle, tmp_path / f"plain{number}")
+    bundle = export(tmp_path / "best", network(cell, width=16), VALUES)
+    write_standalone(bundle, tmp_path / "plain")
+
+
+@pytest.mark.parametrize("signature", [TOKENS, REGRESSION], ids=("tokens", "regression"))
+def test_cells_of_all_kinds_can_be_written_out_together(
+    tmp_path: Path, signature: Signature
+) -> None:
+    causal = [name for name in CELLS if load_catalog().find("cell", name).causal]
+    cells = causal if signature.every_step else CELLS
+    for first in range(TOGETHER):
+        stages = tuple(Stage((Block(Layer(name)),)) for name in cells[first::TOGETHER])
+        bundle = export(tmp_path / f"best{first}", Architecture(16, stages), signature)
+        write_standalone(bundle, tmp_path / f"plain{first}")
 
 
 def test_every_gate_channel_mixer_and_activation_can_be_written_out(tmp_path: Path) -> None:
