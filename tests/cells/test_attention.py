@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from archsearch.cells.attention.attention import Attention, alibi_slopes
+from archsearch.cells.attention.distance_bias import sloped
 from archsearch.cells.attention.normalisers import rectified
 from archsearch.cells.attention.patterns import seen
 from archsearch.cells.attention.rotary import rotate
@@ -205,12 +206,13 @@ def test_sparse_attention_equals_the_masked_one(length, window, past, alibi):
         torch.randn(2, 3, past + length, 4, dtype=torch.float64, requires_grad=True)
         for _ in range(2)
     )
-    slopes = alibi_slopes(3).double() if alibi else None
+    slopes = alibi_slopes(3)
+    bias = sloped(slopes, torch.float64) if alibi else None
     distance = torch.arange(past, past + length)[:, None] - torch.arange(past + length)
     lowered = (slopes[:, None, None] if alibi else 0) * -distance.double()
     for pattern, got in (
-        ("window", window_attention(q, k, v, window, slopes)),
-        ("power", power_attention(q, k, v, slopes)),
+        ("window", window_attention(q, k, v, window, bias, False)),
+        ("power", power_attention(q, k, v, bias, False)),
     ):
         seen = seen_by(pattern, window, past + length)[past:]
         mask = lowered.masked_fill(~seen, -torch.inf)

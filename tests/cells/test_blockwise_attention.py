@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from archsearch.cells.attention import attention as module
-from archsearch.cells.attention import by_stretch, clustered, routing
+from archsearch.cells.attention import by_stretch, clustered, few_keys, head_blocks, routing
 from archsearch.cells.attention.attention import Attention, alibi_slopes
 from archsearch.cells.attention.blockwise import chunked_attention, strided_attention
+from archsearch.cells.attention.distance_bias import sloped
+from archsearch.cells.attention.head_blocks import HeadBlocks
 from archsearch.cells.attention.patterns import seen
 from archsearch.cells.attention.routing import Routing
 
@@ -27,12 +28,13 @@ def test_blocks_equal_the_mask_in_values_and_gradients(pattern, alibi, length, s
     q, k, v = (
         torch.randn(2, 3, length, 4, dtype=torch.float64, requires_grad=True) for _ in range(3)
     )
-    slopes = alibi_slopes(3).double() if alibi else None
+    slopes = alibi_slopes(3).double()
+    bias = sloped(slopes, torch.float64) if alibi else None
     i, j = torch.arange(length)[:, None], torch.arange(length)
     lowered = (slopes[:, None, None] if alibi else 0) * (j - i).double()
     mask = lowered.masked_fill(~seen(pattern, i, j, size, size), -math.inf)
     want = scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    got = WAYS[pattern](q, k, v, size, slopes)
+    got = WAYS[pattern](q, k, v, size, bias, False)
     torch.testing.assert_close(got, want)
     weight = torch.randn_like(want)
     expected = torch.autograd.grad(want, (q, k, v), weight)
@@ -49,7 +51,7 @@ def test_a_cell_takes_blocks_for_long_sequences_and_means_the_same(
     cell = Attention(8, 2, pattern, window=10, stride=9, positions=positions).double().eval()
     x, calls = torch.randn(2, length, 8, dtype=torch.float64), []
     name = f"{pattern}_attention"
-    monkeypatch.setattr(module, name, lambda *given: calls.append(1) or WAYS[pattern](*given))
+    monkeypatch.setattr(few_keys, name, lambda *given: calls.append(1) or WAYS[pattern](*given))
     whole, _ = cell(x)
     assert calls == [1]
     # in pieces, from a cache, it is the mask
@@ -85,24 +87,31 @@ def test_stretches_of_fixed_blocks_equal_the_mask(alibi, length, stride, monkeyp
     slopes = alibi_slopes(3).double() if alibi else None
     i, j = torch.arange(length)[:, None], torch.arange(length)
     want = masked(*given, seen("fixed", i, j, 0, stride), slopes)
-    same_in_values_and_gradients(by_stretch.fixed_attention(*given, stride, slopes), want, given)
+    bias = None if slopes is None else sloped(slopes, torch.float64)
+    got = by_stretch.fixed_attention(*given, stride, bias, False)
+    same_in_values_and_gradients(got, want, given)
 
 
 @pytest.mark.parametrize("alibi", [True, False])
 @pytest.mark.parametrize("length", [1, 5, 32, 67])
-@pytest.mark.parametrize("block", [1, 3, 20])
+@pytest.mark.parametrize("block", [1, 3, 16, 20, 48])
 def test_stretches_of_a_heads_own_blocks_equal_the_mask(alibi, length, block, monkeypatch):
     monkeypatch.setattr(by_stretch, "STRETCH", 16)
+    monkeypatch.setattr(head_blocks, "FARTHEST", 6)
     torch.manual_seed(0)
     given = [torch.randn(2, 3, length, 4, dtype=torch.float64, requires_grad=True) for _ in "qkv"]
     slopes = alibi_slopes(3).double() if alibi else None
-    chosen = torch.rand(3, 6) < 0.4
-    chosen[:, 0] = True
-    far = torch.arange(length)[:, None] - torch.arange(length)
-    allowed = (far >= 0) & chosen[:, (far.clamp_min(0) // block).clamp_max(5)]
+    blocks = HeadBlocks(3, block, 0.5, 1)
+    blocks.chosen.copy_(torch.rand(3, 6) < 0.4)
+    blocks.chosen[:, 0] = True
+    at = torch.arange(length)
+    back = at[:, None] // block - at // block
+    allowed = (at[:, None] >= at) & blocks.chosen[:, back.clamp(0, 5)]
     want = masked(*given, allowed, slopes)
-    got = by_stretch.blocks_attention(*given, chosen, block, slopes)
+    bias = None if slopes is None else sloped(slopes, torch.float64)
+    got = by_stretch.head_blocks_attention(*given, blocks, bias, False)
     same_in_values_and_gradients(got, want, given)
+    assert torch.equal(blocks.count(at), allowed.sum(-1))
 
 
 @pytest.mark.parametrize("length", [1, 9, 64])
@@ -134,9 +143,9 @@ def test_a_cell_goes_by_stretches_for_long_sequences_and_means_the_same(options,
     if cell.blocks is not None:
         cell.blocks.chosen[:, 1::2] = False
     x, calls = torch.randn(2, 1100, 8, dtype=torch.float64), []
-    for name in ("fixed_attention", "blocks_attention"):
+    for name in ("fixed_attention", "head_blocks_attention"):
         way = getattr(by_stretch, name)
-        monkeypatch.setattr(module, name, lambda *given, way=way: calls.append(1) or way(*given))
+        monkeypatch.setattr(few_keys, name, lambda *given, way=way: calls.append(1) or way(*given))
     whole, _ = cell(x)
     assert calls == [1]
     first, state = cell(x[:, :70])

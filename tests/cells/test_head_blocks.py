@@ -1,4 +1,4 @@
-"""A pattern of distances for each head: when it is chosen, what it keeps, that it stays."""
+"""A pattern of blocks of keys for each head: when it is chosen, what it keeps, that it stays."""
 
 from __future__ import annotations
 
@@ -90,17 +90,17 @@ def test_only_training_with_gradients_is_watched():
     assert not cell.blocks.chosen.all()
 
 
-def test_a_chosen_pattern_is_a_mask_of_distances():
+def test_a_chosen_pattern_is_a_mask_of_blocks():
     cell = built(dense=1, block=3, select=0.4, positions="none").eval()
     cell.blocks.chosen.zero_()
     for head, blocks in enumerate(([0, 2], [0], [0, 1, 5])):
         cell.blocks.chosen[head, blocks] = True
     x = torch.randn(2, 25, 12, dtype=torch.float64)
     q, k, v = cell._split(x, torch.arange(25)[None])
-    far = torch.arange(25)[:, None] - torch.arange(25)
+    at = torch.arange(25)
     read = []
-    for head, near in enumerate(([0, 1, 2, 6, 7, 8], [0, 1, 2], [0, 1, 2, 3, 4, 5, 15, 16, 17])):
-        mask = torch.isin(far, torch.tensor(near))
+    for head, blocks in enumerate(([0, 2], [0], [0, 1, 5])):
+        mask = torch.isin(at[:, None] // 3 - at // 3, torch.tensor(blocks)) & (at <= at[:, None])
         scores = (q[:, head] @ k[:, head].mT / 2).masked_fill(~mask, -torch.inf)
         read.append(scores.softmax(-1) @ v[:, head])
     torch.testing.assert_close(cell(x)[0], cell.output(torch.cat(read, -1)))
@@ -108,13 +108,19 @@ def test_a_chosen_pattern_is_a_mask_of_distances():
 
 def test_what_is_counted_is_the_mean_weight_of_each_block():
     blocks = HeadBlocks(2, block=2, select=0.5, dense=10)
-    weights = torch.zeros(1, 2, 4, 4)
-    weights[0, 0] = torch.eye(4)
-    weights[0, 1, :, 0] = 1.0  # the first position, from distances 0, 1, 2 and 3
-    far = torch.arange(4)[:, None] - torch.arange(4)
-    blocks.watch(weights, far)
-    blocks.watch(weights, far)
+    weights = torch.zeros(2, 2, 4, 4)
+    weights[:, 0] = torch.eye(4)
+    weights[:, 1, :, 0] = 1.0  # the first position: twice of the own block, twice of that before
+    at = torch.arange(4).view(1, 1, 1, 4)
+    blocks.watch(weights, at.mT, at)
+    blocks.watch(weights, at.mT, at)
     torch.testing.assert_close(blocks.weight[:, :3], torch.tensor([[2.0, 0, 0], [1.0, 1.0, 0]]))
+    # the second row begins one position later, where a block ends
+    at = torch.stack([at[0], at[0] + 1])
+    blocks.watch(weights, at.mT, at)
+    torch.testing.assert_close(
+        blocks.weight[:, :3], torch.tensor([[3.0, 0, 0], [1.375, 1.5, 0.125]])
+    )
 
 
 def test_the_heaviest_are_kept_and_always_the_first():
@@ -136,13 +142,13 @@ def test_more_weight_is_kept_than_by_chance():
 
 @pytest.mark.parametrize("keep", [1.0, 0.5])
 def test_a_head_that_looks_one_block_back_keeps_that_block(keep):
-    """Its scores are one of distance alone: highest at a distance of four to five."""
+    """Its scores are of distance alone: highest at four, which is two blocks of two."""
     cell = built(dense=2, block=2, select=0.1, positions="relative", keep=keep)
     with torch.no_grad():
         cell.project.weight[:24] = 0.0
         cell.bias.zero_()
-        cell.bias[0, 4:6] = 20.0
-        cell.bias[1, 10:12] = 20.0
+        cell.bias[0, 4] = 20.0
+        cell.bias[1, 10] = 20.0
     x = torch.randn(2, 40, 12, dtype=torch.float64)
     for _ in range(2):
         cell(x)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.nn.functional import scaled_dot_product_attention
 
 from archsearch.kernels.attention import distance_attention_cpu
 from archsearch.kernels.attention.distance_attention import distance_attention
@@ -29,12 +28,15 @@ def problem(shape, dtype=torch.float32):
     return [torch.randn(size, dtype=torch.float64).to(dtype).requires_grad_() for size in sizes]
 
 
-def masked(q, k, v, slopes, distances):
+def masked(q, k, v, added, rectify, distances):
     keys, queries = k.shape[2], q.shape[2]
     far = torch.arange(keys - queries, keys)[:, None] - torch.arange(keys)
-    allowed = torch.isin(far, torch.tensor(distances))
-    bias = (slopes[:, None, None] * -far).masked_fill(~allowed, -torch.inf)
-    return scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
+    scores = (q @ k.mT * q.shape[3] ** -0.5).masked_fill(
+        ~torch.isin(far, torch.tensor(distances)), -torch.inf
+    )
+    for n, distance in enumerate(distances):
+        scores = scores + torch.where(far == distance, added[:, n, None, None], 0.0)
+    return (torch.relu(scores) if rectify else scores.softmax(-1)) @ v
 
 
 @pytest.fixture
@@ -47,13 +49,13 @@ def calls(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("sloping", [True, False])
+@pytest.mark.parametrize("rectify", [True, False])
 @pytest.mark.parametrize("distances", DISTANCES, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_both_forms_equal_the_masked_product(shape, distances, sloping, calls):
-    slopes = torch.linspace(0.1, 0.5, shape[1]) if sloping else torch.zeros(shape[1])
-    exact = problem(shape, torch.float64)
-    want = masked(*exact, slopes.double(), distances)
+def test_both_forms_equal_the_masked_product(shape, distances, rectify, calls):
+    added = torch.linspace(-0.5, 0.5, shape[1] * len(distances)).view(shape[1], -1)
+    exact = [*problem(shape, torch.float64), added.double().requires_grad_()]
+    want = masked(*exact, rectify, distances)
     torch.manual_seed(1)
     weight = torch.randn_like(want)
     expected = torch.autograd.grad(want, exact, weight)
@@ -61,8 +63,8 @@ def test_both_forms_equal_the_masked_product(shape, distances, sloping, calls):
         (distance_attention, torch.float32),
         (distance_attention.plain, torch.float64),
     ):
-        inputs = problem(shape, dtype)
-        got = form(*inputs, slopes.to(dtype), distances)
+        inputs = [*problem(shape, dtype), added.to(dtype).detach().requires_grad_()]
+        got = form(*inputs, rectify, distances)
         close = {"rtol": 1e-4, "atol": 1e-5} if dtype == torch.float32 else {}
         torch.testing.assert_close(got.double(), want, **close)
         for found, true in zip(
@@ -74,11 +76,11 @@ def test_both_forms_equal_the_masked_product(shape, distances, sloping, calls):
 
 def test_inputs_are_left_alone_and_may_lie_anyhow_in_memory(calls):
     q, k, v = problem((2, 3, 17, 20, 5))
-    slopes, distances = torch.zeros(3), (0, 1, 2, 4, 8)
-    expected = distance_attention(q, k, v, slopes, distances)
+    added, distances = torch.zeros(3, 5), (0, 1, 2, 4, 8)
+    expected = distance_attention(q, k, v, added, False, distances)
     kept = [part.detach().clone() for part in (q, k, v)]
     moved = [part.transpose(1, 2).contiguous().transpose(1, 2) for part in (q, k, v)]
-    found = distance_attention(*moved, slopes, distances)
+    found = distance_attention(*moved, added, False, distances)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
     found.sum().backward()  # a gradient without strides
     assert all(torch.equal(a, b) for a, b in zip((q, k, v), kept, strict=True))
@@ -87,23 +89,28 @@ def test_inputs_are_left_alone_and_may_lie_anyhow_in_memory(calls):
 
 def test_large_scores_stay_finite_and_what_is_no_number_is_seen(calls):
     q, k, v = problem((1, 2, 40, 40, 4))
-    slopes, distances = torch.zeros(2), (0, 1, 2, 4)
-    y = distance_attention(1e4 * q, k, v, slopes, distances)
+    added, distances = torch.zeros(2, 4), (0, 1, 2, 4)
+    y = distance_attention(1e4 * q, k, v, added, False, distances)
     (slope,) = torch.autograd.grad(y.sum(), q)
     assert y.isfinite().all()
     assert slope.isfinite().all()
-    torch.testing.assert_close(y, distance_attention.plain(1e4 * q, k, v, slopes, distances))
+    torch.testing.assert_close(y, distance_attention.plain(1e4 * q, k, v, added, False, distances))
+    assert distance_attention(1e4 * q, k, v, added, True, distances).isfinite().all()
     broken = k.detach().clone().requires_grad_()
     with torch.no_grad():
         broken[0, 0, 10] = torch.nan
-    missing = distance_attention(q, broken, v, slopes, distances)[0, 0].isnan().all(-1)
+    missing = distance_attention(q, broken, v, added, False, distances)[0, 0].isnan().all(-1)
     assert missing.nonzero().flatten().tolist() == [10, 11, 12, 14]
-    assert len(calls) == 2
+    missing = distance_attention(q, broken, v, added, True, distances)[0, 0].isnan().all(-1)
+    assert missing.nonzero().flatten().tolist() == [10, 11, 12, 14]
+    assert len(calls) == 4
 
 
 def test_what_is_not_trained_in_single_precision_is_left_to_torch(calls):
     for dtype in (torch.float64, torch.bfloat16):
-        distance_attention(*problem((1, 1, 5, 5, 4), dtype), torch.zeros(1, dtype=dtype), (0, 1))
+        distance_attention(
+            *problem((1, 1, 5, 5, 4), dtype), torch.zeros(1, 2, dtype=dtype), False, (0, 1)
+        )
     with torch.no_grad():
-        distance_attention(*problem((1, 1, 5, 5, 4)), torch.zeros(1), (0, 1))
+        distance_attention(*problem((1, 1, 5, 5, 4)), torch.zeros(1, 2), False, (0, 1))
     assert calls == []

@@ -8,22 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from archsearch.cells.attention.blockwise import chunked_attention, strided_attention
-from archsearch.cells.attention.by_stretch import STRETCH, blocks_attention, fixed_attention
+from archsearch.cells.attention.distance_bias import Bias, looked_up, sloped
+from archsearch.cells.attention.few_keys import over_few_keys
 from archsearch.cells.attention.head_blocks import HeadBlocks
-from archsearch.cells.attention.normalisers import RECTIFIED, GatedNorm, rectified
-from archsearch.cells.attention.patterns import PLACED, reach, seen
+from archsearch.cells.attention.normalisers import RECTIFIED, GatedNorm, divided, rectified
+from archsearch.cells.attention.patterns import PLACED, reach, seen, sight
 from archsearch.cells.attention.rotary import rotate
-from archsearch.cells.attention.sparse import (
-    dilated_attention,
-    power_attention,
-    sampled_attention,
-    window_attention,
-)
+from archsearch.cells.attention.sparse import sampled_attention
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.errors import ArchitectureError
 
-SPARSE_FROM = 48  # below about as many positions one masked product beats many small ones
 FARTHEST = 64  # distances with a learned bias of their own
 
 
@@ -106,42 +100,32 @@ class Attention(Cell):
         k, v = (part.repeat_interleave(self.heads // self.key_heads, 1) for part in (k, v))
         if self.training and self.keep < 1:
             return self._attend_some(q, k, v, start)
-        slopes = self.slopes if self.positions == "alibi" else None
-        if self.normaliser == "softmax" and self.bias is None:
-            if self.pattern == "window" and length > SPARSE_FROM + 2 * self.window:
-                return window_attention(q, k, v, self.window, slopes)
-            if self.pattern == "power" and length > 2 * SPARSE_FROM:
-                return power_attention(q, k, v, slopes)
-            if self.pattern == "dilated" and length > 2 * max(SPARSE_FROM, self.window):
-                return dilated_attention(q, k, v, self.window, self.stride, slopes)
-            if self.pattern == "chunked" and keys == length > 4 * max(
-                self.window, SPARSE_FROM // 2
-            ):
-                return chunked_attention(q, k, v, self.window, slopes)
-            if self.pattern == "strided" and keys == length > 8 * max(self.stride, SPARSE_FROM):
-                return strided_attention(q, k, v, self.stride, slopes)
-            if self.pattern == "fixed" and keys == length > 4 * STRETCH:
-                return fixed_attention(q, k, v, self.stride, slopes)
-            if (
-                self.blocks is not None
-                and not self.blocks.watching
-                and keys == length > 4 * STRETCH
-            ):
-                return blocks_attention(q, k, v, self.blocks.chosen, self.blocks.block, slopes)
-            if self.pattern == "full" and slopes is None and keys == length:
-                return scaled_dot_product_attention(q, k, v, is_causal=True)
+        watched = self.blocks is not None and self.blocks.watching
+        if not watched:
+            found = self._over_few_keys(q, k, v)
+            if found is not None:
+                return found
         i = torch.arange(keys - length, keys, device=q.device)[:, None]
         j = torch.arange(keys, device=q.device)
         allowed = self._allowed(i, j, start - (keys - length))
-        watched = self.blocks is not None and self.blocks.watching
         if self.normaliser not in RECTIFIED and not watched:
-            bias = self._bias(i - j, q.dtype)
+            bias = self._added(i - j, q.dtype)
             mask = allowed if bias is None else bias.masked_fill(~allowed, -math.inf)
             return scaled_dot_product_attention(q, k, v, attn_mask=mask)
         weights = self._weights(q @ k.mT, i - j, allowed)
         if watched:
-            self.blocks.watch(weights, i - j)
+            self.blocks.watch(weights, *placed(i, j, start - (keys - length)))
         return weights @ v
+
+    def _over_few_keys(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor | None:
+        rectify, bias = self.normaliser in RECTIFIED, self._bias(q.dtype)
+        pattern = self.pattern, self.window, self.stride
+        found = over_few_keys(q, k, v, *pattern, self.blocks, bias, rectify)
+        if found is None or not rectify:
+            return found
+        i = torch.arange(k.shape[2] - q.shape[2], k.shape[2], device=q.device)
+        count = sight(i, *pattern) if self.blocks is None else self.blocks.count(i)
+        return divided(found, count[..., None], self.normaliser, self.gain)
 
     def _attend_some(self, q: Tensor, k: Tensor, v: Tensor, start: Tensor) -> Tensor:
         """As _attend, over drawn keys and each query's own, which stands in the last column."""
@@ -153,7 +137,7 @@ class Attention(Cell):
         allowed = once & self._allowed(i, j, start - (keys - length))
         watched = self.blocks is not None and self.blocks.watching
         if self.normaliser not in RECTIFIED and not watched:
-            bias = self._bias(i - j, q.dtype)
+            bias = self._added(i - j, q.dtype)
             bias = torch.zeros((), dtype=q.dtype, device=q.device) if bias is None else bias
             bias = torch.where(allowed, bias, -math.inf)
             return sampled_attention(q, k, v, chosen, bias[(None,) * (4 - bias.ndim)])
@@ -161,31 +145,33 @@ class Attention(Cell):
         products = torch.cat([q @ k[:, :, chosen].mT, (q * own_k).sum(-1, keepdim=True)], -1)
         weights = self._weights(products, i - j, allowed)
         if watched:
-            self.blocks.watch(weights, i - j)
+            self.blocks.watch(weights, *placed(i, j, start - (keys - length)))
         return weights[..., :-1] @ v[:, :, chosen] + weights[..., -1:] * own_v
 
     def _allowed(self, i: Tensor, j: Tensor, first: Tensor) -> Tensor:
         """(T, S), a head's own (H, T, S) or a row's (B, 1, T, S), with key 0 at ``first`` (B,)."""
         if self.pattern in PLACED:
-            i, j = (part + first.view(-1, 1, 1, 1) for part in (i, j))
+            i, j = placed(i, j, first)
         allowed = seen(self.pattern, i, j, self.window, self.stride)
-        return allowed if self.blocks is None else allowed & self.blocks(i - j)
+        return allowed if self.blocks is None else allowed & self.blocks(i, j)
 
     def _weights(self, products: Tensor, distance: Tensor, allowed: Tensor) -> Tensor:
         """Of keys at these distances (T, S), from their products with the queries."""
-        bias = self._bias(distance, products.dtype)
+        bias = self._added(distance, products.dtype)
         scores = products * self.head_size**-0.5
         scores = scores if bias is None else scores + bias
         if self.normaliser in RECTIFIED:
             return rectified(scores, allowed, self.normaliser, self.gain)
         return scores.masked_fill(~allowed, -math.inf).softmax(-1)
 
-    def _bias(self, distance: Tensor, dtype: torch.dtype) -> Tensor | None:
+    def _added(self, distance: Tensor, dtype: torch.dtype) -> Tensor | None:
+        bias = self._bias(dtype)
+        return None if bias is None else bias(distance.clamp_min(0))
+
+    def _bias(self, dtype: torch.dtype) -> Bias | None:
         if self.positions == "alibi":
-            return self.slopes.to(dtype)[:, None, None] * -distance
-        if self.bias is not None:
-            return self.bias[:, distance.clamp(0, FARTHEST - 1)]
-        return None
+            return sloped(self.slopes, dtype)
+        return None if self.bias is None else looked_up(self.bias)
 
     def _keep(self, part: Tensor) -> Tensor:
         bound = reach(self.pattern, self.window, self.stride)
@@ -209,6 +195,12 @@ class Attention(Cell):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         y, state = self.forward(x[:, None], state)
         return y[:, 0], state
+
+
+def placed(i: Tensor, j: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+    """Places among keys (T, 1 or S) as positions (B, 1, T, 1 or S), key 0 at ``first`` (B,)."""
+    i, j = (part + first.view(-1, 1, 1, 1) for part in (i, j))
+    return i, j
 
 
 def drawn(count: int, keep: float, device: torch.device) -> Tensor:

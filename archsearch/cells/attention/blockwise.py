@@ -1,7 +1,8 @@
 """Attention within blocks of a sequence, and from one place of all blocks to the same.
 
-In both functions ``q``, ``k`` and ``v`` are (B, H, T, d) from the sequence's first position on, and
-``slopes`` (H,) lowers a score by a slope per step of distance.
+In both functions ``q``, ``k`` and ``v`` are (B, H, T, d) from the sequence's first position on,
+``bias`` is added to scores by the distance of the key, and ``rectify`` puts relu in place of
+softmax.
 """
 
 from __future__ import annotations
@@ -10,23 +11,27 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.nn.functional import pad
+
+from archsearch.cells.attention.distance_bias import Bias, masked
+from archsearch.cells.attention.normalisers import answers
 
 
-def chunked_attention(q: Tensor, k: Tensor, v: Tensor, size: int, slopes: Tensor | None) -> Tensor:
+def chunked_attention(
+    q: Tensor, k: Tensor, v: Tensor, size: int, bias: Bias | None, rectify: bool
+) -> Tensor:
     """Each query over the positions so far of its chunk of ``size``."""
     length = q.shape[2]
-    parts = [_blocks(part, size) for part in (q, k, v)]
-    if slopes is None:
-        out = scaled_dot_product_attention(*parts, is_causal=True)
-    else:
-        place = torch.arange(size, device=q.device)
-        out = scaled_dot_product_attention(*parts, attn_mask=_lowered(place, place, slopes, q))
-    return out.flatten(2, 3)[:, :, :length]
+    # (B, n, H, size, d)
+    parts = [_blocks(part, size).transpose(1, 2) for part in (q, k, v)]
+    place = torch.arange(size, device=q.device)
+    far = place[:, None] - place
+    out = answers(*(part.flatten(0, 1) for part in parts), masked(far >= 0, far, bias), rectify)
+    return out.unflatten(0, parts[0].shape[:2]).transpose(1, 2).flatten(2, 3)[:, :, :length]
 
 
 def strided_attention(
-    q: Tensor, k: Tensor, v: Tensor, stride: int, slopes: Tensor | None
+    q: Tensor, k: Tensor, v: Tensor, stride: int, bias: Bias | None, rectify: bool
 ) -> Tensor:
     """Each query over the last ``stride`` positions and every ``stride``-th before."""
     length = q.shape[2]
@@ -37,15 +42,17 @@ def strided_attention(
     pairs = [torch.cat([pad(part, (0, 0, 0, 0, 1, -1)), part], 3) for part in (k, v)]
     both = torch.cat([place - stride, place])
     apart = place[:, None] - both
-    near = q @ pairs[0].mT * scale + _distances(place, both, slopes, q)
     begun = torch.arange(blocks, device=q.device)[:, None, None] * stride + both >= 0
-    near = near.masked_fill(~((apart >= 0) & (apart < stride) & begun), -math.inf)
+    hidden = ~((apart >= 0) & (apart < stride) & begun)  # (n, stride, 2 stride)
+    near = (q @ pairs[0].mT * scale + _added(apart, bias, q)).masked_fill(hidden, -math.inf)
     # the same place of every block, block after block
     q_at, k_at, v_at = (part.transpose(2, 3) for part in (q, k, v))  # (B, H, stride, n, d)
     number = torch.arange(blocks, device=q.device)
-    far = q_at @ k_at.mT * scale + _distances(stride * number, stride * number, slopes, q)
-    far = far.masked_fill(number[:, None] <= number, -math.inf).transpose(2, 3)
-    weights = torch.cat([near, far], -1).softmax(-1)  # (B, H, n, stride, 2 stride + n)
+    apart = number[:, None] - number
+    far = q_at @ k_at.mT * scale + _added(stride * apart, bias, q)
+    far = far.masked_fill(apart <= 0, -math.inf).transpose(2, 3)
+    scores = torch.cat([near, far], -1)  # (B, H, n, stride, 2 stride + n)
+    weights = torch.relu(scores) if rectify else scores.softmax(-1)
     of_near, of_far = weights.split([2 * stride, blocks], -1)
     out = of_near @ pairs[1] + (of_far.transpose(2, 3) @ v_at).transpose(2, 3)
     return out.flatten(2, 3)[:, :, :length]
@@ -57,14 +64,8 @@ def _blocks(part: Tensor, size: int) -> Tensor:
     return pad(part, (0, 0, 0, missing)).unflatten(2, (-1, size))
 
 
-def _distances(i: Tensor, j: Tensor, slopes: Tensor | None, like: Tensor) -> Tensor:
-    """What the slopes take from a score, (H, 1, I, J) or a zero."""
-    if slopes is None:
+def _added(distance: Tensor, bias: Bias | None, like: Tensor) -> Tensor:
+    """(H, 1, I, J) for distances (I, J), or a zero."""
+    if bias is None:
         return like.new_zeros(1, 1, 1, 1)
-    return slopes.to(like.dtype)[:, None, None, None] * (j - i[:, None])
-
-
-def _lowered(i: Tensor, j: Tensor, slopes: Tensor | None, like: Tensor) -> Tensor:
-    """The same, and no key after the query."""
-    hidden = like.new_zeros(len(i), len(j)).masked_fill(i[:, None] < j, -math.inf)
-    return _distances(i, j, slopes, like) + hidden
+    return bias(distance.clamp_min(0))[:, None]

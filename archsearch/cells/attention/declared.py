@@ -53,7 +53,7 @@ ATTENTION: tuple[CellType, ...] = (
                 search=(1.0, 0.5, 0.25),
                 doc="share of the keys that a call in training looks at, drawn anew",
             ).added_later(),
-            "block": integer(8, 1, 65536, search=(4, 8, 16), doc="distances that go together")
+            "block": integer(8, 1, 65536, search=(4, 8, 16), doc="positions that go together")
             .only_when(pattern="perhead")
             .added_later(),
             "select": real(
@@ -61,7 +61,7 @@ ATTENTION: tuple[CellType, ...] = (
                 0.01,
                 1.0,
                 search=(0.25, 0.5),
-                doc="share of the blocks of distances that a head keeps",
+                doc="share of the blocks of keys that a head keeps",
             )
             .only_when(pattern="perhead")
             .added_later(),

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 RECTIFIED = ("relu_length", "reluformer", "rela")
 
@@ -18,13 +19,28 @@ def rectified(scores: Tensor, allowed: Tensor, kind: str, gain: Tensor | None) -
     2023, arXiv 2302.06461, section 4). ``rela``: relu(s) (Zhang et al. 2021, arXiv 2104.07012).
     """
     weights = torch.relu(scores).masked_fill(~allowed, 0.0)
+    return divided(weights, allowed.sum(-1, keepdim=True), kind, gain)
+
+
+def divided(summed: Tensor, count: Tensor, kind: str, gain: Tensor | None) -> Tensor:
+    """What rectified weights, or the values they weigh, become for the number of keys in sight."""
     if kind == "rela":
-        return weights
-    count = allowed.sum(-1, keepdim=True).to(scores.dtype)
+        return summed
+    count = count.to(summed.dtype)
     if kind == "relu_length":
-        return weights / count
+        return summed / count
     assert gain is not None
-    return weights * gain / torch.sqrt(count / 2)
+    return summed * gain / torch.sqrt(count / 2)
+
+
+def answers(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, rectify: bool) -> Tensor:
+    """softmax(s) v, or relu(s) v, of s = q'k / sqrt(d) under a mask that is boolean or added."""
+    if not rectify:
+        return scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    scores = q @ k.mT * q.shape[-1] ** -0.5
+    hidden = mask.dtype == torch.bool
+    scores = scores.masked_fill(~mask, -math.inf) if hidden else scores + mask
+    return torch.relu(scores) @ v
 
 
 class GatedNorm(nn.Module):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 # these ask where in the sequence a position stands, the others only how far back a key is
-PLACED = ("fixed", "chunked")
+PLACED = ("fixed", "chunked", "perhead")
 
 
 def seen(pattern: str, i: Tensor, j: Tensor, window: int, stride: int) -> Tensor:
@@ -37,6 +38,28 @@ def seen(pattern: str, i: Tensor, j: Tensor, window: int, stride: int) -> Tensor
         case _:
             raise ValueError(f"no such pattern: {pattern}")
     return chosen & (far >= 0)
+
+
+def sight(i: Tensor, pattern: str, window: int, stride: int) -> Tensor:
+    """How many positions :func:`seen` lets positions i look at, their own included."""
+    match pattern:
+        case "full":
+            return i + 1
+        case "window":
+            return (i + 1).clamp_max(window)
+        case "dilated":
+            return (i // stride + 1).clamp_max(window)
+        case "power":
+            powers = 2 ** torch.arange(62, device=i.device)
+            return 1 + (powers <= i[..., None]).sum(-1)
+        case "chunked":
+            return i % window + 1
+        case "strided":
+            return (i + 1).clamp_max(stride) + i // stride
+        case "fixed":
+            return i % stride + 1 + i // stride * summaries(stride)
+        case _:
+            raise ValueError(f"no such pattern: {pattern}")
 
 
 def summaries(stride: int) -> int:

@@ -10,6 +10,7 @@ from torch.nn.functional import normalize, scaled_dot_product_attention
 
 from archsearch.cells.attention.centroids import Centroids
 from archsearch.cells.attention.clustered import clustered_attention
+from archsearch.cells.attention.distance_bias import looked_up
 from archsearch.cells.attention.sparse import window_attention
 from archsearch.cells.cell import Cell, State, split_width
 
@@ -107,7 +108,7 @@ class Routing(Cell):
     def _look_near(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         assert self.bias is not None
         if q.shape[2] > SORTED_FROM + self.window:
-            return window_attention(q, k, v, self.window, None, self.bias)
+            return window_attention(q, k, v, self.window, looked_up(self.bias), False)
         distance = _distance(q, k)
         hidden = (distance < 0) | (distance >= self.window)
         bias = self.bias[:, distance.clamp(0, self.window - 1)].masked_fill(hidden, -math.inf)

@@ -1,7 +1,8 @@
 """Attention over few of the earlier positions, at a cost that grows with those few.
 
 In all functions ``q`` is (B, H, T, d) and ``k``, ``v`` (B, H, S, d), the last T keys being at
-the queries' own positions. ``slopes`` (H,) lowers a score by a slope per step of distance.
+the queries' own positions. ``bias`` is added to scores by the distance of the key, and ``rectify``
+puts relu in place of softmax.
 """
 
 from __future__ import annotations
@@ -12,18 +13,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+from archsearch.cells.attention.distance_bias import Bias, masked
+from archsearch.cells.attention.normalisers import answers
 from archsearch.kernels.attention.distance_attention import distance_attention
 
 BLOCK = 32  # queries that share one stretch of keys
 
 
 def window_attention(
-    q: Tensor, k: Tensor, v: Tensor, window: int, slopes: Tensor | None, added: Tensor | None = None
+    q: Tensor, k: Tensor, v: Tensor, window: int, bias: Bias | None, rectify: bool
 ) -> Tensor:
-    """Each query over its own and the ``window`` - 1 positions before, in blocks of queries.
-
-    ``added`` (H, window) is put on the scores by distance, where there are no slopes.
-    """
+    """Each query over its own and the ``window`` - 1 positions before, in blocks of queries."""
     rows, length = q.shape[0], q.shape[2]
     size = max(BLOCK, window)
     blocks = -(-length // size)
@@ -41,28 +41,24 @@ def window_attention(
     distance = torch.arange(window, window + size, device=q.device)[:, None] - place
     seen = (distance >= 0) & (distance < window)  # (size, size + window)
     first = seen & (place >= absent)
-    bias = torch.stack([first] + [seen] * (blocks - 1))[:, None]  # (n, 1, size, size + window)
-    if slopes is not None:
-        lowered = slopes.to(q.dtype)[:, None, None] * -distance
-        bias = torch.where(bias, lowered, -math.inf)
-    elif added is not None:
-        bias = torch.where(bias, added[:, distance.clamp(0, window - 1)], -math.inf)
-    out = scaled_dot_product_attention(queries, keys, values, attn_mask=bias.repeat(rows, 1, 1, 1))
+    allowed = torch.stack([first] + [seen] * (blocks - 1))[:, None]  # (n, 1, size, size + window)
+    mask = masked(allowed, distance.clamp_max(window - 1), bias)
+    out = answers(queries, keys, values, mask.repeat(rows, 1, 1, 1), rectify)
     return out.unflatten(0, (rows, blocks)).transpose(1, 2).flatten(2, 3)[:, :, :length]
 
 
-def power_attention(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor | None) -> Tensor:
+def power_attention(q: Tensor, k: Tensor, v: Tensor, bias: Bias | None, rectify: bool) -> Tensor:
     """Each query over its own position and those a power of two before it."""
     distances = (0, *(2**power for power in range((k.shape[2] - 1).bit_length())))
-    return distance_attention(q, k, v, _slopes(slopes, q), distances)
+    return distance_attention(q, k, v, _added(distances, bias, q), rectify, distances)
 
 
 def dilated_attention(
-    q: Tensor, k: Tensor, v: Tensor, window: int, stride: int, slopes: Tensor | None
+    q: Tensor, k: Tensor, v: Tensor, window: int, stride: int, bias: Bias | None, rectify: bool
 ) -> Tensor:
     """Each query over its own position and those at ``window`` - 1 multiples of the stride."""
     distances = tuple(range(0, min(window * stride, k.shape[2]), stride))
-    return distance_attention(q, k, v, _slopes(slopes, q), distances)
+    return distance_attention(q, k, v, _added(distances, bias, q), rectify, distances)
 
 
 def sampled_attention(q: Tensor, k: Tensor, v: Tensor, chosen: Tensor, bias: Tensor) -> Tensor:
@@ -94,5 +90,8 @@ def sampled_attention(q: Tensor, k: Tensor, v: Tensor, chosen: Tensor, bias: Ten
     return out.unflatten(0, queries.shape[:2]).transpose(1, 2).flatten(2, 3)[:, :, :length]
 
 
-def _slopes(given: Tensor | None, q: Tensor) -> Tensor:
-    return q.new_zeros(q.shape[1]) if given is None else given.to(q.dtype)
+def _added(distances: tuple[int, ...], bias: Bias | None, q: Tensor) -> Tensor:
+    """(H, n)."""
+    if bias is None:
+        return q.new_zeros(q.shape[1], len(distances))
+    return bias(torch.tensor(distances, device=q.device)).to(q.dtype)

@@ -16,36 +16,38 @@ plain: Any = accelerated_form.plain  # type: ignore[attr-defined]
 
 
 def distance_attention(
-    q: Tensor, k: Tensor, v: Tensor, slopes: Tensor, distances: tuple[int, ...]
+    q: Tensor, k: Tensor, v: Tensor, added: Tensor, rectify: bool, distances: tuple[int, ...]
 ) -> Tensor:
     """See :func:`archsearch.kernels.attention.distance_attention.distance_attention`.
 
     Torch does what is only evaluated, recorded, or in another precision.
     """
-    if not trained((q, k, v, slopes), SINGLE) or slopes.requires_grad:
-        return plain(q, k, v, slopes, distances)  # type: ignore[no-any-return]
-    return _Attention.apply(q, k, v, slopes, torch.tensor(distances, dtype=q.dtype))  # type: ignore[no-any-return]
+    if not trained((q, k, v, added), SINGLE):
+        return plain(q, k, v, added, rectify, distances)  # type: ignore[no-any-return]
+    far, kind = torch.tensor(distances, dtype=q.dtype), torch.full((1,), rectify, dtype=q.dtype)
+    return _Attention.apply(q, k, v, added, kind, far)  # type: ignore[no-any-return]
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, slopes: Tensor, distances: Tensor
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, added: Tensor, kind: Tensor, distances: Tensor
     ) -> Tensor:
         queries, keys, values = (part.flatten(0, 1) for part in (q, k, v))
-        of_rows = slopes.repeat(q.shape[0])
+        of_rows = added.repeat(q.shape[0], 1)
         out = queries.new_zeros(queries.shape)
         kept = queries.new_zeros(*queries.shape[:2], len(distances))
-        forward(*arrays(queries, keys, values, of_rows, distances, out, kept))
-        ctx.save_for_backward(q, k, v, distances, kept)
+        forward(*arrays(queries, keys, values, of_rows, kind, distances, out, kept))
+        ctx.save_for_backward(q, k, v, kind, distances, kept)
         return out.view(q.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, distances, kept = ctx.saved_tensors
+        q, k, v, kind, distances, kept = ctx.saved_tensors
         flat = [part.flatten(0, 1) for part in (dout, q, k, v)]
         slopes = [part.new_zeros(part.shape) for part in flat[1:]]
-        backward(*arrays(*flat, distances, kept, *slopes))
+        dadded = kept.new_zeros(len(kept), len(distances))
+        backward(*arrays(*flat, kind, distances, kept, *slopes, dadded))
         dq, dk, dv = (found.view(part.shape) for found, part in zip(slopes, (q, k, v), strict=True))
-        return dq, dk, dv, None, None
+        return dq, dk, dv, dadded.view(*q.shape[:2], -1).sum(0), None, None
