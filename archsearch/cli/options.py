@@ -43,13 +43,15 @@ def set_option(command: Command) -> Command:
     )(command)
 
 
-def parse_assignments(assignments: tuple[str, ...]) -> list[tuple[str, str]]:
+def parse_assignments(
+    assignments: tuple[str, ...], example: str = "search.trials=20"
+) -> list[tuple[str, str]]:
     """``key=value`` texts as pairs; raises InputError on one without a key."""
     pairs = []
     for text in assignments:
         key, sign, value = text.partition("=")
         if not sign or not key.strip():
-            raise InputError(f"--set {text}: expected KEY=VALUE, e.g. --set search.trials=20")
+            raise InputError(f"--set {text}: expected KEY=VALUE, e.g. --set {example}")
         pairs.append((key.strip(), value))
     return pairs
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,11 +12,15 @@ from archsearch.cli.options import json_option, print_json
 from archsearch.errors import InputError
 from archsearch.serve.manifest import read_manifest
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 EXAMPLE = """\b
 Examples:
   archsearch predict exports/quickstart new.csv
   archsearch predict exports/quickstart new.csv --output answers.csv
   archsearch predict exports/adaptive new.csv --compute 0.5
+  archsearch predict exports/load new.csv --learn memory --set rate=0.05
 """
 
 
@@ -25,6 +31,11 @@ Examples:
 @click.option("--compute", type=float, metavar="SHARE", help="Apply this share of the layers on "
               "average, from 0 to 1; the bundle must be of `archsearch adapt`.")  # fmt: skip
 @click.option("--uncertified", is_flag=True, help="Take a --compute that was not certified.")
+@click.option("--learn", type=click.Choice(["state", "memory"]), help="Read series or a text from "
+              "the start and go on learning from it: `state` corrects what the network remembers, "
+              "`memory` writes beside its head.")  # fmt: skip
+@click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="A setting of "
+              "--learn, e.g. rate=0.05 (repeatable).")  # fmt: skip
 @click.option("--allow-changed-plugins", is_flag=True, help="Predict with a plugin whose code is "
               "not that of the export.")  # fmt: skip
 @json_option
@@ -34,16 +45,29 @@ def predict(
     output: Path | None,
     compute: float | None,
     uncertified: bool,
+    learn: str | None,
+    assignments: tuple[str, ...],
     allow_changed_plugins: bool,
     as_json: bool,
 ) -> None:
     """Apply the model of BUNDLE to DATA, a file like the one it was trained on (or `ucr:NAME`).
 
     Classes come with probabilities, forecasts with their times, text with the likelihood of each
-    character. DATA needs no target column.
+    character. DATA needs no target column. With --learn, each step of DATA is predicted before it
+    is learned from, and the errors of the network with and without learning are told.
     """
     if output is not None and not output.parent.is_dir():
         raise InputError(f"{output}: its folder does not exist; make it first")
+    if learn is not None:
+        from archsearch.cli.learning import learned_answers
+
+        if compute is not None:
+            raise InputError("--learn and --compute: a stream learns with all of its layers")
+        found = learned_answers(bundle, data, learn, assignments, allow_changed_plugins)
+        show_answers(found.table, found.notes, output, as_json)
+        return
+    if assignments:
+        raise InputError("--set is of --learn; add --learn state or --learn memory")
     # the manifest and the data are read first: a fault in them is told before torch is loaded
     manifest = read_manifest(bundle)
     import numpy as np
@@ -64,11 +88,19 @@ def predict(
         # answers are worded from logits; the logarithm of a probability is one
         outputs = [np.log(np.maximum(each, np.finfo(np.float32).tiny)) for each in outputs]
     table = answers(prepared, outputs, model.preparation)
-    for note in model.notes:
-        click.echo(f"note: {note}", err=True)
+    notes = list(model.notes)
     if compute is not None:
         share = applied / sum(batch.size for batch in prepared.batches)
-        click.echo(f"note: {share:.1%} of the layers were applied", err=True)
+        notes.append(f"{share:.1%} of the layers were applied")
+    show_answers(table, notes, output, as_json)
+
+
+def show_answers(
+    table: pd.DataFrame, notes: Iterable[str], output: Path | None, as_json: bool
+) -> None:
+    """The notes on stderr, and the table where it was asked for."""
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
     if output is not None:
         table.to_csv(output, index=False)
         click.echo(f"{len(table)} answers in {output}")

@@ -25,7 +25,7 @@ from archsearch.tasks.labelled import padded
 from archsearch.tasks.metrics import log_softmax
 from archsearch.tasks.scaling import Scaler
 from archsearch.tasks.sequences import from_arrays
-from archsearch.tasks.series import SeriesRoles, read_series, without_open_end
+from archsearch.tasks.series import SeriesRoles, SeriesTable, read_series, without_open_end
 from archsearch.tasks.series_scaling import SeriesScaler
 from archsearch.tasks.source import read_labelled
 from archsearch.tasks.task import Batch
@@ -134,7 +134,10 @@ def _sequence_answers(
     return pd.DataFrame(columns)
 
 
-def _series(path: Path, preparation: Mapping[str, Any]) -> Prepared:
+def open_series(
+    path: Path, preparation: Mapping[str, Any]
+) -> tuple[SeriesTable, SeriesScaler, Signature]:
+    """The series of a file up to their last known values, and what turns them into inputs."""
     roles = SeriesRoles(
         preparation["target"],
         preparation["id"],
@@ -143,7 +146,12 @@ def _series(path: Path, preparation: Mapping[str, Any]) -> Prepared:
     )
     series = without_open_end(read_series(path, {}, roles))
     scaler = SeriesScaler.from_plain(preparation["scaler"]).for_series(series)
-    signature = Signature.from_plain(preparation["signature"])
+    return series, scaler, Signature.from_plain(preparation["signature"])
+
+
+def _series(path: Path, preparation: Mapping[str, Any]) -> Prepared:
+    series, scaler, signature = open_series(path, preparation)
+    roles = series.roles
     inputs, observed = scaler.inputs(series), scaler.observed(series)
     ends = series.starts[1:]
     lengths = np.minimum(np.diff(series.starts), signature.length)
