@@ -19,8 +19,8 @@ class LearningStream:
     ``learn`` is "state", "memory", or settings of one. :meth:`push` answers, :meth:`tell` says what
     was true of an earlier answer, and :meth:`learn` learns from what was told. Where learning fails
     or would raise the error, everything stays as it was, which ``refused`` counts; until learning
-    clearly did better of late the export answers, which ``held`` counts. ``moved`` is the distance from the
-    export, 0 before anything was learned.
+    clearly did better of late the export answers, which ``held`` counts. ``moved`` is the distance
+    from the export, 0 before anything was learned.
     """
 
     def __init__(self, bundle: Bundle, learn: str | Settings = "memory") -> None:

@@ -31,7 +31,7 @@ def numbers(*given):
 def test_a_linear_recurrence_moves_as_calculated(steps):
     """h_i = a^i s + c_i, so dL/ds is the mean of a^i (h_i - y_i) over the window."""
     learner = StateCorrection(
-        *recurrence(DECAY), StateSettings(window=4, steps=steps, rate=RATE, max_norm=10.0)
+        *recurrence(DECAY), StateSettings(window=4, steps=steps, rate=RATE, max_norm=10.0, recent=0)
     )
     inputs, targets = numbers(1.0, -0.5, 2.0, 0.25), numbers(3.0, 2.0, 1.0, 4.0)
     h = [float(said) for said in told(learner, inputs, targets)]
@@ -48,7 +48,7 @@ def test_a_linear_recurrence_moves_as_calculated(steps):
 def test_one_newton_step_of_one_known_step_is_exact():
     """With a rate of 1 / a^2 a quadratic of one number is solved at once."""
     learner = StateCorrection(
-        *recurrence(DECAY), StateSettings(window=1, rate=DECAY**-2, max_norm=10.0)
+        *recurrence(DECAY), StateSettings(window=1, rate=DECAY**-2, max_norm=10.0, recent=0)
     )
     (before,) = told(learner, numbers(1.0), numbers(2.0))
     assert float(before) == 1.0
