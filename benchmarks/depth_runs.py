@@ -51,7 +51,7 @@ NETWORKS = {
     DEEP: Kind(LOOPS),
     "varied": Kind(1, LOOPS, Layer("varied")),
     "supervised": Kind(1, LOOPS, Layer("supervised")),
-    "act": Kind(1, LOOPS, Layer.of("act", weight=0.003)),
+    "act": Kind(1, LOOPS, Layer("act")),
     "ponder": Kind(1, LOOPS, Layer("ponder")),
 }
 PLAIN = (SMALL, LOOPED, DEEP)
@@ -71,6 +71,15 @@ class Setting:
     steps: int
     rate: float = 0.003
     near: bool = False
+    price: float = 0.003  # of a loop at a position, where "act" counts them
+
+    def halting(self, kind: Kind) -> Layer:
+        return Layer.of("act", weight=self.price) if kind.halting.name == "act" else kind.halting
+
+    def loops(self, kind: Kind) -> int:
+        """Of the near ones, who halts by position may take twice as many."""
+        by_position = kind.halting.name in ("act", "ponder")
+        return 2 * kind.loops if self.near and by_position else kind.loops
 
     @property
     def cell(self) -> Layer:
@@ -86,10 +95,13 @@ NEAR = "near parity"
 TASKS = {
     "parity": Setting(Layer.of("parity", length=16, test_length=24), "accuracy", 1200),
     "S3": Setting(Layer.of("word_problem", group="S3", length=10), "accuracy", 1000),
+    "S5": Setting(Layer.of("word_problem", group="S5", length=6), "accuracy", 1500),
     "listops": Setting(Layer.of("listops", length=30, depth=4, arguments=3), "accuracy", 700),
     "sudoku": Setting(Layer.of("sudoku", givens=5, hints=5), "accuracy", 900),
     "adding": Setting(Layer.of("adding", length=40), "mse", 400, 0.002),
-    NEAR: Setting(Layer.of("parity", length=12, test_length=24), "accuracy", 1500, near=True),
+    NEAR: Setting(
+        Layer.of("parity", length=12, test_length=24), "accuracy", 1500, near=True, price=1e-4
+    ),
 }
 BATCH = 32
 DEPTH_FREE = ("adding",)
@@ -116,7 +128,9 @@ def run(network: str, task: str, seed: int) -> dict[str, Any]:
     kind, setting = NETWORKS[network], TASKS[task]
     metric = setting.metric
     block = Block(setting.cell, channel=Layer("mlp"))
-    stage = Stage((block,), kind.blocks, kind.loops, tie=setting.tie, halting=kind.halting)
+    stage = Stage(
+        (block,), kind.blocks, setting.loops(kind), tie=setting.tie, halting=setting.halting(kind)
+    )
     training = Layer.of(
         "adamw", lr=setting.rate, steps=setting.steps, batch=BATCH, evaluations=LOOKS
     )

@@ -41,17 +41,18 @@ class Adapted:
             raise InputError(f"compute: expected a share from 0 to 1, got {compute:g}")
         cheap = [place for place, cost in enumerate(self.compute) if cost <= compute + 1e-9]
         if not cheap:
-            least = _rounded_up(min(self.compute))
+            least = rounded_up(min(self.compute))
             raise InputError(f"compute {compute:g}: the policy '{self.name}' needs {least} or more")
         # of places with equal cost the safest
         place = max(cheap, key=lambda setting: (self.compute[setting], -setting))
         if place > self.certified and not uncertified:
-            limit = _rounded_up(self.compute[self.certified])
+            limit = rounded_up(self.compute[self.certified])
             said = "nothing was certified"
             if self.certificate is not None and self.certified:
                 said = f"certified is {limit} or more: {self.certificate.words}"
             raise InputError(
-                f"compute {compute:g}: {said}; add --uncertified to use it all the same"
+                f"compute {compute:g}: {said}; "
+                "add --uncertified (uncertified=True) to use it all the same"
             )
         return place
 
@@ -89,6 +90,6 @@ def curves_of(report: Mapping[str, Any]) -> dict[str, tuple[Point, ...]]:
     }
 
 
-def _rounded_up(share: float) -> str:
+def rounded_up(share: float) -> str:
     """With three decimals, so that what is said may be asked for."""
     return f"{min(1.0, -(-share * 1000 // 1) / 1000):g}"

@@ -27,11 +27,12 @@ Examples:
   archsearch export quickstart exports/quickstart
   archsearch export quickstart exports/baseline --candidate lstm
   archsearch export quickstart exports/plain --standalone
+  archsearch export exports/adaptive exports/plain --standalone
 """
 
 
 @click.command(epilog=EXAMPLE)
-@click.argument("study")
+@click.argument("source")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--candidate", help="A finalist ('trial 17') or baseline ('lstm'); default: whom the "
               "verdict says to take.")  # fmt: skip
@@ -40,19 +41,31 @@ Examples:
 @click.option("--force", is_flag=True, help="Replace a bundle that is already there.")
 @storage_option
 def export(
-    study: str,
+    source: str,
     folder: Path,
     candidate: str | None,
     standalone: bool,
     force: bool,
     storage: str,
 ) -> None:
-    """Write a confirmed model of STUDY into FOLDER: one JSON file, one safetensors file."""
+    """Write a confirmed model of a study into FOLDER: one JSON file, one safetensors file.
+
+    SOURCE is the study. With --standalone it may be the folder of a bundle, whose depth policy is
+    written out too.
+    """
     files = (SOURCE if standalone else MANIFEST, WEIGHTS)
     if folder.parent.is_dir() or folder.name in ("", ".."):
         check_place(folder, files, force=force)
+    if (Path(source) / MANIFEST).exists():
+        if not standalone:
+            raise InputError(f"{source}: is a bundle already; add --standalone for plain PyTorch")
+        if candidate is not None:
+            raise InputError("--candidate is for a study; a bundle holds one model")
+        name = standalone_of(Path(source), folder, force)
+        click.echo(f"exported {name} to {folder}; model.py there needs torch and safetensors only")
+        return
     with open_store(storage, read_only=True) as store:
-        result = read_result(store, study)
+        result = read_result(store, source)
     if standalone:
         name = export_standalone(result, folder, storage, candidate, force)
         click.echo(f"exported {name} to {folder}; model.py there needs torch and safetensors only")
@@ -65,16 +78,22 @@ def export_standalone(
     result: Result, folder: Path, storage: str, candidate: str | None, force: bool
 ) -> str:
     """Write one competitor as plain PyTorch, checked against its bundle; returns its title."""
-    _chosen(result, candidate)
-    from archsearch.serve.bundle import read_bundle
-    from archsearch.serve.standalone import write_standalone
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as aside:
         bundle = Path(aside) / "bundle"
         name = export_result(result, bundle, storage, candidate)
-        write_standalone(read_bundle(bundle), folder, force=force)
+        standalone_of(bundle, folder, force)
     return name
+
+
+def standalone_of(bundle: Path, folder: Path, force: bool) -> str:
+    """Write the model of a bundle as plain PyTorch; returns its title."""
+    from archsearch.serve.bundle import read_bundle
+    from archsearch.serve.standalone import write_standalone
+
+    read = read_bundle(bundle)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    write_standalone(read, folder, force=force)
+    return read.architecture.title
 
 
 def export_result(

@@ -14,11 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archsearch.adapt.adapted import Adapted
+from archsearch.adapt.walk import Walk
 from archsearch.errors import InputError
 from archsearch.serve.bundle import Bundle
 from archsearch.serve.folder import write_folder
 from archsearch.serve.manifest import SOURCE, WEIGHTS
 from archsearch.serve.sources import Key, Sources
+from archsearch.serve.standalone_depth import TAKEN as TAKEN_FOR_DEPTH
+from archsearch.serve.standalone_depth import check_depth, constructed, needed, usage
 from archsearch.serve.weights import serialize
 from archsearch.sparsity.packing import packed
 from archsearch.sparsity.structures import PLACE, structure
@@ -43,7 +47,7 @@ _HEAD = '''"""{title}, written out by archsearch {version}; needs torch and safe
     prediction, _ = model(x)                     # x: {inputs}
     state = model.initial_state(1)
     prediction, state = model.step(x_t, state)   # x_t: one time step of x
-"""
+{depth}"""
 
 from __future__ import annotations
 
@@ -76,12 +80,18 @@ def write_standalone(bundle: Bundle, path: Path, *, force: bool = False) -> None
     """Write the new folder ``path`` with model.py and model.safetensors.
 
     Before it appears, the written model must give bit for bit what the bundle's gives, for whole
-    sequences and in a stream. Raises InputError where it does not, where a cell's source is not
-    to be had, or where something is in the way.
+    sequences and in a stream, and with the bundle's depth policy at each place of its knob. Raises
+    InputError where it does not, where a cell's source is not to be had or a policy cannot be
+    written out, or where something is in the way.
     """
     manifest = bundle.manifest
     text = written_out(
-        bundle.architecture, bundle.catalog, bundle.signature, manifest.sizes, bool(manifest.packed)
+        bundle.architecture,
+        bundle.catalog,
+        bundle.signature,
+        manifest.sizes,
+        bool(manifest.packed),
+        None if manifest.depth is None else bundle.adapted(Walk(bundle.model())),
     )
     state = packed(bundle.state) if manifest.packed else bundle.state
     files = {SOURCE: text.encode(), WEIGHTS: serialize(state)}
@@ -94,18 +104,28 @@ def written_out(
     signature: Signature,
     sizes: Mapping[str, tuple[int, int]] = MappingProxyType({}),
     packed_weights: bool = False,
+    depth: Adapted | None = None,
 ) -> str:
     """The source of one Python module that builds and loads the model.
 
     ``sizes`` are those of its compacted linear maps; ``packed_weights`` says that zeros are not
-    stored.
+    stored; ``depth`` is the policy that it adapts its depth by.
     """
     also = ([RESIZED] if sizes else []) + ([UNPACKED] if packed_weights else [])
-    writer = _Writer(architecture.canonical(), catalog, also)
+    taken: tuple[str, ...] = TAKEN
+    if depth is not None:
+        also += needed(depth)
+        taken += TAKEN_FOR_DEPTH
+    writer = _Writer(architecture.canonical(), catalog, also, taken)
     inputs = "(batch, time) of tokens"
     if signature.inputs == "values":
         inputs = f"(batch, time, {signature.channels})"
-    head = _HEAD.format(title=architecture.title, version=version("archsearch"), inputs=inputs)
+    head = _HEAD.format(
+        title=architecture.title,
+        version=version("archsearch"),
+        inputs=inputs,
+        depth="" if depth is None else usage(depth),
+    )
     given = ", ".join(f"{key}={value!r}" for key, value in signature.to_plain().items())
     names = writer.sources.name
     ends = {
@@ -128,6 +148,8 @@ def written_out(
         state=state,
         weights=WEIGHTS,
     )
+    if depth is not None:
+        tail += constructed(depth, signature.targets == "class", names)
     return head + writer.sources.text() + "\n\n" + tail
 
 
@@ -143,7 +165,11 @@ class _Writer:
     """Says in Python what ``build`` does for one architecture."""
 
     def __init__(
-        self, architecture: Architecture, catalog: Catalog, also: Iterable[Key] = ()
+        self,
+        architecture: Architecture,
+        catalog: Catalog,
+        also: Iterable[Key] = (),
+        taken: Iterable[str] = TAKEN,
     ) -> None:
         self.architecture, self._catalog = architecture, catalog
         own = {"archsearch"}
@@ -157,7 +183,7 @@ class _Writer:
             roots.append(self._class(kind, layer).key)
             if catalog.find(kind, layer.name).distribution != "archsearch":
                 own.add(roots[-1][0].partition(".")[0])
-        self.sources = Sources(roots, own, TAKEN)
+        self.sources = Sources(roots, own, taken)
 
     def stage(self, stage: Stage) -> str:
         blocks = "".join(f"            {self._block(block)},\n" for block in stage.blocks)
@@ -214,11 +240,14 @@ def _built(architecture: Architecture) -> Iterator[tuple[str, Layer]]:
 def _check_parity(bundle: Bundle, source: Path) -> None:
     """Compare the written model with the bundle's; InputError where they differ."""
     try:
-        written, known = _imported(source).load(), bundle.model()
+        module = _imported(source)
+        written, known = module.load(), bundle.model()
         for x in _samples(bundle.signature):
             pairs = zip(_answers(written, x), _answers(known, x), strict=True)
             if not all(torch.equal(one, other) for one, other in pairs):
                 raise InputError("the written model differs from the exported one")
+        if bundle.manifest.depth is not None:
+            check_depth(module.load_adaptive(), bundle, _samples(bundle.signature))
     except InputError:
         raise
     except Exception as error:

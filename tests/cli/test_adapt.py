@@ -89,6 +89,23 @@ def test_predictions_take_as_much_compute_as_they_are_given(
     assert "certified" in refused.stderr
 
 
+def test_a_bundle_is_written_out_with_its_policy(adapted: tuple[Path, Command, str]) -> None:
+    folder, command, _ = adapted
+    done = command("export", "out", "plain", "--standalone")
+    assert "exported" in done.stdout
+    assert "needs torch and safetensors only" in done.stdout
+    assert "def load_adaptive(" in (folder / "plain" / "model.py").read_text()
+    for arguments, words in (
+        (("out", "other"), "is a bundle already; add --standalone"),
+        (("out", "other", "--standalone", "--candidate", "lstm"), "--candidate is for a study"),
+        (("out", "plain", "--standalone"), "add --force"),
+    ):
+        refused = command("export", *arguments, code=2)
+        assert words in refused.stderr
+        assert refused.stderr.count("\n") == 1
+    assert not (folder / "other").exists()
+
+
 def test_a_bundle_is_adapted_with_a_file_of_its_own(adapted: tuple[Path, Command, str]) -> None:
     folder, command, _ = adapted
     done = command(
