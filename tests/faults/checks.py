@@ -29,6 +29,7 @@ from stand_ins import Disorderly, Orderly, calls_to_the_disk, lies
 from toy_study import results, run, undisturbed
 
 from archsearch.errors import StateError
+from archsearch.execute import run_job as running
 from archsearch.execute.checkpoints import generations
 from archsearch.execute.files import written_whole
 from archsearch.execute.run_job import run_job
@@ -263,4 +264,4 @@ def _loss(patch: pytest.MonkeyPatch) -> None:
 
 
 def _metric(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(training, "judge", lambda *_: {"accuracy": math.nan})
+    patch.setattr(running, "judge", lambda *_: {"accuracy": math.nan})

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from archsearch.cli.plans import plans_of
 from archsearch.cli.show import show
+from archsearch.execute import run_job
 from archsearch.execute.death import outcome_of_death
 from archsearch.execute.inline import InlineBackend
 from archsearch.execute.job import Job
@@ -111,7 +112,7 @@ class Poisoned(InlineBackend):
         return {name: math.nan for name in found} if spoilt else found
 
 
-LOSS, JUDGE = training.model_loss, training.judge
+LOSS, JUDGE = training.model_loss, run_job.judge
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Studied:
 
     with pytest.MonkeyPatch.context() as patch, open_store(url) as store:
         patch.setattr(training, "model_loss", backend.loss)
-        patch.setattr(training, "judge", backend.judge)
+        patch.setattr(run_job, "judge", backend.judge)
         patch.setattr(bayesian.optuna.trial, "create_trial", overheard)
         run_study(plan, store, backend, lambda _: None)
         study = store.find_study("spoilt")
