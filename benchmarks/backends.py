@@ -141,7 +141,7 @@ def main() -> None:
     if with_ray:
         with RayBackend("local", 2, BEHAVE) as backend:
             everything(backend, [fault_job(index, "complete") for index in range(200)])
-            row("ray, one by one", lambda: one_by_one(backend))
+            row("ray, one by one", lambda: one_by_one(backend, 1500))
             row("ray, 2 workers, all at once, per job", lambda: together(backend))
             row("ray, a worker dies and is replaced", lambda: after_a_death(backend))
         row(

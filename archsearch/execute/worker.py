@@ -69,7 +69,6 @@ def serve(run: Callable[[Job], Outcome], channel: Channel) -> None:
         for message in channel.receive(timeout=None):
             job = job_from_plain(message["job"])
             failpoint("worker.job")
-            forget_peak()
             watch(job.timeout)
             if job.memory is not None:
                 limit_data(idle + job.memory)
@@ -78,12 +77,14 @@ def serve(run: Callable[[Job], Outcome], channel: Channel) -> None:
             except (Exception, SystemExit) as error:
                 outcome = failed(error)
             limit_data(None)
-            watch(None)
             peak = max(peak_memory() - at_rest, 0) / MEGABYTE
             outcome = replace(outcome, timings=(*outcome.timings, ("peak_rss_mb", peak)))
             failpoint("worker.answer")
             channel.send({"id": message["id"], "outcome": outcome_to_plain(outcome)})
             channel.drain()
+            # in nobody's time
+            watch(None)
+            forget_peak()
 
 
 def watch(timeout: float | None) -> None:

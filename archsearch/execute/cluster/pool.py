@@ -6,6 +6,7 @@ comes from Ray's threads; they only write it down and wake the one thread that a
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import selectors
@@ -90,6 +91,8 @@ class Pool:
     def keep(self) -> None:
         """Until the driver is gone or has stopped us."""
         self.control.send({"workers": self.most})
+        # what is imported by now is never collected, nor looked through for what could be
+        gc.freeze()
         while not self.control.closed and not self.stopped:
             for key, _ in self.selector.select(LOOK_SECONDS):
                 if key.fileobj is not self.control:

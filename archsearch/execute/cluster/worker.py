@@ -6,6 +6,7 @@ uses, so that a job that hangs, starves or dies takes neither the actor nor its 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import platform
@@ -43,6 +44,7 @@ class TrialWorker:
         # Ray kills the children of an actor that it kills, but not theirs
         self._backend = LocalBackend(1, run, orphan=True)
         self._stop_at: float | None = None
+        gc.freeze()
 
     def __repr__(self) -> str:
         return f"archsearch worker {self._name}"
