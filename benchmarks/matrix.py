@@ -4,8 +4,9 @@
     python benchmarks/matrix.py --work smoke --cells gru,gla --tasks parity,adding
 
 Finished runs are kept in the folder ``--work``, and a run that was killed goes on from there. They
-come in rounds, one a seed and learning rate, the most telling rows first, so that a run cut short
-covers many rows once; what its seed has solved already is not trained again. Expectations and
+come in rounds, one a seed and learning rate: first of what should be solved, for one failure says
+little, then of what should not be, then of what nothing is expected of; what its seed has solved
+already is not trained again. Expectations and
 their sources are in matrix_expected.py, the settings in matrix_runs.py, what was found about each
 disagreement in matrix_remarks.py. Writes benchmarks/results/matrix.json.
 """
@@ -18,36 +19,31 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from matrix_expected import ROWS, TASKS, Row
+from matrix_expected import MARKS, ROWS, TASKS, Row
 from matrix_runs import SETTINGS, WIDTH, installed, run
 from matrix_table import entry, show
 from overhead import machine
 from resumable import Runs, kept, options, run_all
 
-RATES = max(len(setting.rates) for setting in SETTINGS.values())
+RATES = 3  # of every task
 ENDS = ("solved", "not applicable")  # another learning rate would add nothing
 RESULTS = Path(__file__).parent / "results" / "matrix.json"
 FIELDS = ("cell", "task", "seed", "lr")
 
 
 def round_of(
-    rows: list[Row], tasks: list[str], seed: int, turn: int, done: Runs
+    rows: list[Row], tasks: list[str], mark: str, seed: int, turn: int, done: Runs
 ) -> list[tuple[Row, str, int, float]]:
-    """What one seed is still to learn at the ``turn``-th learning rate of each task.
-
-    What should be solved and was not comes first, what nothing is expected of last.
-    """
+    """What one seed is still to learn at its ``turn``-th rate where ``mark`` is expected."""
     settled = {key[:3] for key, told in done.items() if told["outcome"] in ENDS}
-    found = [
+    return [
         (row, task, seed, SETTINGS[task].rates[turn])
         for row in rows
         for task in tasks
-        if turn < len(SETTINGS[task].rates)
+        if row.expected[task] == mark
         and (str(row.cell), task, seed) not in settled
         and (str(row.cell), task, seed, SETTINGS[task].rates[turn]) not in done
     ]
-    order = "yn?" if turn else "?"
-    return sorted(found, key=lambda job: order.find(job[0].expected[job[1]]))
 
 
 def unlisted() -> list[str]:
@@ -70,8 +66,8 @@ def main() -> None:
     path = chosen.work / "runs.jsonl"
     done = kept(path, FIELDS)
     until = time.monotonic() + 60 * chosen.minutes
-    for seed, turn in itertools.product(range(chosen.seeds), range(RATES)):
-        jobs = round_of(rows, tasks, seed, turn, done)
+    for mark, seed, turn in itertools.product(MARKS, range(chosen.seeds), range(RATES)):
+        jobs = round_of(rows, tasks, mark, seed, turn, done)
         if jobs and time.monotonic() < until:
             done |= run_all(
                 [((str(row.cell), *rest), (row.cell, *rest)) for row, *rest in jobs],
@@ -80,7 +76,7 @@ def main() -> None:
                 FIELDS,
                 workers=chosen.workers,
                 until=until,
-                title=f"seed {seed}, rate {turn + 1}",
+                title=f"{MARKS[mark]} seed {seed}, rate {turn + 1}",
             )
     entries = [entry(row, task, list(done.values())) for row in rows for task in tasks]
     show(entries, tasks)

@@ -152,5 +152,12 @@ ROWS: tuple[Row, ...] = (
     *_all("convolution", "nnnnn", *_named("trellis")),
     *_all("linear, time-invariant", "nnnn?", *_named("lssl")),
     *_all("other", "?????", *_named("ode")),
+    *_all(
+        "other",
+        "?????",
+        *_named("graph", "attentive_rnn", "recurrent_attention", "linear_attention", "gau"),
+        *_named("seqboat", "routing", "ngram", "feature_gate"),
+        Layer.of("feedforward_attention", length=256),
+    ),
     *_all("test-time trained memory", "?????", *_named("titans", "yaad", "moneta", "memora")),
 )

@@ -60,23 +60,23 @@ SMALL = {"validation_size": 128, "test_size": 256}
 LONG = {"length": 40, "test_length": 256, **SMALL}
 SETTINGS = {
     "parity": Setting(
-        Layer.of("parity", **LONG), "accuracy_long", 0.95, 0.99, 600, (0.01, 0.003),
+        Layer.of("parity", **LONG), "accuracy_long", 0.95, 0.99, 600, (0.01, 0.003, 0.001),
         within="accuracy",
     ),
     "s3": Setting(
         Layer.of("word_problem", group="S3", **LONG), "accuracy_long", 0.95, 0.99, 800,
-        (0.01, 0.003), within="accuracy",
+        (0.01, 0.003, 0.001), within="accuracy",
     ),
     "mqar": Setting(
         Layer.of("mqar", pairs=8, vocab=64, length=32, **SMALL), "accuracy", 0.95, 0.98, 800,
-        (0.006, 0.003), blocks=2,
+        (0.006, 0.003, 0.0015), blocks=2,
     ),
     "selective copying": Setting(
         Layer.of("selective_copying", tokens=4, vocab=10, length=32, **SMALL), "accuracy", 0.95,
-        0.99, 800, (0.006, 0.003), blocks=2,
+        0.99, 800, (0.006, 0.003, 0.0015), blocks=2,
     ),
     "adding": Setting(
-        Layer.of("adding", length=100, **SMALL), "mse", 0.01, 0.008, 1000, (0.006, 0.002),
+        Layer.of("adding", length=100, **SMALL), "mse", 0.01, 0.008, 1000, (0.006, 0.002, 0.0007),
     ),
 }  # fmt: skip
 

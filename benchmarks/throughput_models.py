@@ -57,7 +57,7 @@ class Skeleton(nn.Module):
 
 
 def candidates() -> dict[str, Candidate]:
-    """torch's layers, then every cell at its default options."""
+    """torch's layers, then every cell at its default options, as long as the sequences."""
     found = {
         "nn.LSTM": Candidate("torch", partial(nn.LSTM, WIDTH, WIDTH, batch_first=True)),
         "nn.GRU": Candidate("torch", partial(nn.GRU, WIDTH, WIDTH, batch_first=True)),
@@ -65,7 +65,8 @@ def candidates() -> dict[str, Candidate]:
     }
     for cell in CELLS:
         family = str(cell.target).split(".")[2]
-        found[cell.name] = Candidate(family, partial(implementation(cell), WIDTH))
+        sizes = {"length": STEPS} if "length" in cell.options else {}
+        found[cell.name] = Candidate(family, partial(implementation(cell), WIDTH, **sizes))
     return found
 
 
