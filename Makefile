@@ -4,6 +4,8 @@ PYTHON ?= python3
 MINUTES ?= 60
 CORES ?= 2
 BIN := .venv/bin
+# hundreds of processes start in a test run: none compiles what another compiled
+export PYTHONDONTWRITEBYTECODE :=
 READY := .venv/.ready-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-12)
 
 .PHONY: demo test soak check setup lock docs clean

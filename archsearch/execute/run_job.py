@@ -13,9 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-
-# what the first optimizer step would import, which takes longer than many a training
-import torch._dynamo
 from torch import nn
 
 from archsearch.build import build

@@ -41,6 +41,11 @@ class Observed(TorchDispatchMode):
         self._weights = dict(weights)
         self._names = {w.untyped_storage().data_ptr(): name for name, w in weights.items()}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: what torch would wrap around the next method imports its compiler, for seconds."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,

@@ -13,13 +13,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from archsearch.sparsity.sparsify import sparsify
 from archsearch.spec.architecture import NONE, Layer
 from archsearch.spec.signature import Signature
 from archsearch.tasks.task import Split, Task
+from archsearch.train.adamw import AdamW
 from archsearch.train.checkpoint import Checkpoint, Training
 from archsearch.train.declared import ADAMW
 from archsearch.train.judge import judge
@@ -86,7 +86,7 @@ def fit(
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     now = Training(
         model,
-        torch.optim.AdamW(decay_groups(model, options["weight_decay"]), fused=True),
+        AdamW(decay_groups(model, options["weight_decay"]), fused=True),
         sparsify(model, sparsity, steps, seed=seed, loss=probing(model, task, size, seed)),
         np.random.Generator(np.random.PCG64(seed)),
     )

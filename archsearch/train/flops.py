@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from inspect import unwrap
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils import flop_counter
 from torch.utils.flop_counter import FlopCounterMode
+
+# what is wrapped around it for torch.compile imports the compiler: two seconds of every process
+_MODE = getattr(flop_counter, "_FlopCounterMode", FlopCounterMode)
+_MODE.__torch_dispatch__ = unwrap(_MODE.__torch_dispatch__)
 
 
 def flops(model: nn.Module, inputs: Tensor) -> int:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from archsearch.tasks.task import Task
+from archsearch.train.adamw import AdamW
 from archsearch.train.loss import model_loss
 from archsearch.train.tensors import Tensors, device_of, tensors
 
@@ -74,7 +75,7 @@ def _holds(
 ) -> bool:
     """Whether training at ``rate`` on these batches beats the losses known of them, by quarters."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0, fused=True)
+    optimizer = AdamW(parameters, lr=rate, weight_decay=0.0, fused=True)
     gained = 0.0
     for step, (batch, before) in enumerate(known, start=1):
         optimizer.zero_grad(set_to_none=True)

@@ -17,6 +17,7 @@ from toy_task import SignTask, Summing, network
 from archsearch.build import Model, build
 from archsearch.plugins import load_catalog
 from archsearch.spec.architecture import NONE, Layer
+from archsearch.train.adamw import AdamW
 from archsearch.train.declared import ADAMW
 from archsearch.train.fit import Diverged, decay_groups, fit, look_steps, rate_share
 from archsearch.train.judge import judge
@@ -112,20 +113,20 @@ def test_one_step_is_adamw() -> None:
 
 def test_clipping_bounds_the_first_moment() -> None:
     seen = []
-    original = torch.optim.AdamW.step
+    original = AdamW.step
 
     model = Summing()
 
-    def spy(self: torch.optim.AdamW) -> None:
+    def spy(self: AdamW) -> None:
         squares = [p.grad.square().sum() for p in model.parameters()]
         seen.append(math.sqrt(sum(float(s) for s in squares)))
         original(self)
 
-    torch.optim.AdamW.step = spy
+    AdamW.step = spy
     try:
         trained(SignTask(), model, steps=4, clip=1e-3)
     finally:
-        torch.optim.AdamW.step = original
+        AdamW.step = original
     assert seen == pytest.approx([1e-3] * 4, rel=1e-2)
 
 
