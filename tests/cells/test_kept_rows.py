@@ -86,3 +86,19 @@ def test_messages_are_made_of_pairs(layers, x):
                 messages.append(m)
             mean = torch.stack(messages).mean(0)
             torch.testing.assert_close(y[:, t], cell.output(mean))
+
+
+@pytest.mark.parametrize("cell", [MemoryHops(4, hops=2, reach=5), Relational(4, reach=35)])
+@pytest.mark.parametrize("before", [0, 3])
+def test_stretches_of_a_long_input_are_the_whole_of_it(cell, before):
+    torch.manual_seed(0)
+    cell = cell.double()
+    x = torch.randn(2, 71, 4, dtype=torch.float64, requires_grad=True)
+    old = torch.randn(2, before, cell.initial_state(1)[0].shape[-1], dtype=torch.float64)
+    y, (kept,) = cell(x, (old,))
+    whole, left = cell._look(x, old)
+    torch.testing.assert_close(y, whole)
+    torch.testing.assert_close(kept, left)
+    weights = torch.randn_like(y)
+    slopes, expected = (torch.autograd.grad((out * weights).sum(), x)[0] for out in (y, whole))
+    torch.testing.assert_close(slopes, expected)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
-from archsearch.cells.memory.kept_rows import window
+from archsearch.cells.memory.kept_rows import by_stretches, window
 
 
 class MemoryHops(Cell):
@@ -43,6 +43,10 @@ class MemoryHops(Cell):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (old,) = self.initial_state(len(x)) if state is None else state
+        y, kept = by_stretches(x, old, self.reach, self._look)
+        return y, (kept,)
+
+    def _look(self, x: Tensor, old: Tensor) -> tuple[Tensor, Tensor]:
         rows, ages, seen, kept = window(old, self.maps(x), self.reach)
         memories = rows.chunk(len(self.ages), -1)
         u = self.ask(x)  # (B, T, W)
@@ -54,7 +58,7 @@ class MemoryHops(Cell):
             by_age = torch.zeros_like(of_age).scatter_add(-1, ages.expand_as(shares), shares)
             found = shares @ memories[what] + by_age @ self.ages[what]
             u = found + (u if self.again is None else self.again(u))
-        return self.output(u), (kept,)
+        return self.output(u), kept
 
     def initial_state(self, batch: int) -> State:
         return (self.zeros(batch, 0, self.maps.out_features),)

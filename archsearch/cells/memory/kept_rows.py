@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -18,3 +20,19 @@ def window(old: Tensor, new: Tensor, reach: int) -> tuple[Tensor, Tensor, Tensor
     seen = (ages >= 0) & (ages < reach)
     kept = rows[:, max(rows.shape[1] - (reach - 1), 0) :]
     return rows, ages.clamp(0, reach - 1), seen, kept
+
+
+def by_stretches(
+    x: Tensor, old: Tensor, reach: int, look: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    """What ``look`` finds for the positions of ``x``, some at a time, and the rows kept at the end.
+
+    ``look`` is given positions and the rows kept before them, and answers with its output and the
+    rows that it keeps. Work and memory grow with the length and the ``reach``, not with the square
+    of the length.
+    """
+    found = []
+    for positions in x.split(max(reach // 2, 16), 1):
+        answer, old = look(positions, old)
+        found.append(answer)
+    return torch.cat(found, 1), old
