@@ -13,7 +13,8 @@ from archsearch.errors import DataError
 from archsearch.tasks.archives import is_bundled, located, official_test
 from archsearch.tasks.columns import Roles, some
 from archsearch.tasks.labelled import padded
-from archsearch.tasks.prepare import OPTIONS, SIZE
+from archsearch.tasks.prepared.prepared import SIZE
+from archsearch.tasks.prepared.sequences import OPTIONS
 from archsearch.tasks.scaling import Scaler
 from archsearch.tasks.source import read_labelled
 from archsearch.tasks.task import Batch

@@ -16,7 +16,9 @@ from archsearch.errors import DataError
 from archsearch.tasks.archives import located
 from archsearch.tasks.characters import code_points, read_text, symbols_of
 from archsearch.tasks.metrics import log_softmax
-from archsearch.tasks.prepare import Prepared, open_series, read_for_prediction
+from archsearch.tasks.prepare import read_for_prediction
+from archsearch.tasks.prepared.prepared import Prepared
+from archsearch.tasks.prepared.series import open_series
 from archsearch.tasks.series_scaling import SeriesScaler
 from archsearch.tasks.task import Batch
 
