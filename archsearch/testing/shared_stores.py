@@ -6,7 +6,8 @@ import pytest
 
 from archsearch.errors import LockedError, StateError
 from archsearch.store.store import Store, open_store
-from archsearch.testing.stores import ELSEWHERE, HERE, StoreContract, outcome, trials
+from archsearch.testing.store_fixtures import ELSEWHERE, HERE, outcome, trials
+from archsearch.testing.stores import StoreContract
 
 
 class SharedStoreContract(StoreContract):

@@ -11,7 +11,7 @@ import pytest
 
 from archsearch.errors import StateError
 from archsearch.store.store import open_store
-from archsearch.testing.stores import outcome, trials
+from archsearch.testing.store_fixtures import outcome, trials
 
 OWNER = "1@here.invalid"
 # what the half of a transaction, or an edit, may leave

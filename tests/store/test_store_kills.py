@@ -15,7 +15,7 @@ import pytest
 
 from archsearch.spec.trial import Outcome, State, Trial
 from archsearch.store.store import Store, open_store
-from archsearch.testing.stores import trials
+from archsearch.testing.store_fixtures import trials
 
 COUNT = 80
 GIVEN = ("ARCHSEARCH_TEST_POSTGRES", "ARCHSEARCH_TEST_MARIADB")
@@ -55,7 +55,9 @@ def test_kills(tmp_path: Path, url: str) -> None:
     name = f"killed {tmp_path}"
     open_store(url).close()
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["archsearch.store.store", "archsearch.testing.stores"])
+    processes.set_forkserver_preload(
+        ["archsearch.store.store", "archsearch.testing.store_fixtures"]
+    )
     rng = random.Random(0)
     kills = 0
     while lines(notes) < COUNT:

@@ -20,7 +20,7 @@ from archsearch.errors import LockedError, StateError
 from archsearch.spec.trial import Outcome, State
 from archsearch.store.database import Database
 from archsearch.store.store import Store
-from archsearch.testing.stores import outcome, trials
+from archsearch.testing.store_fixtures import outcome, trials
 
 TRIALS = trials(40)
 RUNNING = Outcome(State.RUNNING)

@@ -20,7 +20,7 @@ from archsearch.spec.trial import Trial
 from archsearch.store import connect, schema, tables
 from archsearch.store.records import StudyRecord
 from archsearch.store.store import open_store
-from archsearch.testing.stores import outcome, trials
+from archsearch.testing.store_fixtures import outcome, trials
 
 SECRET = "s3cr3t"
 

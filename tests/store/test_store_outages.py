@@ -16,7 +16,7 @@ from archsearch.errors import StateError, TryAgainError
 from archsearch.spec.trial import State
 from archsearch.store.database import Database
 from archsearch.store.store import Store, open_store
-from archsearch.testing.stores import outcome, trials
+from archsearch.testing.store_fixtures import outcome, trials
 
 
 class Flaky:

@@ -12,7 +12,8 @@ from sqlalchemy import event
 
 from archsearch.spec.trial import Outcome, State, Trial
 from archsearch.store.store import Store, open_store
-from archsearch.testing.stores import HOSTILE, outcome, trials
+from archsearch.testing.store_fixtures import outcome, trials
+from archsearch.testing.store_values import HOSTILE
 
 POSTGRES = os.environ.get("ARCHSEARCH_TEST_POSTGRES")
 MANY = 20
