@@ -24,7 +24,10 @@ def delta_rule_reference(
     return torch.stack(outputs, 1), memory
 
 
-@accelerated(cpu="archsearch.kernels.memories.memory_cpu:delta_rule")
+@accelerated(
+    cpu="archsearch.kernels.memories.memory_cpu:delta_rule",
+    cuda="archsearch.kernels.memories.memory_triton:delta_rule",
+)
 def delta_rule(
     q: Tensor, k: Tensor, v: Tensor, beta: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,10 @@ def overwrite_once(
     return torch.einsum("bhk,bhkv->bhv", q, memory), memory
 
 
-@accelerated(cpu="archsearch.kernels.memories.memory_cpu:gated_delta")
+@accelerated(
+    cpu="archsearch.kernels.memories.memory_cpu:gated_delta",
+    cuda="archsearch.kernels.memories.memory_triton:gated_delta",
+)
 def gated_delta(
     q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_decay: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:

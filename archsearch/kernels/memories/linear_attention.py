@@ -34,7 +34,10 @@ def linear_attention_reference(
     return torch.stack(outputs, 1), memory
 
 
-@accelerated(cpu="archsearch.kernels.memories.memory_cpu:linear_attention")
+@accelerated(
+    cpu="archsearch.kernels.memories.memory_cpu:linear_attention",
+    cuda="archsearch.kernels.memories.memory_triton:linear_attention",
+)
 def linear_attention(
     q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,10 @@ def attend_once(
     return torch.einsum("bhk,bhkv->bhv", q, memory), memory
 
 
-@accelerated(cpu="archsearch.kernels.memories.memory_cpu:signed_attention")
+@accelerated(
+    cpu="archsearch.kernels.memories.memory_cpu:signed_attention",
+    cuda="archsearch.kernels.memories.memory_triton:signed_attention",
+)
 def signed_attention(
     q: Tensor, k: Tensor, v: Tensor, factor: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:
