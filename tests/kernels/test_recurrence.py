@@ -148,12 +148,39 @@ def test_an_infinite_or_missing_number_is_not_hidden():
         assert not fast[0].isnan().any()
 
 
-@pytest.mark.parametrize("what", ["evaluation", "double", "autocast", "wide", "compiled"])
-def test_elsewhere_it_is_torchs_own_to_the_last_bit(what, fused, monkeypatch):
+@pytest.mark.parametrize("shape", [(1, 1, 3, 129), (3, 9, 5, 130), (32, 7, 16, 160)], ids=str)
+@pytest.mark.parametrize("scale", [0.3, 1.0])
+def test_a_wide_one_equals_torchs_layer(shape, scale, fused):
+    inputs = problem(shape, scale=scale)
+    exact = [part.detach().double().requires_grad_() for part in inputs]
+    got, want = gru(*inputs), gru(*exact)
+    assert not fused
+    weight = torch.randn_like(got)
+    found = torch.autograd.grad(got, inputs, weight)
+    theirs = torch.autograd.grad(gru.plain(*inputs), inputs, weight)
+    expected = torch.autograd.grad(want, exact, weight.double())
+    results = [(got, gru.plain(*inputs), want), *zip(found, theirs, expected, strict=True)]
+    for name, (ours, other, true) in zip(["y", *NAMES], results, strict=True):
+        error, allowed = ((part - true).abs().max() / true.abs().max() for part in (ours, other))
+        assert error < 3 * allowed + 1e-6, name
+
+
+def test_a_wide_one_may_lie_anyhow_in_memory(fused):
+    x, h0, *weights = problem((3, 9, 5, 130), scale=0.1)
+    expected = gru(x, h0, *weights)
+    weights[1] = weights[1].t().contiguous().t()
+    spaced = torch.stack([h0, h0], -1)[..., 0]
+    moved = gru(x.transpose(0, 1).contiguous().transpose(0, 1), spaced, *weights)
+    torch.testing.assert_close(moved, expected)
+    moved.sum().backward()  # a gradient without strides
+    assert h0.grad.isfinite().all()
+    assert not fused
+
+
+@pytest.mark.parametrize("what", ["evaluation", "double", "autocast", "compiled"])
+def test_elsewhere_it_is_torchs_own_to_the_last_bit(what, fused):
     dtype = torch.float64 if what == "double" else torch.float32
     inputs = problem((2, 9, 5, 7), dtype)
-    if what == "wide":
-        monkeypatch.setattr(recurrence_cpu, "WIDEST", 6)
     form = torch.compile(gru, backend="eager") if what == "compiled" else gru
     trained, cast = what != "evaluation", what == "autocast"
     with torch.set_grad_enabled(trained), torch.autocast("cpu", enabled=cast):

@@ -1,4 +1,7 @@
-"""The gated recurrent unit trained on one core of a CPU, in one loop forward and one back."""
+"""The gated recurrent unit trained on one core of a CPU, in one loop forward and one back.
+
+A wide one, whose time goes into matrix products, leaves those of each step to BLAS.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,10 @@ from torch.nn.functional import linear
 
 from archsearch.kernels.recurrences.recurrence import gru as accelerated_gru
 from archsearch.kernels.recurrences.recurrence_loops import backward, forward
+from archsearch.kernels.recurrences.wide_loops import backward_step, forward_step
 from archsearch.kernels.trained import SINGLE, arrays, trained
 
-# beyond this width nearly all time goes into matrix products, at which torch is the better
+# beyond this width nearly all time goes into matrix products, at which BLAS is the better
 WIDEST = 128
 plain: Any = accelerated_gru.plain  # type: ignore[attr-defined]
 
@@ -23,11 +27,15 @@ def gru(
 ) -> Tensor:
     """See :func:`archsearch.kernels.recurrences.recurrence.gru`.
 
-    Torch does what is only evaluated, recorded, in another precision, or wide.
+    Torch does what is only evaluated, recorded, or in another precision.
     """
     inputs = (x, h0, weight, recurrent, bias, inner_bias)
-    if not trained(inputs, SINGLE) or len(inner_bias) > WIDEST:
+    if not trained(inputs, SINGLE):
         return plain(*inputs)  # type: ignore[no-any-return]
+    if len(inner_bias) > WIDEST:
+        # steps first, so that each of them lies in one piece
+        gates = linear(x.transpose(0, 1), weight, bias)
+        return _WideGRU.apply(gates, recurrent, inner_bias, h0).transpose(0, 1)  # type: ignore[no-any-return]
     return _GRU.apply(linear(x, weight, bias), recurrent, inner_bias, h0)  # type: ignore[no-any-return]
 
 
@@ -53,3 +61,38 @@ class _GRU(torch.autograd.Function):
         torch.mm(dgates.flatten(0, 1)[:, : 2 * width].t(), before, out=drecurrent[: 2 * width])
         torch.mm(dinner.flatten(0, 1).t(), before, out=drecurrent[2 * width :])
         return dgates, drecurrent, dinner.sum((0, 1)), dh
+
+
+class _WideGRU(torch.autograd.Function):
+    """Gates (T, B, 3 W), the matrix of all three (3 W, W), b' (W,) and h0 (B, W)."""
+
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, recurrent: Tensor, bias: Tensor, h0: Tensor) -> Tensor:
+        steps, batch, width = *gates.shape[:2], len(bias)
+        y, kept = gates.new_empty(steps, batch, width), gates.new_empty(steps, batch, 4 * width)
+        hidden, matrix, h = gates.new_empty(batch, 3 * width), recurrent.t(), h0.contiguous()
+        given, shared, inner, states, known = arrays(gates, hidden, bias, y, kept)
+        (before,) = arrays(h)
+        for t in range(steps):
+            torch.mm(h, matrix, out=hidden)
+            forward_step(given[t], shared, inner, before, states[t], known[t])
+            h, before = y[t], states[t]
+        ctx.save_for_backward(y, kept, recurrent, h0)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        y, kept, recurrent, h0 = ctx.saved_tensors
+        steps, batch, width = y.shape
+        dgates, dh = y.new_empty(steps, batch, 3 * width), y.new_zeros(batch, width)
+        slopes = y.new_empty(steps, batch, 3 * width)
+        wanted, states, first, known = arrays(dy, y, h0, kept)
+        found, shared, falling = arrays(dgates, slopes, dh)
+        for t in range(steps - 1, -1, -1):
+            before = states[t - 1] if t else first
+            backward_step(wanted[t], before, known[t], found[t], shared[t], falling)
+            dh.addmm_(slopes[t], recurrent)
+        before = torch.cat([h0[None], y[:-1]]).flatten(0, 1)
+        drecurrent = slopes.flatten(0, 1).t() @ before
+        return dgates, drecurrent, slopes[..., 2 * width :].sum((0, 1)), dh

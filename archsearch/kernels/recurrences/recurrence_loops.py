@@ -52,6 +52,34 @@ def add_product(left: np.ndarray, right: np.ndarray, out: np.ndarray) -> None:
                 out[row, j] += a * right[k, j]
 
 
+@inlined
+def row_slopes(
+    known: np.ndarray, given: np.ndarray, before: np.ndarray, total: np.ndarray,
+    slopes: np.ndarray, dgates: np.ndarray,
+) -> None:  # fmt: skip
+    """One row of one step back, but for the part of the slope ``total`` that passes the matrix.
+
+    ``slopes`` (3 W,) are those of what the matrix adds, ``dgates`` those of what is given.
+    """
+    width, one = len(total), float32(1.0)
+    r, z = known[:width], known[width : 2 * width]
+    n, inner = known[2 * width : 3 * width], known[3 * width :]
+    dr, dz, dn = slopes[:width], slopes[width : 2 * width], slopes[2 * width :]
+    for j in range(width):
+        total[j] += given[j]
+    for j in range(width):
+        dn[j] = total[j] * (one - z[j]) * (one - n[j] * n[j])
+    for j in range(width):
+        dr[j] = dn[j] * inner[j] * r[j] * (one - r[j])
+    for j in range(width):
+        dz[j] = total[j] * (before[j] - n[j]) * z[j] * (one - z[j])
+    dgates[:] = slopes
+    for j in range(width):
+        dn[j] *= r[j]
+    for j in range(width):
+        total[j] *= z[j]
+
+
 @contracted
 def forward(
     gates: np.ndarray,
@@ -98,27 +126,10 @@ def backward(
 ) -> None:
     """``dgates`` is (B, T, 3 W), ``dinner`` (B, T, W); ``dh`` is zero at first and h0's at last."""
     batch, steps, width = y.shape
-    slopes, one = np.empty((batch, 3 * width), float32), float32(1.0)
+    slopes = np.empty((batch, 3 * width), float32)
     for t in range(steps - 1, -1, -1):
         for row in range(batch):
             before = y[row, t - 1] if t > 0 else h0[row]
-            known, given, total = kept[row, t], dy[row, t], dh[row]
-            r, z = known[:width], known[width : 2 * width]
-            n, inner = known[2 * width : 3 * width], known[3 * width :]
-            dr, dz = slopes[row, :width], slopes[row, width : 2 * width]
-            dn = slopes[row, 2 * width :]
-            for j in range(width):
-                total[j] += given[j]
-            for j in range(width):
-                dn[j] = total[j] * (one - z[j]) * (one - n[j] * n[j])
-            for j in range(width):
-                dr[j] = dn[j] * inner[j] * r[j] * (one - r[j])
-            for j in range(width):
-                dz[j] = total[j] * (before[j] - n[j]) * z[j] * (one - z[j])
-            dgates[row, t] = slopes[row]
-            for j in range(width):
-                dn[j] *= r[j]
-            for j in range(width):
-                total[j] *= z[j]
-            dinner[row, t] = dn
+            row_slopes(kept[row, t], dy[row, t], before, dh[row], slopes[row], dgates[row, t])
+            dinner[row, t] = slopes[row, 2 * width :]
         add_product(slopes, recurrent, dh)
