@@ -69,6 +69,27 @@ GENERATED: tuple[LayerType, ...] = (
         source="Merrill, Petty and Sabharwal 2024, arXiv 2404.08819: A5 and S5 are NC1-complete",
     ),
     LayerType(
+        "logic",
+        "archsearch.tasks.logic:Logic",
+        options={
+            "gates": integer(10, 1, 1000, doc="most gates of a step"),
+            "length": integer(10, 1, 1_000_000, doc="steps of a sequence"),
+            "test_length": _LONG,
+            "curriculum": choice(
+                *("gates", "none"),
+                search=(),
+                doc="gates: the most gates of a training step grow from one over the first 60 % of "
+                "training; none: always up to gates",
+            ),
+            **_sizes(),
+        },
+        kind="task",
+        metrics=_STEPWISE,
+        doc="the bit that a chain of random binary gates makes of two bits, at every step; chance "
+        "0.5, by the last gate alone 0.7",
+        source="Graves 2016, arXiv 1603.08983, section 3.2",
+    ),
+    LayerType(
         "mqar",
         "archsearch.tasks.mqar:MultiQueryRecall",
         options={

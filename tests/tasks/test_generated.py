@@ -11,6 +11,7 @@ from archsearch.tasks.groups import multiplication_table
 SMALL = {
     "parity": {"length": 12, "test_length": 31},
     "word_problem": {"length": 12, "test_length": 31},
+    "logic": {"gates": 4, "length": 12, "test_length": 31},
     "mqar": {"pairs": 3, "vocab": 16, "length": 20},
     "selective_copying": {"tokens": 3, "vocab": 8, "length": 12, "test_length": 31},
     "sorting": {"length": 12, "test_length": 32},
