@@ -6,7 +6,8 @@
 Blocks of attention and a perceptron on tasks whose answers build on each other (parity and products
 of S3 and S5 with sequences that grow in training, ListOps, Sudoku of 4 by 4), on one that asks for
 no depth, the adding problem, and on parity where a block sees two steps back, so that late steps
-take more loops than early ones. Is a loop better than the same blocks once, at equal
+take more loops than early ones; there also with steps that know their number, which shows before
+the first loop how many it takes. Is a loop better than the same blocks once, at equal
 parameters, and how near does it come to as many blocks with weights of their own, at equal applied
 layers? Do sequences or steps that are harder get more loops where positions halt? Do more loops
 than in training help, and does it take a random number of them in training? Paired differences over
@@ -31,12 +32,12 @@ from depth_runs import (
     LOOPS,
     NETWORKS,
     OTHER_LOOPS,
-    PLAIN,
     SMALL,
-    STOPPING,
     TASKS,
+    TWICE,
     WIDTH,
     run,
+    wanted,
 )
 from overhead import machine
 from resumable import Runs, kept, options, run_all
@@ -93,6 +94,7 @@ def answers(done: Runs) -> list[dict[str, Any]]:
             (f"{LOOPED} against {SMALL}, as many parameters", LOOPED, SMALL),
             (f"{LOOPED} against {DEEP}, as many applied layers", LOOPED, DEEP),
             *((f"{name} against {LOOPED}", name, LOOPED) for name in HALTING),
+            *((f"{name} against {TWICE}", name, TWICE) for name in HALTING),
         ):
             found += answer(task, question, against(tests[one], tests[other], sign))
         for name in (LOOPED, *HALTING):
@@ -133,8 +135,24 @@ def means(done: Runs) -> list[dict[str, Any]]:
                         told(done, name, task, "loops_by_difficulty").values()
                     ),
                 }
+                | by_step(told(done, name, task, "by_step"))
             )
     return rows
+
+
+def by_step(told: dict[int, dict[str, list[float]]]) -> dict[str, Any]:
+    """The mean over seeds of what each step of a sequence took and how often it was right."""
+    if not told:
+        return {}
+    return {
+        "by_step": {
+            figure: [
+                round(statistics.mean(step), 4)
+                for step in zip(*(each[figure] for each in told.values()), strict=True)
+            ]
+            for figure in ("loops", "accuracy")
+        }
+    }
 
 
 def show(results: dict[str, Any]) -> None:
@@ -153,11 +171,6 @@ def show(results: dict[str, Any]) -> None:
             str(row["seeds"]),
         )  # fmt: skip
     Console().print(each, said)
-
-
-def wanted(network: str, task: str) -> bool:
-    """Who halts is asked of where sequences differ in how hard they are; all else of all tasks."""
-    return network in PLAIN or task in STOPPING[network]
 
 
 def main() -> None:
@@ -189,7 +202,9 @@ def main() -> None:
                 "steps": setting.steps,
                 "batch": BATCH,
                 "lr": setting.rate,
+                "embed": str(setting.embed),
                 "cell": str(setting.cell),
+                "weight of act": setting.price,
                 "tie": str(setting.tie),
                 "asks for depth": name not in DEPTH_FREE,
             }

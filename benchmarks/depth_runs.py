@@ -29,7 +29,6 @@ from archsearch.train.judge import evaluating, judge
 from archsearch.train.tensors import device_of, tensors
 
 WIDTH, LOOPS = 48, 4
-EMBED = Layer.of("linear", positions="sinusoidal")
 LOOKS = 4
 OTHER_LOOPS = (1, 2, 4, 6, 8)
 BINS = 3  # easy, middling and hard sequences
@@ -44,7 +43,7 @@ class Kind:
     halting: Layer = NONE
 
 
-SMALL, LOOPED, DEEP = "1 block", "1 block x 4", "4 blocks"
+SMALL, LOOPED, DEEP, TWICE = "1 block", "1 block x 4", "4 blocks", "1 block x 8"
 NETWORKS = {
     SMALL: Kind(1),
     LOOPED: Kind(1, LOOPS),
@@ -53,9 +52,10 @@ NETWORKS = {
     "supervised": Kind(1, LOOPS, Layer("supervised")),
     "act": Kind(1, LOOPS, Layer("act")),
     "ponder": Kind(1, LOOPS, Layer("ponder")),
+    TWICE: Kind(1, 2 * LOOPS),
 }
 PLAIN = (SMALL, LOOPED, DEEP)
-HALTING = tuple(name for name in NETWORKS if name not in PLAIN)
+HALTING = tuple(name for name, kind in NETWORKS.items() if kind.halting != NONE)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class Setting:
     """A task and how networks are trained on it; higher is better where the metric is accuracy.
 
     ``near`` are networks that see two steps back in a block and read the input in every loop: the
-    later a step, the more loops its answer takes.
+    later a step, the more loops its answer takes. With ``numbered`` each step knows its number, so
+    that before the first loop it can be seen how many there have to be.
     """
 
     task: Layer
@@ -71,6 +72,7 @@ class Setting:
     steps: int
     rate: float = 0.003
     near: bool = False
+    numbered: bool = True
     price: float = 0.003  # of a loop at a position, where "act" counts them
 
     def halting(self, kind: Kind) -> Layer:
@@ -86,12 +88,16 @@ class Setting:
         return Layer.of("attention", pattern="window", window=3) if self.near else ATTENTION
 
     @property
+    def embed(self) -> Layer:
+        return Layer.of("linear", positions="sinusoidal" if self.numbered else "none")
+
+    @property
     def tie(self) -> Layer:
         return Layer("injected" if self.near else "shared")
 
 
 ATTENTION = Layer("attention")
-NEAR = "near parity"
+NEAR, NUMBERED = "near parity", "numbered parity"
 TASKS = {
     "parity": Setting(Layer.of("parity", length=16, test_length=24), "accuracy", 1200),
     "S3": Setting(Layer.of("word_problem", group="S3", length=10), "accuracy", 1000),
@@ -100,15 +106,27 @@ TASKS = {
     "sudoku": Setting(Layer.of("sudoku", givens=5, hints=5), "accuracy", 900),
     "adding": Setting(Layer.of("adding", length=40), "mse", 400, 0.002),
     NEAR: Setting(
-        Layer.of("parity", length=12, test_length=24), "accuracy", 1500, near=True, price=1e-4
+        Layer.of("parity", length=12, test_length=24), "accuracy", 1500, near=True,
+        numbered=False, price=1e-4,
     ),
-}
+    NUMBERED: Setting(Layer.of("parity", length=12), "accuracy", 1500, near=True, price=0.01),
+}  # fmt: skip
 BATCH = 32
 DEPTH_FREE = ("adding",)
 # of networks that halt, tasks with harder and easier sequences or steps
 STOPPING = {name: ("sudoku", NEAR) for name in ("varied", "supervised")} | {
-    name: ("listops", "sudoku", NEAR) for name in ("act", "ponder")
+    name: ("listops", "sudoku", NEAR, NUMBERED) for name in ("act", "ponder")
 }
+
+
+def wanted(network: str, task: str) -> bool:
+    """Who halts is asked of where sequences differ in how hard they are; all else of all tasks.
+
+    Beside who halts on numbered steps stand all its loops, and half of them.
+    """
+    if network in HALTING:
+        return task in STOPPING[network]
+    return network in ((LOOPED, TWICE) if task == NUMBERED else PLAIN)
 
 
 @cache
@@ -134,9 +152,8 @@ def run(network: str, task: str, seed: int) -> dict[str, Any]:
     training = Layer.of(
         "adamw", lr=setting.rate, steps=setting.steps, batch=BATCH, evaluations=LOOKS
     )
-    embed = Layer("linear") if setting.near else EMBED
     architecture = installed().complete_architecture(
-        Architecture(width=WIDTH, stages=(stage,), embed=embed, training=training)
+        Architecture(width=WIDTH, stages=(stage,), embed=setting.embed, training=training)
     )
     latest: dict[str, float] = {}
 
@@ -165,6 +182,8 @@ def run(network: str, task: str, seed: int) -> dict[str, Any]:
             told["by_loops"] = by_loops(model, task, metric)
         if network in ("act", "ponder"):
             told["loops_by_difficulty"] = loops_by_difficulty(model, task)
+        if task == NUMBERED:
+            told["by_step"] = by_step(model, task)
     return told | {"cpu_seconds": round(time.process_time() - began, 1)}
 
 
@@ -189,7 +208,7 @@ def loops_by_difficulty(model: Model, task: str) -> list[list[float]]:
             moved = tensors(batch, device_of(model))
             (used,) = model._stages(moved.inputs, moved.lengths)[1]
             taken, real = used.loops.numpy(), answered(batch)
-            if task == NEAR:
+            if TASKS[task].near:
                 hard += np.nonzero(real)[1].astype(float).tolist()
                 loops += taken[real].tolist()
             else:
@@ -200,6 +219,19 @@ def loops_by_difficulty(model: Model, task: str) -> list[list[float]]:
         [round(float(np.mean(np.array(part)[rows])), 4) for part in (hard, loops)]
         for rows in np.array_split(order, BINS)
     ]
+
+
+def by_step(model: Model, task: str) -> dict[str, list[float]]:
+    """Mean loops and accuracy of each step of the test split; sequences of one length."""
+    loops, right = [], []
+    with evaluating(model), torch.inference_mode():
+        for batch in opened(task).evaluation("test"):
+            moved = tensors(batch, device_of(model))
+            (used,) = model._stages(moved.inputs, moved.lengths)[1]
+            loops.append(used.loops.numpy())
+            right.append(model(moved.inputs, moved.lengths)[0].argmax(-1).numpy() == batch.targets)
+    found = {"loops": np.concatenate(loops), "accuracy": np.concatenate(right)}
+    return {name: [round(float(each), 4) for each in rows.mean(0)] for name, rows in found.items()}
 
 
 def difficulty(task: str, batch: Batch) -> list[float]:
