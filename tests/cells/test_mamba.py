@@ -100,3 +100,37 @@ def test_only_negative_factors_reach_below_zero():
         with torch.no_grad():
             smallest = cell._coefficients(u)[0].min()
         assert (smallest < -0.9) == negative
+
+
+@pytest.mark.parametrize("cell", [Mamba, Mamba2])
+def test_a_part_that_is_watched_or_was_replaced_is_called_itself(cell):
+    torch.manual_seed(0)
+    # sizes that one kernel would do as a whole
+    mixer, x = cell(32, state=16), torch.randn(2, 9, 32)
+    expected, seen = mixer(x)[0], []
+    for part in (mixer.project, mixer.conv, mixer.output):
+        watch = part.register_forward_hook(lambda module, *_: seen.append(module))
+        torch.testing.assert_close(mixer(x)[0], expected, rtol=1e-4, atol=1e-5)
+        watch.remove()
+        assert seen.pop() is part
+    mixer.output = nn.Sequential(mixer.output, nn.ReLU())
+    torch.testing.assert_close(mixer(x)[0], expected.relu(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", [Mamba, Mamba2])
+def test_the_slope_passes_through_the_state(cell):
+    torch.manual_seed(0)
+    mixer, x = cell(32, state=16), torch.randn(2, 9, 32)
+    weights = list(mixer.parameters())
+    first, state = mixer(x[:, :2])
+    second, state = mixer(x[:, 2:], state)
+    parts = torch.cat([first, second], 1)
+    whole, left = mixer(x)
+    for part, other in zip(state, left, strict=True):
+        torch.testing.assert_close(part, other)
+    for got, want in zip(
+        torch.autograd.grad(parts.square().sum(), weights),
+        torch.autograd.grad(whole.square().sum(), weights),
+        strict=True,
+    ):
+        assert (got - want).abs().max() <= 1e-5 * want.abs().max()

@@ -9,8 +9,8 @@ from torch.nn.functional import normalize
 from archsearch.kernels.memories.delta_rule import delta_rule, delta_rule_reference, spaced
 
 SHAPES = [(1, 1, 1, 1, 1), (1, 16, 2, 3, 4), (2, 37, 3, 4, 5), (3, 5, 1, 2, 3), (1, 130, 2, 4, 4)]
-# more than a vector of keys and values, and more than two vectors
-WIDE = [(2, 18, 2, 17, 16), (1, 3, 2, 5, 35)]
+# more than a tile of keys and values, more than two tiles, more keys than registers hold
+WIDE = [(2, 18, 2, 17, 16), (1, 3, 2, 5, 35), (2, 37, 2, 35, 20)]
 FORMS = pytest.mark.parametrize("form", [delta_rule, delta_rule.plain], ids=["compiled", "plain"])
 
 
@@ -44,7 +44,9 @@ def test_equals_the_recurrence(form, shape, reach):
 
 
 @pytest.mark.parametrize("each", [2, 3])
-@pytest.mark.parametrize("shape", [(1, 6, 1, 1, 1), (2, 42, 3, 4, 5), (2, 54, 2, 17, 16)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(1, 6, 1, 1, 1), (2, 42, 3, 4, 5), (2, 54, 2, 17, 16), (1, 42, 2, 33, 7)], ids=str
+)
 @FORMS
 def test_the_memory_is_asked_after_every_nth_position(form, shape, each):
     q, *rest = problem(shape, 2)

@@ -11,8 +11,8 @@ from archsearch.kernels.memories.gated_delta import gated_delta, gated_delta_ref
 from archsearch.kernels.memories.linear_attention import linear_attention
 
 SHAPES = [(1, 1, 1, 1, 1), (1, 16, 2, 3, 4), (2, 37, 3, 4, 5), (3, 5, 1, 2, 3), (1, 130, 2, 4, 4)]
-# more than a vector of keys and values, and more than two vectors
-WIDE = [(2, 18, 2, 17, 16), (1, 3, 2, 5, 35)]
+# more than a tile of keys and values, more than two tiles, more keys than registers hold
+WIDE = [(2, 18, 2, 17, 16), (1, 3, 2, 5, 35), (2, 37, 2, 35, 20)]
 FORMS = pytest.mark.parametrize("form", [gated_delta, gated_delta.plain], ids=["compiled", "plain"])
 
 

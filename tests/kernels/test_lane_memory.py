@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from archsearch.kernels.memories.lane_memory import lane_memory, lane_memory_reference
+from archsearch.kernels.memories.lanes.lane_memory import lane_memory, lane_memory_reference
 from archsearch.kernels.memories.linear_attention import linear_attention
 
 # (B, T, H, K, V, J)

@@ -11,7 +11,7 @@ from archsearch.kernels.memories.linear_attention import (
 )
 
 SHAPES = [(1, 1, 1, 1, 1), (1, 16, 2, 3, 4), (2, 37, 3, 4, 5), (3, 5, 1, 2, 3), (1, 130, 2, 4, 4)]
-# more than a vector of keys and values, and more than two vectors
+# more than a tile of keys and values, and more than two tiles
 WIDE = [(2, 18, 2, 17, 16), (1, 3, 2, 5, 35)]
 FORMS = pytest.mark.parametrize(
     "form", [linear_attention, linear_attention.plain], ids=["compiled", "plain"]
@@ -72,6 +72,18 @@ def test_single_precision_stays_exact_when_gates_saturate(form, strength, per_he
     expected = torch.autograd.grad(want, exact[:3], weight.double())
     for fast, slow in zip(found, expected, strict=True):
         torch.testing.assert_close(fast.double(), slow, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("per_head", [True, False])
+@pytest.mark.parametrize("strength", [1e-3, 0.1, 5.0])
+def test_slopes_of_decays_stay_exact_over_many_positions(strength, per_head):
+    inputs = problem((1, 500, 2, 8, 16), per_head, torch.float32, strength)
+    exact = [part.detach().double().requires_grad_() for part in inputs]
+    got, want = linear_attention(*inputs)[0], linear_attention_reference(*exact)[0]
+    weight = torch.randn_like(got)
+    (found,) = torch.autograd.grad(got, inputs[3], weight)
+    (expected,) = torch.autograd.grad(want, exact[3], weight.double())
+    assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
 @FORMS

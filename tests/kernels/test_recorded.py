@@ -12,12 +12,19 @@ from archsearch.kernels.convolutions.depthwise import depthwise
 from archsearch.kernels.convolutions.short_convolution import short_convolution
 from archsearch.kernels.memories.delta_rule import delta_rule
 from archsearch.kernels.memories.gated_delta import gated_delta
+from archsearch.kernels.memories.lanes.gated_lanes import gated_lanes
+from archsearch.kernels.memories.lanes.lane_mixer import lane_mixer
 from archsearch.kernels.memories.linear_attention import linear_attention
 from archsearch.kernels.memories.signed_attention import signed_attention
+from archsearch.kernels.memories.stabilised.stabilised_answer import gated_answer
+from archsearch.kernels.memories.stabilised.stabilised_attention import stabilised_attention
+from archsearch.kernels.memories.stabilised.stabilised_inputs import memory_inputs
+from archsearch.kernels.memories.taylor.taylor_attention import taylor_attention
 from archsearch.kernels.norms.gated_norm import gated_norm
 from archsearch.kernels.norms.unit_length import unit_length
 from archsearch.kernels.recurrences.block_product import block_product
-from archsearch.kernels.scans.selective_scan import selective_scan
+from archsearch.kernels.scans.selective.selective_mixer import selective_mixer
+from archsearch.kernels.scans.selective.selective_scan import selective_scan
 from archsearch.kernels.scans.state_space import dense_state_space
 
 ROWS, STEPS, HEADS, SIZE = 2, 9, 2, 16
@@ -30,14 +37,45 @@ def activated_convolution(x, recent, weight):
     return short_convolution(x, recent, weight, True)
 
 
+def stabilised_memory(q, k, v, gate, log_forget, held, size):
+    return stabilised_attention(q, k, v, gate, log_forget, (held, size))[0]
+
+
+def scaled_inputs(c, u, blocks, weight, bias):
+    return memory_inputs(c, u, blocks, weight, bias, 0.5)[3]  # gates, which all of it enters
+
+
+def taylor_memory(mixed, own, memory):
+    return taylor_attention(mixed, own, torch.tensor([2.0, 4.0]), memory.abs())
+
+
 KERNELS = {
     linear_attention: (VECTORS, VECTORS, VECTORS, VECTORS, MEMORY),
     signed_attention: (VECTORS, VECTORS, VECTORS, VECTORS, MEMORY),
+    taylor_memory: ((ROWS, STEPS, 96), (ROWS, 4, 64), (ROWS, HEADS, 153, SIZE + 1)),
     delta_rule: (VECTORS, VECTORS, VECTORS, VECTORS[:3], MEMORY),
     gated_delta: (VECTORS, VECTORS, VECTORS, VECTORS[:3], VECTORS[:3], MEMORY),
+    gated_lanes: ((ROWS, STEPS, 3 * SIZE), (ROWS, STEPS, 11), (ROWS, 1, 2, SIZE, SIZE)),
+    lane_mixer: (
+        *(CHANNELS, (ROWS, 3, 3 * SIZE), (ROWS, 1, 2, SIZE, SIZE), (3 * SIZE, SIZE)),
+        *((4, 3 * SIZE), (11, SIZE), (11,), (SIZE,), (SIZE, SIZE), (SIZE, SIZE)),
+    ),
     selective_scan: (CHANNELS, CHANNELS, CHANNELS, CHANNELS, (SIZE, SIZE), (ROWS, SIZE, SIZE)),
+    selective_mixer: (
+        *(CHANNELS, (ROWS, 3, SIZE), (ROWS, SIZE, SIZE), (2 * SIZE, SIZE), (4, SIZE)),
+        *((1 + 2 * SIZE, SIZE), (SIZE, 1), (SIZE,), (SIZE, SIZE), (SIZE,), (SIZE, SIZE)),
+    ),
     gated_norm: (VECTORS, (SIZE,), (ROWS, STEPS, HEADS * SIZE)),
     block_product: (CHANNELS, (4, 4, 4)),
+    stabilised_memory: (
+        *(VECTORS, VECTORS, VECTORS, VECTORS[:3], VECTORS[:3]),
+        *((ROWS, HEADS, SIZE, SIZE + 1), (ROWS, HEADS)),
+    ),
+    scaled_inputs: (CHANNELS, CHANNELS, (3, 4, 4, 4), (2, 3 * SIZE), (2,)),
+    gated_answer: (
+        *(VECTORS, (HEADS, SIZE), (ROWS, STEPS, HEADS * SIZE), (HEADS * SIZE,)),
+        (ROWS, STEPS, HEADS * SIZE),
+    ),
     depthwise: (CHANNELS, (4, SIZE)),
     unit_length: (VECTORS,),
     activated_convolution: (CHANNELS, (ROWS, 3, SIZE), (4, SIZE)),

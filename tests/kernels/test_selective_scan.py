@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from archsearch.kernels.scans.selective_scan import selective_scan
+from archsearch.kernels.scans.selective.selective_scan import selective_scan
 
 # (B, T, E, N): channels that fill vectors, which are compiled, and such that do not
 SHAPES = [(1, 1, 16, 1), (2, 37, 32, 5), (1, 8, 16, 3), (3, 17, 48, 2), (2, 9, 5, 3)]

@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid
 
-from archsearch.kernels.memories.stabilised_attention import (
+from archsearch.kernels.memories.stabilised.stabilised_attention import (
     stabilised_attention,
     stabilised_attention_reference,
 )
 
 SHAPES = [(1, 1, 1, 1, 1), (1, 16, 2, 3, 4), (2, 37, 3, 4, 5), (1, 130, 2, 4, 4)]
+# whole vectors, and an odd number of them
+SHAPES += [(2, 33, 2, 16, 32), (1, 17, 3, 48, 16)]
 FORMS = pytest.mark.parametrize(
     "form", [stabilised_attention, stabilised_attention.plain], ids=["compiled", "plain"]
 )
@@ -108,3 +110,51 @@ def test_single_precision_survives_extreme_gates(form):
     gradients = torch.autograd.grad(out.sum(), inputs[:6])
     for part in (out, held, size, *gradients):
         assert part.isfinite().all()
+
+
+def test_gradients_of_the_memory_that_is_left():
+    inputs = problem((2, 21, 2, 5, 16))
+    fast, slow = (
+        run(form, inputs) for form in (stabilised_attention, stabilised_attention_reference)
+    )
+    weight = torch.randn_like(slow[1])
+    # the first m too is worth something to what was there before the first position
+    expected = torch.autograd.grad(slow[1], (*inputs[1:],), weight)
+    for got, want in zip(torch.autograd.grad(fast[1], inputs[1:], weight), expected, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-8)
+
+
+def test_compiled_slopes_are_those_of_finite_differences():
+    inputs = problem((1, 19, 1, 2, 16), 0.5)
+    assert torch.autograd.gradcheck(lambda *given: run(stabilised_attention, given)[0], inputs)
+
+
+def test_reads_parts_of_a_projection_where_they_lie():
+    _, _, _, gate, log_forget, held, size = problem((2, 37, 2, 16, 16))
+    whole = torch.randn(2, 37, 3 * 32, dtype=torch.float64, requires_grad=True)
+    parts = [part.unflatten(-1, (2, 16)) for part in whole.chunk(3, -1)]
+    parts[1] = parts[1].flip(2).transpose(2, 3).contiguous().transpose(2, 3)
+    weight = torch.randn(2, 37, 2, 16, dtype=torch.float64)
+    found = []
+    for form in (stabilised_attention, stabilised_attention_reference):
+        read, _ = form(*parts, gate, log_forget, (held, size))
+        found.append((read, *torch.autograd.grad(read, (whole, gate), weight, retain_graph=True)))
+    for got, want in zip(*found, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-8)
+
+
+def test_single_precision_is_near_double():
+    double = problem((2, 300, 2, 32, 32), 1.0)
+    single = [part.detach().float().requires_grad_() for part in double]
+    # a quotient by a sum of either sign, near zero here and there, is worse conditioned than this
+    keys = [part.detach().abs().requires_grad_() for part in double[:2]]
+    single[:2] = [part.detach().float().requires_grad_() for part in keys]
+    single[5] = single[5].detach().abs().requires_grad_()
+    double[:2], double[5] = keys, double[5].detach().abs().requires_grad_()
+    fast, slow = run(stabilised_attention, single), run(stabilised_attention_reference, double)
+    weight = torch.randn_like(slow[0])
+    expected = torch.autograd.grad(slow[0], double[:6], weight)
+    found = torch.autograd.grad(fast[0], single[:6], weight.float())
+    for got, want in zip((fast[0], *found), (slow[0], *expected), strict=True):
+        assert got.dtype == torch.float32
+        assert (got - want).abs().max() <= 1e-4 * want.abs().max()

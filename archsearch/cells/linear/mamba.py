@@ -10,12 +10,13 @@ from torch.nn.functional import softplus
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.gates import full, in_full, spread
-from archsearch.cells.linear.projected import projected
+from archsearch.cells.linear.projected import projected, untouched
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.cells.linear.timescale import before_softplus, log_uniform
 from archsearch.kernels.norms.gated_skip import gated_skip
 from archsearch.kernels.scans.linear_scan import linear_scan
-from archsearch.kernels.scans.selective_scan import selective_scan
+from archsearch.kernels.scans.selective.selective_mixer import selective_mixer
+from archsearch.kernels.scans.selective.selective_scan import selective_scan
 
 
 class Mamba(Cell):
@@ -69,11 +70,23 @@ class Mamba(Cell):
         factor = spread(torch.exp(-delta[..., None] * self.a_log.exp()), self.negative)
         return factor, (delta * u)[..., None] * write[..., None, :], read  # (..., E, N), (..., N)
 
+    def _whole(self) -> bool:
+        """Whether the cell's weights alone say what it computes, so that one kernel can do it."""
+        linear = (self.project, self.select, self.output)
+        plain = all(untouched(part) and part.bias is None for part in linear)
+        rest = untouched(self.delta) and untouched(self.conv, ShortConv)
+        return plain and rest and self.conv.taps > 0 and not self.negative
+
     def _answer(self, found: Tensor, u: Tensor, z: Tensor) -> Tensor:
         return projected(self.output, gated_skip(found, u, self.skip, z))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         h, recent = self.initial_state(len(x)) if state is None else state
+        if self._whole():
+            weights = self.project.weight, self.conv.weight, self.select.weight
+            weights += self.delta.weight, self.delta.bias, self.a_log.exp(), self.skip
+            y, h, recent = selective_mixer(x, recent, h, *weights, self.output.weight)
+            return y, (h, recent)
         u, z = projected(self.project, x).chunk(2, -1)
         u, recent = self.conv(u, recent)
         if self.negative:

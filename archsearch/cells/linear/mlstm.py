@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, logsigmoid, silu
+from torch.nn.functional import logsigmoid
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full
-from archsearch.cells.linear.projected import projected
+from archsearch.cells.linear.projected import projected, untouched
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.errors import ArchitectureError
-from archsearch.kernels.memories.stabilised_attention import stabilised_attention, weigh_once
+from archsearch.kernels.memories.stabilised.stabilised_answer import gated_answer
+from archsearch.kernels.memories.stabilised.stabilised_attention import (
+    stabilised_attention,
+    weigh_once,
+)
+from archsearch.kernels.memories.stabilised.stabilised_inputs import memory_inputs
 from archsearch.kernels.recurrences.block_product import block_product
 
 BLOCK = 4  # channels that meet in one block of the query, key and value matrices
@@ -26,8 +31,8 @@ class MLSTM(Cell):
     y_t = W_o ((layernorm(h_t) + s c_t) silu(z_t)), the norm per head (Beck et al. 2024, arXiv
     2405.04517, section 2.3 and figure 10). The gates start as constants: f from s(3) to s(6) over
     the heads, i near one. State: exp(-m) [C, n] (B, H, K, K + 1) and m (B, H), as in
-    :mod:`archsearch.kernels.memories.stabilised_attention`, and the convolution's (B, conv - 1, E)
-    with E = expand W.
+    :mod:`archsearch.kernels.memories.stabilised.stabilised_attention`, and the convolution's
+    (B, conv - 1, E) with E = expand W.
     """
 
     no_decay = frozenset({"skip"})
@@ -62,14 +67,19 @@ class MLSTM(Cell):
             self.gates.bias[heads:] = torch.linspace(3.0, 6.0, heads)
 
     def _split(self, c: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        parts = [block_product(x, w) for x, w in zip((c, c, u), self.blocks, strict=True)]
-        gate, forget = full(projected(self.gates, torch.cat(parts, -1))).chunk(2, -1)
+        blocks, gates, scale = self.blocks, self.gates, self.head_size**-0.5
+        if untouched(gates):
+            *parts, opened = memory_inputs(c, u, blocks, gates.weight, gates.bias, scale)
+        else:
+            parts = [block_product(x, w) for x, w in zip((c, c, u), blocks, strict=True)]
+            opened = gates(torch.cat(parts, -1))
+            parts[1] = parts[1] * scale
+        gate, forget = full(opened).chunk(2, -1)
         q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in parts)
-        return q, k * self.head_size**-0.5, v, gate, logsigmoid(forget)
+        return q, k, v, gate, logsigmoid(forget)
 
     def _answer(self, h: Tensor, c: Tensor, z: Tensor) -> Tensor:
-        normed = (layer_norm(h, [self.head_size], eps=1e-5) * self.scale).flatten(-2)
-        return projected(self.output, (normed + self.skip * c) * silu(z))
+        return projected(self.output, gated_answer(h, self.scale, c, self.skip, z))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         held, size, recent = self.initial_state(len(x)) if state is None else state

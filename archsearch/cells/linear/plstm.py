@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, in_full
-from archsearch.cells.linear.projected import projected
+from archsearch.cells.linear.projected import projected, untouched
 from archsearch.cells.linear.short_conv import ShortConv
-from archsearch.kernels.memories.lane_memory import lane_memory, pass_once
+from archsearch.kernels.memories.lanes.gated_lanes import Position, gated, gated_lanes
+from archsearch.kernels.memories.lanes.lane_memory import pass_once
+from archsearch.kernels.memories.lanes.lane_mixer import lane_mixer
 from archsearch.kernels.norms.gated_norm import gated_norm
 
-STEEPNESS = 5.0  # of the tanh of a transition's strength
 OWN_LANE = 3.0  # how much a transition prefers its own lane at the start
-
-# q, k, v, source, transition, mark and direct path
-Position: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 class PLSTM(Cell):
@@ -76,24 +72,27 @@ class PLSTM(Cell):
         self.gates.bias.copy_(bias.flatten())
 
     def _split(self, mixed: Tensor, x: Tensor) -> Position:
-        q, k, v = mixed.unflatten(-1, (3, self.heads, -1)).unbind(-3)
-        gates = full(projected(self.gates, x)).unflatten(-1, (self.heads, -1))
-        source, mark, strength, direct, shares = gates.split(self.parts, -1)
-        strength = torch.tanh(STEEPNESS * strength)
-        if self.shared:
-            shares = shares.unflatten(-1, (self.lanes, self.lanes)).softmax(-2)
-            transition = shares * strength[..., None, :]
-        else:
-            transition = torch.diag_embed(strength)
-        return q * self.head_size**-0.5, k, v, source, transition, mark, direct[..., 0]
+        return gated(mixed, full(projected(self.gates, x)), self.heads, self.lanes)
+
+    def _whole(self) -> bool:
+        """Whether the cell's weights alone say what it computes, so that one kernel can do it."""
+        linear = map(untouched, (self.project, self.gates, self.open, self.output))
+        rest = untouched(self.conv, ShortConv) and untouched(self.norm, nn.RMSNorm)
+        return all(linear) and rest and self.conv.taps > 0
 
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
         return projected(self.output, gated_norm(read, self.norm.weight, projected(self.open, x)))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state
+        if self._whole():
+            y, recent, memory = lane_mixer(
+                *(x, recent, memory, self.project.weight, self.conv.weight, self.gates.weight),
+                *(self.gates.bias, self.norm.weight, self.open.weight, self.output.weight),
+            )
+            return y, (memory, recent)
         mixed, recent = self.conv(projected(self.project, x), recent)
-        read, memory = in_full(lane_memory, *self._split(mixed, x), memory)
+        read, memory = in_full(gated_lanes, mixed, projected(self.gates, x), memory)
         return self._answer(read, x), (memory, recent)
 
     def initial_state(self, batch: int) -> State:

@@ -10,12 +10,15 @@ from torch.nn.functional import elu, pad, relu
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import in_full
-from archsearch.cells.linear.projected import projected
-from archsearch.kernels.memories.linear_attention import linear_attention
+from archsearch.cells.linear.projected import projected, untouched
 from archsearch.kernels.memories.pair_products import pair_products
-
-SMALLEST_SUM = 1e-6
-
+from archsearch.kernels.memories.taylor.taylor_attention import (
+    parted,
+    quotient,
+    summed_twice,
+    taylor_attention,
+)
+from archsearch.kernels.projections.projection import projection
 
 FEATURES: dict[str, Callable[[Tensor], Tensor]] = {
     "taylor": pair_products,
@@ -46,7 +49,7 @@ class PrefixAttention(Cell):
         super().__init__(width)
         self.heads, self.prefix, self.feature_size = heads, prefix, feature_size
         self.head_size = split_width(width, heads)
-        self.map = FEATURES[features]
+        self.map, self.taylor = FEATURES[features], features == "taylor"
         self.mapped = len(self.map(torch.zeros(feature_size)))
         keys = heads * feature_size
         self.parts = [keys, keys, keys, width, width]
@@ -56,44 +59,41 @@ class PrefixAttention(Cell):
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q (..., H, F), then k (2, ..., H, F) and [v, 1] (2, ..., H, V + 1): all, prefix."""
-        mixed = projected(self.project, x)
-        q, k, v = self._parts(mixed, 1, 3)
-        _, first, second = self._parts(mixed, 2, 4)
-        return q, torch.stack([k, first]), torch.stack([v, second])
+        parts = projected(self.project, x).split(self.parts, -1)
+        q, k, first, v, second = (part.unflatten(-1, (self.heads, -1)) for part in parts)
+        q, k, first = map(self._mapped, (q, k, first))
+        return q, torch.stack([k, first]), pad(torch.stack([v, second]), (0, 1), value=1.0)
 
-    def _parts(self, mixed: Tensor, key: int, value: int) -> tuple[Tensor, Tensor, Tensor]:
-        parts = mixed.split(self.parts, -1)
-        q, k, v = (parts[at].unflatten(-1, (self.heads, -1)) for at in (0, key, value))
-        scale = self.feature_size**-0.25
-        return self.map(q * scale), self.map(k * scale), pad(v, (0, 1), value=1.0)
+    def _mapped(self, x: Tensor) -> Tensor:
+        return self.map(x * self.feature_size**-0.25)
 
-    def _answer(self, read: Tensor) -> Tensor:
-        return projected(
-            self.output, (read[..., :-1] / read[..., -1:].clamp_min(SMALLEST_SUM)).flatten(-2)
-        )
+    def _mixed(self, x: Tensor, reach: int) -> tuple[Tensor, Tensor]:
+        """Queries, keys and values, and the prefix's keys and values of ``reach`` positions."""
+        if untouched(self.project):
+            q, k, first, v, second = self.project.weight.split(self.parts)
+            mixed = projection(x, torch.cat([q, k, v]), None)
+            return mixed, projection(x[:, :reach], torch.cat([first, second]), None)
+        q, k, first, v, second = self.project(x).split(self.parts, -1)
+        return torch.cat([q, k, v], -1), torch.cat([first, second], -1)[:, :reach]
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, start = self.initial_state(len(x)) if state is None else state
         length = x.shape[1]
         # with a state, rows may stand anywhere
         reach = length if state is not None else min(length, self.prefix)
-        mixed = projected(self.project, x)
-        q, k, v = self._parts(mixed, 1, 3)
-        within = start[:, None] + torch.arange(reach, device=x.device) < self.prefix  # (B, reach)
-        _, first, second = self._parts(mixed[:, :reach], 2, 4)
-        first = first * within[..., None, None]
-        zeros = torch.zeros_like(memory)
-        read, after = self._attend(q[:, :reach], k[:, :reach], v[:, :reach], memory)
-        again, more = self._attend(q[:, :reach], first, second, zeros)
-        read, memory = read + again, after + more
-        if reach < length:
-            later, memory = self._attend(q[:, reach:], k[:, reach:], v[:, reach:], memory)
-            read = torch.cat([read, later], 1)
-        return self._answer(read), (memory, start + length)
-
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        kept = torch.zeros(1, q.shape[1], self.heads, dtype=q.dtype, device=q.device)
-        return in_full(linear_attention, q, k, v, kept, memory)
+        twice = (self.prefix - start).clamp(0, reach)  # positions written twice (B,)
+        mixed, own = self._mixed(x, reach)
+        if self.taylor:
+            read, memory = in_full(taylor_attention, mixed, own, twice, memory)
+        else:
+            q, k, v, first, second = parted(mixed, own, memory)
+            q, k, first = map(self._mapped, (q, k, first))
+            within = torch.arange(reach, device=x.device) < twice[:, None]
+            first = first * within[..., None, None]
+            v, second = (pad(part, (0, 1), value=1.0) for part in (v, second))
+            found, memory = in_full(summed_twice, q, k, v, first, second, memory)
+            read = quotient(found)
+        return projected(self.output, read.flatten(-2)), (memory, start + length)
 
     def initial_state(self, batch: int) -> State:
         memory = self.zeros(batch, self.heads, self.mapped, self.head_size + 1)
@@ -105,4 +105,5 @@ class PrefixAttention(Cell):
         within = (position < self.prefix).to(keys.dtype)
         keys = keys * torch.stack([torch.ones_like(within), within])[..., None, None]
         memory = memory + torch.einsum("nbhf,nbhv->bhfv", keys, values)
-        return self._answer(torch.einsum("bhf,bhfv->bhv", q, memory)), (memory, position + 1)
+        read = quotient(torch.einsum("bhf,bhfv->bhv", q, memory))
+        return projected(self.output, read.flatten(-2)), (memory, position + 1)

@@ -35,7 +35,7 @@ class _Convolution(torch.autograd.Function):
         y = x.new_empty(x.shape)
         ctx.save_for_backward(x, recent, weight)
         ctx.activated = activated
-        forward(flat(x), *arrays(recent, weight, y), _places(x, activated))
+        forward(flat(x), *arrays(recent, weight, y), places(x, activated))
         return y
 
     @staticmethod
@@ -45,9 +45,9 @@ class _Convolution(torch.autograd.Function):
         dx, drecent = x.new_empty(x.shape), torch.empty_like(recent)
         dweight = torch.zeros_like(weight)
         found = arrays(recent, weight, dx, drecent, dweight)
-        backward(*arrays(dy.contiguous()), flat(x), *found, _places(x, ctx.activated))
+        backward(*arrays(dy.contiguous()), flat(x), *found, places(x, ctx.activated))
         return dx, drecent, dweight, None
 
 
-def _places(x: Tensor, activated: bool) -> Any:
+def places(x: Tensor, activated: bool) -> Any:
     return np.array([*x.shape, x.stride(0), x.stride(1), activated])

@@ -38,7 +38,7 @@ class _Skip(torch.autograd.Function):
         skip, weight = skip.contiguous(), weight.contiguous()
         y = torch.empty_like(x)
         forward(
-            *arrays(x), flat(u), *arrays(skip), flat(gate), *arrays(weight, y), *_layout(u, gate)
+            *arrays(x), flat(u), *arrays(skip), flat(gate), *arrays(weight, y), *layout(u, gate)
         )
         ctx.save_for_backward(x, u, skip, gate, weight)
         return y
@@ -50,7 +50,7 @@ class _Skip(torch.autograd.Function):
         dx, du, dgate = torch.empty_like(x), torch.empty_like(x), torch.empty_like(x)
         dskip, dweight = torch.zeros_like(skip), torch.zeros_like(weight)
         known = (*arrays(dy, x), flat(u), *arrays(skip), flat(gate), *arrays(weight))
-        backward(*known, *arrays(dx, du, dskip, dgate, dweight), *_layout(u, gate))
+        backward(*known, *arrays(dx, du, dskip, dgate, dweight), *layout(u, gate))
         return dx, du, dskip, dgate, dweight
 
 
@@ -65,7 +65,7 @@ def _in_rows(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 and apart >= x.shape[-1] else x.contiguous()
 
 
-def _layout(u: Tensor, gate: Tensor) -> tuple[Any, Any]:
+def layout(u: Tensor, gate: Tensor) -> tuple[Any, Any]:
     """How far apart the rows of both lie, and the norm's epsilon."""
     apart = [x.stride(-2) if x.ndim > 1 else x.shape[-1] for x in (u, gate)]
     return np.array(apart), np.array([EPSILON], np.float32)

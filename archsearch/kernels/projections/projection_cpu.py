@@ -33,17 +33,17 @@ class _Projection(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _product(x, weight, bias)
+        return product(x, weight, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
         x, weight = ctx.saved_tensors
         dy, rows = dy.reshape(-1, len(weight)), x.reshape(-1, x.shape[-1])
-        dx = _product(dy, weight.t(), None).view(x.shape) if ctx.needs_input_grad[0] else None
+        dx = product(dy, weight.t(), None).view(x.shape) if ctx.needs_input_grad[0] else None
         # where both are read turned, MKL is the quicker
         return dx, dy.t() @ rows, dy.sum(0) if ctx.needs_input_grad[2] else None
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.lanes import WIDTH
-from archsearch.kernels.scans.selective_loops import CHUNK, backward, forward
-from archsearch.kernels.scans.selective_scan import selective_scan as accelerated_scan
+from archsearch.kernels.scans.selective.selective_loops import CHUNK, backward, forward
+from archsearch.kernels.scans.selective.selective_scan import selective_scan as accelerated_scan
 from archsearch.kernels.trained import arrays, trained
 
 plain: Any = accelerated_scan.plain  # type: ignore[attr-defined]
@@ -19,7 +19,7 @@ plain: Any = accelerated_scan.plain  # type: ignore[attr-defined]
 def selective_scan(
     delta: Tensor, u: Tensor, write: Tensor, read: Tensor, rate: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """See :func:`archsearch.kernels.scans.selective_scan.selective_scan`."""
+    """See :func:`archsearch.kernels.scans.selective.selective_scan.selective_scan`."""
     inputs = (delta, u, write, read, rate, memory)
     if delta.shape[-1] % WIDTH or not trained(inputs, (torch.float32,)):
         return plain(*inputs)  # type: ignore[no-any-return]

@@ -1,18 +1,16 @@
-"""The loops of a matrix memory that fades and overwrites, one position after the other.
+"""The loops of a memory that fades and overwrites, of more keys than registers hold.
 
-M_t = diag(a_t) S_{t-1}, w_t = v_t - M_t' k_t, S_t = M_t + beta_t k_t w_t', o_t = S_t' q_t; without
-``beta``, S_t = M_t + k_t v_t'. The memories of a row stay in the nearest cache from the first
-position to the last, so this costs less than products over chunks of positions.
+M_t = a_t S_{t-1}, w_t = v_t - M_t' k_t, S_t = M_t + beta_t k_t w_t', o_t = S_t' q_t. The memories
+of a row stay in the nearest cache from the first position to the last, so this costs less than
+products over chunks of positions.
 
-Arrays: ``q``, ``k`` (B, T, H, K), ``v`` (B, T, H, V), ``decay`` (B, T, H, K) or (B, T, H, 1),
-``beta`` (B, T, H), with K and V filled up with zeros to multiples of ``WIDTH``; memories have
-their true sizes. ``q`` and ``k`` may have one head, which all share, and ``decay`` may be one in
-its first two dimensions. With a ``beta``, ``q`` and ``out`` may have T / n positions: then the
-memory is asked after every n-th. An array without elements is left out.
+Arrays: ``q``, ``k`` (B, T, H, K), ``v`` (B, T, H, V), ``decay`` and ``beta`` (B, T, H), with K and
+V filled up with zeros to multiples of ``WIDTH``; memories have their true sizes. ``decay`` may be
+one in its first two dimensions. ``q`` and ``out`` may have T / n positions: then the memory is
+asked after every n-th.
 
 ``q``, ``k`` and ``v`` are read where they lie. ``places`` has B, T, H and V, the positions of
-``q``, then for ``q`` and for ``k`` how far its heads and its positions lie apart, and how far the
-positions of ``v`` do.
+``q``, and how far the positions of ``q``, ``k`` and ``v`` lie apart.
 """
 
 from __future__ import annotations
@@ -38,17 +36,6 @@ def fetch(array: np.ndarray, begin: int, count: int) -> None:
 
 
 @contracted
-def fill(x: np.ndarray, filled: np.ndarray) -> None:
-    """Copy rows (n, K) into longer ones and put zeros behind."""
-    rows, size = x.shape
-    for row in range(rows):
-        for i in range(size):
-            filled[row, i] = x[row, i]
-        for i in range(size, filled.shape[1]):
-            filled[row, i] = 0
-
-
-@contracted
 def forward(
     q: np.ndarray,
     k: np.ndarray,
@@ -63,17 +50,15 @@ def forward(
 ) -> None:
     """``memory`` (B, H, K, V) is the one before, then the one that is left.
 
-    ``written`` is w, left out without ``beta``; ``kept`` (B, H, chunks, K, V) holds the memories
-    before each chunk.
+    ``written`` is w, ``kept`` (B, H, chunks, K, V) holds the memories before each chunk.
     """
-    batch, steps, heads, wide, asks, qh, q_apart, kh, k_apart, v_apart = places
-    keys, values = memory.shape[2:]
-    own = int(decay.shape[3] > 1)
+    batch, steps, heads, wide, asks, q_apart, k_apart, v_apart = places
+    (keys, values), long = memory.shape[2:], kept.shape[3]
     an, at = int(decay.shape[0] > 1) * decay.shape[1], int(decay.shape[1] > 1)
     rates, strengths = decay.ravel(), beta.ravel()
     each, area = steps // asks, (keys + keys % 2) * wide
     states = np.zeros(heads * area, v.dtype)
-    zero, one, minus = splat(v.dtype.type(0)), splat(v.dtype.type(1)), splat(v.dtype.type(-1))
+    zero, one = splat(v.dtype.type(0)), splat(v.dtype.type(1))
     for n in range(batch):
         for h in range(heads):
             for i in range(keys):
@@ -83,36 +68,32 @@ def forward(
             for h in range(heads):
                 place = (n * steps + t) * heads + h
                 asked, turn = (t + 1) % each == 0, n * asks + t // each
-                query = turn * q_apart + h * qh
-                name = (n * steps + t) * k_apart + h * kh
-                rate = ((n * an + t * at) * heads + h) * decay.shape[3]
+                query = turn * q_apart + h * long
+                name = (n * steps + t) * k_apart + h * long
+                keep = splat(rates[(n * an + t * at) * heads + h])
+                less = splat(-rates[(n * an + t * at) * heads + h])
                 if t % CHUNK == 0:
-                    save = ((n * heads + h) * kept.shape[2] + t // CHUNK) * kept.shape[3] * wide
-                    for at_ in range(0, kept.shape[3] * wide, WIDTH):
+                    save = ((n * heads + h) * kept.shape[2] + t // CHUNK) * long * wide
+                    for at_ in range(0, long * wide, WIDTH):
                         held = load(states, h * area + at_) if at_ < keys * wide else zero
                         store(kept, save + at_, held)
                 for c in range(0, wide, WIDTH):
                     begin, end = h * area + c, h * area + keys * wide
                     value = load(v, (n * steps + t) * v_apart + h * wide + c)
-                    if beta.size > 0:
-                        even, odd = zero, zero
-                        i = 0
-                        for row in range(begin, end, 2 * wide):
-                            a = product(splat(rates[rate + i * own]), load(states, row))
-                            b = product(
-                                splat(rates[rate + (i + 1) * own]), load(states, row + wide)
-                            )
-                            even = fused(splat(k[name + i]), a, even)
-                            odd = fused(splat(k[name + i + 1]), b, odd)
-                            i += 2
-                        value = fused(minus, even, fused(minus, odd, value))
-                        store(written, place * wide + c, value)
-                        value = product(splat(strengths[place]), value)
                     even, odd = zero, zero
                     i = 0
                     for row in range(begin, end, 2 * wide):
-                        a = product(splat(rates[rate + i * own]), load(states, row))
-                        b = product(splat(rates[rate + (i + 1) * own]), load(states, row + wide))
+                        even = fused(splat(k[name + i]), load(states, row), even)
+                        odd = fused(splat(k[name + i + 1]), load(states, row + wide), odd)
+                        i += 2
+                    value = fused(less, even, fused(less, odd, value))
+                    store(written, place * wide + c, value)
+                    value = product(splat(strengths[place]), value)
+                    even, odd = zero, zero
+                    i = 0
+                    for row in range(begin, end, 2 * wide):
+                        a = product(keep, load(states, row))
+                        b = product(keep, load(states, row + wide))
                         a = fused(splat(k[name + i]), value, a)
                         b = fused(splat(k[name + i + 1]), value, b)
                         store(states, row, a)
@@ -145,20 +126,13 @@ def backward(
     dbeta: np.ndarray,
     places: np.ndarray,
 ) -> None:
-    """The way back where there is a ``beta``; :mod:`archsearch.kernels.memories.fading_loops` has
-    that where there is none.
-
-    ``v`` is w. ``dmemory`` is that of the memory left, then of the first.
-
-    ``dq`` and ``dk`` are zero at first where heads share them. ``ddecay`` is (B, T, H, .), or left
-    out.
-    """
-    batch, steps, heads, wide_v, asks, qh, q_apart, kh, k_apart, _ = places
+    """``v`` is w. ``dmemory`` is that of the memory left, then of the first; ``ddecay`` (B, T, H)
+    may be left out."""
+    batch, steps, heads, wide_v, asks, q_apart, k_apart, _ = places
     keys, values = dmemory.shape[2:]
-    wide, own = dq.shape[3], decay.shape[3] > 1
-    dq_apart, dk_apart = dq.shape[2] * wide, dk.shape[2] * wide
+    wide = dq.shape[3]
+    dq_apart = heads * wide
     an, at = int(decay.shape[0] > 1) * decay.shape[1], int(decay.shape[1] > 1)
-    shared_q, shared_k = dq.shape[2] < heads, dk.shape[2] < heads
     rates, strengths, given, slopes = decay.ravel(), beta.ravel(), v, dout.ravel()
     dgiven, drates, dstrengths = dv.ravel(), ddecay.ravel(), dbeta.ravel()
     # memories transposed (V, K), so that sums over values are sums of rows
@@ -181,17 +155,16 @@ def backward(
                     t = chunk * CHUNK + s
                     place = (n * steps + t) * heads + h
                     here = place * wide_v
-                    query = (n * asks + t // each) * q_apart + h * qh
-                    name = (n * steps + t) * k_apart + h * kh
-                    dquery_at = (n * asks + t // each) * dq_apart + h * qh
-                    dname = (n * steps + t) * dk_apart + h * kh
-                    rate = ((n * an + t * at) * heads + h) * decay.shape[3]
+                    query = (n * asks + t // each) * q_apart + h * wide
+                    name = (n * steps + t) * k_apart + h * wide
+                    dquery_at = (n * asks + t // each) * dq_apart + h * wide
+                    dname = (n * steps + t) * dq_apart + h * wide
+                    keep = splat(rates[(n * an + t * at) * heads + h])
                     asked = (t + 1) % each == 0
                     answer = ((n * asks + t // each) * heads + h) * wide_v
                     for c in range(0, wide, WIDTH):
                         key = product(load(k, name + c), splat(strengths[place]))
-                        keep = load(decay, rate + c) if own else splat(rates[rate])
-                        dquery = load(dq, dquery_at + c) if shared_q else zero
+                        dquery = zero
                         row = s * area + c
                         for j in range(values):
                             state = product(keep, load(states, row))
@@ -206,27 +179,24 @@ def backward(
                     t = chunk * CHUNK + s
                     place = (n * steps + t) * heads + h
                     here = place * wide_v
-                    query = (n * asks + t // each) * q_apart + h * qh
-                    name = (n * steps + t) * k_apart + h * kh
-                    dquery_at = (n * asks + t // each) * dq_apart + h * qh
-                    dname = (n * steps + t) * dk_apart + h * kh
-                    rate = ((n * an + t * at) * heads + h) * decay.shape[3]
+                    query = (n * asks + t // each) * q_apart + h * wide
+                    name = (n * steps + t) * k_apart + h * wide
+                    dquery_at = (n * asks + t // each) * dq_apart + h * wide
+                    dname = (n * steps + t) * dq_apart + h * wide
+                    keep = splat(rates[(n * an + t * at) * heads + h])
                     fetch(q, query - CHUNK // each * q_apart, wide)
                     fetch(dq, dquery_at - CHUNK // each * dq_apart, wide)
                     fetch(k, name - CHUNK * k_apart, wide)
-                    fetch(dk, dname - CHUNK * dk_apart, wide)
+                    fetch(dk, dname - CHUNK * dq_apart, wide)
                     fetch(v, here - CHUNK * heads * wide_v, wide_v)
                     fetch(dv, here - CHUNK * heads * wide_v, wide_v)
                     fetch(dout, here - CHUNK * heads * wide_v, wide_v)
-                    if own:
-                        fetch(decay, rate - CHUNK * heads * wide, wide)
-                        fetch(ddecay, (place - CHUNK * heads) * wide, wide)
                     asked = (t + 1) % each == 0
                     answer = ((n * asks + t // each) * heads + h) * wide_v
                     strength, sums = strengths[place], v.dtype.type(0)
                     for c in range(0, wide, WIDTH):
                         reader, key = load(q, query + c) if asked else zero, load(k, name + c)
-                        dkey = load(dk, dname + c) if shared_k else zero
+                        dkey = zero
                         row = h * area + c
                         for j in range(values):
                             slope = fused(reader, splat(slopes[answer + j]), load(dstates, row))
@@ -243,7 +213,6 @@ def backward(
                     dstrengths[place] = dstrength
                     for c in range(0, wide, WIDTH):
                         key = load(k, name + c)
-                        keep = load(decay, rate + c) if own else splat(rates[rate])
                         dkey, dkeep = zero, zero
                         row, before = h * area + c, s * area + c
                         for j in range(values):
@@ -256,10 +225,8 @@ def backward(
                             row += wide
                             before += wide
                         store(dk, dname + c, fused(keep, dkey, load(dk, dname + c)))
-                        if own and ddecay.size > 0:
-                            store(ddecay, place * wide + c, dkeep)
                         sums += total(dkeep)
-                    if not own and ddecay.size > 0:
+                    if ddecay.size > 0:
                         drates[place] = sums
         for h in range(heads):
             for j in range(values):

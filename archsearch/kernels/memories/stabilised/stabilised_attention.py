@@ -21,6 +21,7 @@ CHUNK = 16
 SMALLEST_LOG_FORGET = -30.0
 # keeps the quotient finite where queries and keys are orthogonal and gates large
 SMALLEST_SUM = 1e-6
+GREATEST_FLOOR = 80.0  # the logarithm of the largest divisor that a memory needs
 
 # the memory beside its sum of keys, exp(-m) [C, n] (B, H, K, V + 1), and m (B, H)
 Memory: TypeAlias = tuple[Tensor, Tensor]
@@ -50,7 +51,7 @@ def weigh_once(
     return quotient(torch.einsum("bhk,bhkv->bhv", q, held), now), (held, now)
 
 
-@accelerated(cpu="archsearch.kernels.memories.memory_cpu:stabilised_attention")
+@accelerated(cpu="archsearch.kernels.memories.stabilised.stabilised_cpu:stabilised_attention")
 def stabilised_attention(
     q: Tensor, k: Tensor, v: Tensor, gate: Tensor, log_forget: Tensor, memory: Memory
 ) -> tuple[Tensor, Memory]:
@@ -94,7 +95,7 @@ def stabilised_attention(
 def quotient(found: Tensor, size: Tensor) -> Tensor:
     """What is read (..., V) of what is found, exp(-m) [C, n]' q (..., V + 1), and m (...)."""
     # where m is very negative the sum is far below one, whatever it is
-    one = (-size).clamp_max(80.0).exp().clamp_min(SMALLEST_SUM)
+    one = (-size).clamp_max(GREATEST_FLOOR).exp().clamp_min(SMALLEST_SUM)
     return found[..., :-1] / torch.maximum(found[..., -1].abs(), one)[..., None]
 
 

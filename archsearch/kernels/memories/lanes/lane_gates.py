@@ -1,0 +1,133 @@
+"""What a head makes of the outputs of its gates: tables for :mod:`...memories.lane_paths`.
+
+The numbers of a head and position are the source, mark and strength of each lane, the direct path
+and, where lanes share, the shares from lane to lane before their softmax. Tables have a row of
+``CHUNK`` positions for each of them, and at least ``WIDTH`` rows; a square has room for as many.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from archsearch.kernels.lanes import (
+    WIDTH,
+    fused,
+    load,
+    product,
+    quotient,
+    splat,
+    store,
+    transpose,
+)
+from archsearch.kernels.memories.lanes.gated_lanes import STEEPNESS
+from archsearch.kernels.memories.lanes.lane_blocks import larger, raised
+from archsearch.kernels.memories.lanes.lane_paths import CHUNK
+from archsearch.kernels.vector_math import inlined
+
+LOG2_E = math.log2(math.e)
+
+
+@inlined
+def open_gates(
+    gates: np.ndarray,
+    begin: int,
+    apart: int,
+    parts: int,
+    count: int,
+    lanes: int,
+    square: np.ndarray,
+    table: np.ndarray,
+    move: np.ndarray,
+) -> None:
+    """Read a chunk of a head into ``table``, with tanh and softmax, and multiply them to ``move``.
+
+    Positions that are not there write and read nothing.
+    """
+    shared = parts > 3 * lanes + 1
+    if parts <= WIDTH:
+        for i in range(CHUNK):
+            for part in range(parts):
+                square[i * WIDTH + part] = gates[begin + i * apart + part] if i < count else 0
+        transpose(square, 0, WIDTH, table, 0, CHUNK)
+    else:
+        for i in range(CHUNK):
+            for part in range(parts):
+                number = gates[begin + i * apart + part] if i < count else 0
+                table[part * CHUNK + i] = number
+    kind = table.dtype.type
+    zero, one, twice = splat(kind(0)), splat(kind(1)), splat(kind(-2))
+    steep, change = splat(kind(2 * STEEPNESS * LOG2_E)), splat(kind(LOG2_E))
+    minus = splat(kind(-1))
+    for j in range(lanes):
+        at = (2 * lanes + j) * CHUNK
+        # tanh(x) = 1 - 2 / (exp(2 x) + 1)
+        grown = fused(raised(product(load(table, at), steep)), one, one)
+        strength = fused(quotient(twice, grown), one, one)
+        store(table, at, strength)
+        if shared:
+            first = (3 * lanes + 1 + j) * CHUNK
+            most = load(table, first)
+            for i in range(1, lanes):
+                most = larger(load(table, first + i * lanes * CHUNK), most)
+            sums = zero
+            for i in range(lanes):
+                here = first + i * lanes * CHUNK
+                size = raised(product(fused(most, minus, load(table, here)), change))
+                store(table, here, size)
+                sums = fused(size, one, sums)
+            for i in range(lanes):
+                here = first + i * lanes * CHUNK
+                share = quotient(load(table, here), sums)
+                store(table, here, share)
+                store(move, (i * lanes + j) * CHUNK, product(share, strength))
+        else:
+            for i in range(lanes):
+                store(move, (i * lanes + j) * CHUNK, strength if i == j else zero)
+
+
+@inlined
+def shut_gates(
+    dgates: np.ndarray,
+    begin: int,
+    apart: int,
+    parts: int,
+    count: int,
+    lanes: int,
+    table: np.ndarray,
+    dmove: np.ndarray,
+    square: np.ndarray,
+    dtable: np.ndarray,
+) -> None:
+    """Write the slopes of a chunk, given those of sources, marks and direct path, and ``dmove``."""
+    shared = parts > 3 * lanes + 1
+    kind = table.dtype.type
+    zero, one, minus = splat(kind(0)), splat(kind(1)), splat(kind(-1))
+    steep = splat(kind(STEEPNESS))
+    for j in range(lanes):
+        strength = load(table, (2 * lanes + j) * CHUNK)
+        slope = load(dmove, j * (lanes + 1) * CHUNK)
+        if shared:
+            first = (3 * lanes + 1 + j) * CHUNK
+            slope = zero
+            for i in range(lanes):
+                share = load(table, first + i * lanes * CHUNK)
+                slope = fused(load(dmove, (i * lanes + j) * CHUNK), share, slope)
+            mean = product(slope, strength)
+            for i in range(lanes):
+                here = first + i * lanes * CHUNK
+                inner = product(load(dmove, (i * lanes + j) * CHUNK), strength)
+                inner = fused(mean, minus, inner)
+                store(dtable, here, product(inner, load(table, here)))
+        rest = fused(product(strength, minus), strength, one)
+        store(dtable, (2 * lanes + j) * CHUNK, product(product(slope, steep), rest))
+    if parts <= WIDTH:
+        transpose(dtable, 0, CHUNK, square, 0, WIDTH)
+        for i in range(count):
+            for part in range(parts):
+                dgates[begin + i * apart + part] = square[i * WIDTH + part]
+    else:
+        for i in range(count):
+            for part in range(parts):
+                dgates[begin + i * apart + part] = dtable[part * CHUNK + i]

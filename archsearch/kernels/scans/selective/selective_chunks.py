@@ -1,0 +1,122 @@
+"""The loops of the selective scan from its low-rank step sizes on, eight positions at a time.
+
+The states of a chunk pass through registers, those of one vector of channels after the other.
+Arrays, in single precision: ``u``, ``y`` (B, T, E) with E a multiple of ``WIDTH``; ``parts``
+(B, T, R + 2 N), low-rank step sizes, inputs and read-outs; ``up`` (R, E), ``bias`` (E,), ``rate``
+(E / 16, N, 16), memories (B, E / 16, N, 16), ``kept`` (B, chunks, E / 16, N, 16).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numba
+import numpy as np
+from numpy import float32
+
+from archsearch.kernels.compiled import compiled
+from archsearch.kernels.lane_functions import LOG2_E, share, softplus
+from archsearch.kernels.lanes import (
+    WIDTH,
+    fused,
+    load,
+    product,
+    repeated,
+    splat,
+    store,
+)
+
+CHUNK = 8  # positions whose states are in registers at once; the loops below are written for 8
+
+contracted = partial(compiled, contracted=True)
+inlined = numba.njit(error_model="numpy", fastmath={"contract"})
+
+
+@inlined
+def raised_at(parts: Any, row: Any, up: Any, bias: Any, c: Any) -> Any:
+    """What the step size of a position is the softplus of."""
+    sums = load(bias, c)
+    for r in range(up.shape[0]):
+        sums = fused(repeated(parts, row + r), load(up, r * up.shape[1] + c), sums)
+    return sums
+
+
+@inlined
+def steps_of(
+    parts: Any, u: Any, up: Any, bias: Any, first: Any, count: Any, c: Any, turns: Any, added: Any
+) -> None:
+    """-delta log2(e) and delta u of a chunk's positions; what is beyond the end changes nothing."""
+    apart, width = parts.shape[2], up.shape[1]
+    for s in range(CHUNK):
+        if s < count:
+            step = softplus(raised_at(parts, (first + s) * apart, up, bias, c))
+            store(turns, s * WIDTH, product(step, splat(float32(-LOG2_E))))
+            store(added, s * WIDTH, product(step, load(u, (first + s) * width + c)))
+        else:
+            store(turns, s * WIDTH, splat(float32(0)))
+            store(added, s * WIDTH, splat(float32(0)))
+
+
+@contracted
+def forward(
+    u: np.ndarray,
+    parts: np.ndarray,
+    up: np.ndarray,
+    bias: np.ndarray,
+    rate: np.ndarray,
+    memory: np.ndarray,
+    y: np.ndarray,
+    kept: np.ndarray,
+) -> None:
+    """``memory`` is the one before, then the one that is left; ``kept`` those before each chunk."""
+    batch, steps, width = u.shape
+    ranks, size, apart = up.shape[0], rate.shape[1], parts.shape[2]
+    zero = splat(float32(0))
+    turns, added = np.zeros(CHUNK * WIDTH, float32), np.zeros(CHUNK * WIDTH, float32)
+    p = np.zeros(CHUNK, np.int64)
+    for n in range(batch):
+        for chunk in range((steps + CHUNK - 1) // CHUNK):
+            first, count = n * steps + chunk * CHUNK, min(CHUNK, steps - chunk * CHUNK)
+            for s in range(CHUNK):
+                p[s] = (first + min(s, count - 1)) * apart + ranks
+            w0, w1, w2, w3, w4, w5, w6, w7 = p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]
+            origin = (n * kept.shape[1] + chunk) * size * width
+            for c in range(0, width, WIDTH):
+                steps_of(parts, u, up, bias, first, count, c, turns, added)
+                t0, t1, t2, t3 = load(turns, 0), load(turns, 16), load(turns, 32), load(turns, 48)
+                t4, t5, t6, t7 = load(turns, 64), load(turns, 80), load(turns, 96), load(turns, 112)
+                a0, a1, a2, a3 = load(added, 0), load(added, 16), load(added, 32), load(added, 48)
+                a4, a5, a6, a7 = load(added, 64), load(added, 80), load(added, 96), load(added, 112)
+                y0, y1, y2, y3, y4, y5, y6, y7 = zero, zero, zero, zero, zero, zero, zero, zero
+                for m in range(size):
+                    at, r = c * size + m * WIDTH, m + size
+                    pace, h = load(rate, at), load(memory, n * size * width + at)
+                    store(kept, origin + at, h)
+                    h = fused(a0, repeated(parts, w0 + m), product(share(product(t0, pace)), h))
+                    y0 = fused(h, repeated(parts, w0 + r), y0)
+                    h = fused(a1, repeated(parts, w1 + m), product(share(product(t1, pace)), h))
+                    y1 = fused(h, repeated(parts, w1 + r), y1)
+                    h = fused(a2, repeated(parts, w2 + m), product(share(product(t2, pace)), h))
+                    y2 = fused(h, repeated(parts, w2 + r), y2)
+                    h = fused(a3, repeated(parts, w3 + m), product(share(product(t3, pace)), h))
+                    y3 = fused(h, repeated(parts, w3 + r), y3)
+                    h = fused(a4, repeated(parts, w4 + m), product(share(product(t4, pace)), h))
+                    y4 = fused(h, repeated(parts, w4 + r), y4)
+                    h = fused(a5, repeated(parts, w5 + m), product(share(product(t5, pace)), h))
+                    y5 = fused(h, repeated(parts, w5 + r), y5)
+                    h = fused(a6, repeated(parts, w6 + m), product(share(product(t6, pace)), h))
+                    y6 = fused(h, repeated(parts, w6 + r), y6)
+                    h = fused(a7, repeated(parts, w7 + m), product(share(product(t7, pace)), h))
+                    y7 = fused(h, repeated(parts, w7 + r), y7)
+                    store(memory, n * size * width + at, h)
+                store(turns, 0, y0)
+                store(turns, 16, y1)
+                store(turns, 32, y2)
+                store(turns, 48, y3)
+                store(turns, 64, y4)
+                store(turns, 80, y5)
+                store(turns, 96, y6)
+                store(turns, 112, y7)
+                for s in range(count):
+                    store(y, (first + s) * width + c, load(turns, s * WIDTH))
