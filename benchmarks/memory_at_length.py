@@ -50,7 +50,8 @@ def peak(name: str, steps: int) -> float:
     """Mebibytes that forward and backward of a cell take beyond what is held before them."""
     declared = next(cell for cell in CELLS if cell.name == name)
     torch.manual_seed(0)
-    cell = implementation(declared)(WIDTH)
+    sizes = {"length": steps} if "length" in declared.options else {}
+    cell = implementation(declared)(WIDTH, **sizes)
     for length in (SHORT, steps):
         x = torch.randn(ROWS, length, WIDTH, requires_grad=True)
         before = held("VmRSS")
