@@ -36,7 +36,7 @@ def entry(row: Row, task: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "best of each seed": counted,
         "runs": len(here),
     }
-    if remark := REMARKS.get((name, task)):
+    if found["verdict"] == "disagree" and (remark := REMARKS.get((name, task))):
         found["remarks"] = remark
     return found
 
