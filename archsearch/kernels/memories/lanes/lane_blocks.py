@@ -144,7 +144,7 @@ def _powers(_typing: Any, lanes: Any) -> Any:
 
 
 def raised(x: Any) -> Any:
-    """2^x, in double precision number by number."""
+    """2^x, in double precision number by number; compiled loops alone may call it."""
     raise NotImplementedError
 
 
