@@ -14,6 +14,7 @@ from archsearch.kernels.memories.taylor.taylor_attention import (
 SHAPES = [
     *((1, 1, 1, 1, 1, 1), (2, 37, 2, 8, 16, 10), (2, 33, 3, 4, 5, 33), (1, 21, 1, 3, 8, 5)),
     *((2, 18, 2, 12, 20, 17), (1, 40, 1, 16, 7, 3), (1, 5, 2, 8, 33, 2), (1, 4, 1, 17, 2, 4)),
+    (3, 1, 2, 8, 16, 1),
 ]
 FORMS = pytest.mark.parametrize(
     "form", [taylor_attention, taylor_attention.plain], ids=["compiled", "plain"]

@@ -76,7 +76,7 @@ class _Memory(torch.autograd.Function):
         found = parted(dmixed, down, v.new_empty(0, heads, 0, long + 1))
         known = (*arrays(filled(dout, min(long, WIDTH))), *map(flat, parts))
         known += *arrays(twice, scale), _shares(q), *arrays(out, divisor)
-        places = np.append(_places(*parts), [part.stride(1) for part in found])
+        places = np.append(_places(*parts), [apart(part)[1] for part in found])
         backward(q.shape[3], min(long, WIDTH))(*known, *turned, *map(flat, found), places)
         if (q.shape[3], long) != (number, values):
             sizes = (number, number, values, number, values)
