@@ -23,6 +23,7 @@ from archsearch.kernels.memories.taylor.taylor_attention import taylor_attention
 from archsearch.kernels.norms.gated_norm import gated_norm
 from archsearch.kernels.norms.unit_length import unit_length
 from archsearch.kernels.recurrences.block_product import block_product
+from archsearch.kernels.recurrences.ode_states import ode_states
 from archsearch.kernels.scans.selective.selective_mixer import selective_mixer
 from archsearch.kernels.scans.selective.selective_scan import selective_scan
 from archsearch.kernels.scans.state_space import dense_state_space
@@ -49,6 +50,10 @@ def taylor_memory(mixed, own, memory):
     return taylor_attention(mixed, own, torch.tensor([2.0, 4.0]), memory.abs())
 
 
+def leaky_states(drives, h, matrix, share):
+    return ode_states(drives, h, matrix, share, "rk4", 1)
+
+
 KERNELS = {
     linear_attention: (VECTORS, VECTORS, VECTORS, VECTORS, MEMORY),
     signed_attention: (VECTORS, VECTORS, VECTORS, VECTORS, MEMORY),
@@ -56,6 +61,7 @@ KERNELS = {
     delta_rule: (VECTORS, VECTORS, VECTORS, VECTORS[:3], MEMORY),
     gated_delta: (VECTORS, VECTORS, VECTORS, VECTORS[:3], VECTORS[:3], MEMORY),
     gated_lanes: ((ROWS, STEPS, 3 * SIZE), (ROWS, STEPS, 11), (ROWS, 1, 2, SIZE, SIZE)),
+    leaky_states: ((STEPS, ROWS, SIZE), (ROWS, SIZE), (SIZE, SIZE), (SIZE,)),
     lane_mixer: (
         *(CHANNELS, (ROWS, 3, 3 * SIZE), (ROWS, 1, 2, SIZE, SIZE), (3 * SIZE, SIZE)),
         *((4, 3 * SIZE), (11, SIZE), (11,), (SIZE,), (SIZE, SIZE), (SIZE, SIZE)),

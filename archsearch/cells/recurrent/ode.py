@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
+from archsearch.kernels.recurrences.ode_states import ode_states, one_unit
 
 
 class ODECell(Cell):
@@ -37,47 +38,16 @@ class ODECell(Cell):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (h,) = self.initial_state(len(x)) if state is None else state
-        driven, matrices, states = self._cut(self.input(x.transpose(0, 1))), self._matrices(), []
-        for drives in zip(*(part.unbind(0) for part in driven), strict=True):
-            h = self._one_unit(drives, matrices, h)
-            states.append(h)
-        return torch.stack(states, 1), (h,)
+        states = ode_states(self.input(x.transpose(0, 1)), h, *self._field())
+        return states.transpose(0, 1).contiguous(), (states[-1],)
 
     def initial_state(self, batch: int) -> State:
         return (self.zeros(batch, self.width),)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        (h,) = state
-        h = self._one_unit(self._cut(self.input(x)), self._matrices(), h)
+        h = one_unit(self.input(x), state[0], *self._field())
         return h, (h,)
 
-    def _cut(self, drives: Tensor) -> tuple[Tensor, ...]:
-        """What the gates get and what the candidate gets; the whole where there is no gate."""
-        return torch.split(drives, 2 * self.width, -1)
-
-    def _matrices(self) -> tuple[Tensor, ...]:
-        return self._cut(self.recurrent.weight.t())
-
-    def _one_unit(
-        self, drives: tuple[Tensor, ...], matrices: tuple[Tensor, ...], h: Tensor
-    ) -> Tensor:
-        size = 1 / self.substeps
-        for _ in range(self.substeps):
-            k1 = self._field(drives, matrices, h)
-            if self.solver == "euler":
-                h = torch.add(h, k1, alpha=size)
-                continue
-            k2 = self._field(drives, matrices, torch.add(h, k1, alpha=size / 2))
-            k3 = self._field(drives, matrices, torch.add(h, k2, alpha=size / 2))
-            k4 = self._field(drives, matrices, torch.add(h, k3, alpha=size))
-            h = torch.add(h, k1 + k4 + 2 * (k2 + k3), alpha=size / 6)
-        return h
-
-    def _field(self, drives: tuple[Tensor, ...], matrices: tuple[Tensor, ...], h: Tensor) -> Tensor:
-        """dh/dt."""
-        if self.tau_log is not None:
-            n = torch.tanh(torch.addmm(drives[0], h, matrices[0]))
-            return (n - h) * torch.sigmoid(-self.tau_log)
-        r, z = torch.sigmoid(torch.addmm(drives[0], h, matrices[0])).chunk(2, -1)
-        n = torch.tanh(torch.addmm(drives[1], r * h, matrices[1]))
-        return (1 - z) * (n - h)
+    def _field(self) -> tuple[Tensor, Tensor | None, str, int]:
+        share = None if self.tau_log is None else torch.sigmoid(-self.tau_log)
+        return self.recurrent.weight.t(), share, self.solver, self.substeps
