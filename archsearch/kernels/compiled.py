@@ -43,7 +43,7 @@ def compiled(function: Loop, *, contracted: bool = False) -> Loop:
     def call(*arrays: np.ndarray) -> None:
         kind = arrays[0].dtype
         if kind not in known:
-            with _alone():
+            with _alone(f"{function.__module__}.{function.__qualname__}"):
                 machine.compile(tuple(numba.typeof(array) for array in arrays))
             known.add(kind)
         machine(*arrays)
@@ -87,9 +87,9 @@ def _private(path: Path) -> Path:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """One process at a time compiles: two that add to the same index would mix it up."""
+def _alone(name: str) -> Iterator[None]:
+    """One process at a time compiles a loop: two that add to the same index would mix it up."""
     folder().mkdir(parents=True, exist_ok=True)
-    with (folder() / "lock").open("w") as lock:
+    with (folder() / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from archsearch.kernels import compiled
 
 SCAN = """
 import json, sys, warnings
@@ -120,3 +123,22 @@ sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
 def test_a_forked_worker_has_it_from_its_parent():
     done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_loop_that_is_compiled_holds_up_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled, "folder", lambda: tmp_path)
+
+    def entered(name):
+        def enter():
+            with compiled._alone(name):
+                inside.set()
+
+        inside = threading.Event()
+        threading.Thread(target=enter, daemon=True).start()
+        return inside
+
+    with compiled._alone("package.loops.forward"):
+        assert entered("package.loops.backward").wait(20)
+        waiting = entered("package.loops.forward")
+        assert not waiting.wait(0.2)
+    assert waiting.wait(20)
