@@ -41,8 +41,8 @@ def accelerated(
             place = places.get(first.device.type)
             if place is None or os.environ.get(VARIABLE) == "plain":
                 return plain(*inputs, **options)
-            if place not in _found and torch.compiler.is_dynamo_compiling():
-                # an import has no place in a compiled graph
+            if place not in _found and torch.compiler.is_compiling():
+                # an import has no place in a compiled or exported graph
                 return plain(*inputs, **options)
             if place not in _found:
                 _found[place] = _find(place, COMPILERS[first.device.type])

@@ -89,9 +89,10 @@ def compress(x: Tensor, active: Tensor) -> Tensor:
     """The active positions (B, T) of each row of ``x`` (B, T, W) from the left, in their order.
 
     (B, n, W) with n the most active positions of a row, one at least; what is behind a row's last
-    active position is of no meaning.
+    active position is of no meaning. In a graph that is exported n is T, which it can know.
     """
-    most = max(int(active.sum(1).max()), 1)
+    exported = torch.compiler.is_exporting()
+    most = active.shape[1] if exported else max(int(active.sum(1).max()), 1)
     order = (~active).to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
     return x.gather(1, order[..., None].expand(-1, -1, x.shape[2]))
 

@@ -178,7 +178,9 @@ class NeuralMemory(Cell):
         q, k = normalize(q, dim=-1), normalize(k, dim=-1)
         rates, outputs, begin = self._rates(x), [], 0
         while begin < x.shape[1]:
-            end = min(begin + self._left_of_chunk(position), x.shape[1])
+            # without a state the border is known, and nothing has to be read
+            left = self.chunk if state is None else self._left_of_chunk(position)
+            end = min(begin + left, x.shape[1])
             part = Rates(*(None if rate is None else rate[..., begin:end] for rate in rates))
             y, now = self._stretch(*(t[:, :, begin:end] for t in (q, k, v)), part, now)
             outputs.append(y)

@@ -54,7 +54,7 @@ class Graph:
 
     def leaf(self, name: str) -> int | None:
         """The node of x, or of a state as it was; None where nothing reads it."""
-        return self.ops.index(Op(name)) if Op(name) in self.ops else None
+        return next((i for i, op in enumerate(self.ops) if op.kind == name), None)
 
 
 def read_graph(text: str) -> Graph:
