@@ -16,6 +16,12 @@ SHAPES = [
     (2, 9, 16, 32, 16, 4, 3),
     (2, 5, 16, 16, 2, 1, 1),
     (2, 7, 6, 5, 3, 1, 4),
+    (3, 1, 16, 32, 4, 2, 4),
+    (1, 2, 16, 32, 4, 2, 4),
+    (2, 2, 16, 16, 4, 2, 6),
+    # more positions than are convolved together, by one and by a part
+    (1, 65, 16, 16, 3, 1, 6),
+    (2, 150, 16, 32, 4, 2, 4),
 ]
 
 
@@ -73,6 +79,22 @@ def test_inputs_may_lie_anyhow_in_memory():
         slopes(selective_mixer, moved), slopes(selective_mixer, inputs), strict=True
     ):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 16, 32, 4, 2, 4), (1, 9, 16, 32, 4, 2, 2)], ids=str)
+def test_strides_of_sizes_of_one_say_nothing(shape):
+    inputs = problem(shape)
+    moved = []
+    for part in inputs:
+        strides = [
+            7 if size == 1 else at for size, at in zip(part.shape, part.stride(), strict=True)
+        ]
+        moved.append(part.detach().as_strided(part.shape, strides).requires_grad_())
+    assert moved[0].stride() != inputs[0].stride()
+    for got, want in zip(
+        slopes(selective_mixer, moved), slopes(selective_mixer, inputs), strict=True
+    ):
+        assert torch.equal(got, want)
 
 
 def test_what_is_not_asked_for_may_be_missing():

@@ -1,9 +1,10 @@
-"""The loops of the selective scan from its low-rank step sizes on, eight positions at a time.
+"""The selective scan from its low-rank step sizes to its gate, eight positions at a time.
 
 The states of a chunk pass through registers, those of one vector of channels after the other.
-Arrays, in single precision: ``u``, ``y`` (B, T, E) with E a multiple of ``WIDTH``; ``parts``
-(B, T, R + 2 N), low-rank step sizes, inputs and read-outs; ``up`` (R, E), ``bias`` (E,), ``rate``
-(E / 16, N, 16), memories (B, E / 16, N, 16), ``kept`` (B, chunks, E / 16, N, 16).
+Arrays, in single precision: ``u``, ``joined``, ``gated`` (B, T, E) with E a multiple of ``WIDTH``;
+``parts`` (B, T, R + 2 N), low-rank step sizes, inputs and read-outs; ``both`` (B, T, 2 E), whose
+second half is the gate; ``up`` (R, E), ``bias``, ``skip`` (E,), ``rate`` (E / 16, N, 16), memories
+(B, E / 16, N, 16), ``kept`` (B, chunks, E / 16, N, 16).
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import numpy as np
 from numpy import float32
 
 from archsearch.kernels.compiled import compiled
-from archsearch.kernels.lane_functions import LOG2_E, share, softplus
+from archsearch.kernels.lane_functions import LOG2_E, share, sigmoid, softplus
 from archsearch.kernels.lanes import (
     WIDTH,
     fused,
     load,
+    prefetch,
     product,
     repeated,
     splat,
@@ -42,37 +44,27 @@ def raised_at(parts: Any, row: Any, up: Any, bias: Any, c: Any) -> Any:
     return sums
 
 
-@inlined
-def steps_of(
-    parts: Any, u: Any, up: Any, bias: Any, first: Any, count: Any, c: Any, turns: Any, added: Any
-) -> None:
-    """-delta log2(e) and delta u of a chunk's positions; what is beyond the end changes nothing."""
-    apart, width = parts.shape[2], up.shape[1]
-    for s in range(CHUNK):
-        if s < count:
-            step = softplus(raised_at(parts, (first + s) * apart, up, bias, c))
-            store(turns, s * WIDTH, product(step, splat(float32(-LOG2_E))))
-            store(added, s * WIDTH, product(step, load(u, (first + s) * width + c)))
-        else:
-            store(turns, s * WIDTH, splat(float32(0)))
-            store(added, s * WIDTH, splat(float32(0)))
-
-
 @contracted
 def forward(
     u: np.ndarray,
     parts: np.ndarray,
+    both: np.ndarray,
     up: np.ndarray,
     bias: np.ndarray,
     rate: np.ndarray,
+    skip: np.ndarray,
     memory: np.ndarray,
-    y: np.ndarray,
+    joined: np.ndarray,
+    gated: np.ndarray,
     kept: np.ndarray,
 ) -> None:
-    """``memory`` is the one before, then the one that is left; ``kept`` those before each chunk."""
+    """``memory`` is the one before, then the one that is left; ``kept`` those before each chunk.
+
+    ``joined`` is the answer with its direct path, ``gated`` what the gate lets through of it.
+    """
     batch, steps, width = u.shape
     ranks, size, apart = up.shape[0], rate.shape[1], parts.shape[2]
-    zero = splat(float32(0))
+    zero, minus = splat(float32(0)), splat(float32(-LOG2_E))
     turns, added = np.zeros(CHUNK * WIDTH, float32), np.zeros(CHUNK * WIDTH, float32)
     p = np.zeros(CHUNK, np.int64)
     for n in range(batch):
@@ -83,7 +75,20 @@ def forward(
             w0, w1, w2, w3, w4, w5, w6, w7 = p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]
             origin = (n * kept.shape[1] + chunk) * size * width
             for c in range(0, width, WIDTH):
-                steps_of(parts, u, up, bias, first, count, c, turns, added)
+                for s in range(count):
+                    row = first + s
+                    step = softplus(raised_at(parts, row * apart, up, bias, c))
+                    store(turns, s * WIDTH, product(step, minus))
+                    store(added, s * WIDTH, product(step, load(u, row * width + c)))
+                    ahead = (row + CHUNK) * width + c
+                    prefetch(u, ahead)
+                    prefetch(joined, ahead)
+                    prefetch(gated, ahead)
+                    prefetch(both, ahead + (row + CHUNK + 1) * width)
+                for s in range(count, CHUNK):
+                    # what is beyond the end changes nothing
+                    store(turns, s * WIDTH, zero)
+                    store(added, s * WIDTH, zero)
                 t0, t1, t2, t3 = load(turns, 0), load(turns, 16), load(turns, 32), load(turns, 48)
                 t4, t5, t6, t7 = load(turns, 64), load(turns, 80), load(turns, 96), load(turns, 112)
                 a0, a1, a2, a3 = load(added, 0), load(added, 16), load(added, 32), load(added, 48)
@@ -118,5 +123,11 @@ def forward(
                 store(turns, 80, y5)
                 store(turns, 96, y6)
                 store(turns, 112, y7)
+                straight = load(skip, c)
                 for s in range(count):
-                    store(y, (first + s) * width + c, load(turns, s * WIDTH))
+                    row = first + s
+                    at = row * width + c
+                    y = fused(straight, load(u, at), load(turns, s * WIDTH))
+                    opened = load(both, at + (row + 1) * width)
+                    store(joined, at, y)
+                    store(gated, at, product(product(y, opened), sigmoid(opened)))

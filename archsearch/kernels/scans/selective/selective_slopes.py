@@ -1,4 +1,4 @@
-"""The loop of the way back through the selective scan, eight positions at a time.
+"""The way back through the gate and the selective scan, eight positions at a time.
 
 Arrays as in :mod:`archsearch.kernels.scans.selective.selective_chunks`.
 """
@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from numpy import float32
 
-from archsearch.kernels.lane_functions import LOG2_E, share, sigmoid, totals
+from archsearch.kernels.lane_functions import LOG2_E, share, sigmoid, softplus, totals
 from archsearch.kernels.lanes import WIDTH, fused, load, prefetch, product, repeated, splat, store
 from archsearch.kernels.scans.selective.selective_chunks import (
     CHUNK,
     contracted,
     inlined,
     raised_at,
-    steps_of,
 )
 
 
@@ -34,40 +33,48 @@ def _summed(rows: Any, size: Any, count: Any, at: Any, apart: Any, sums: Any, ta
 
 @contracted
 def backward(
-    dy: np.ndarray,
+    gated: np.ndarray,
     u: np.ndarray,
     parts: np.ndarray,
+    both: np.ndarray,
+    joined: np.ndarray,
     up: np.ndarray,
     bias: np.ndarray,
     rate: np.ndarray,
+    skip: np.ndarray,
     kept: np.ndarray,
     dmemory: np.ndarray,
+    dboth: np.ndarray,
     du: np.ndarray,
     dparts: np.ndarray,
     dup: np.ndarray,
     dbias: np.ndarray,
     drate: np.ndarray,
+    dskip: np.ndarray,
 ) -> None:
-    """``dmemory`` is that of the memory left, then of the first. To the slopes of ``up``, ``bias``
-    and ``rate`` is added, and to ``du``."""
+    """``gated`` is the slope of what the gate let through, then that itself; ``dmemory`` that of
+    the memory left, then of the first. Of ``dboth`` the gate's half is written, and to the slopes
+    of ``up``, ``bias``, ``rate`` and ``skip`` is added."""
     batch, steps, width = u.shape
     ranks, size, apart = up.shape[0], rate.shape[1], parts.shape[2]
     zero, one, minus = splat(float32(0)), splat(float32(1)), splat(float32(-1))
-    shorter = splat(float32(-1 / LOG2_E))
+    longer, shorter = splat(float32(-LOG2_E)), splat(float32(-1 / LOG2_E))
     turns, added = np.zeros(CHUNK * WIDTH, float32), np.zeros(CHUNK * WIDTH, float32)
     pasts, factors = np.zeros(CHUNK * WIDTH, float32), np.zeros(CHUNK * WIDTH, float32)
     dadded, dsteps = np.zeros(CHUNK * WIDTH, float32), np.zeros(CHUNK * WIDTH, float32)
-    slopes = np.zeros(CHUNK * WIDTH, float32)
+    slopes, shares = np.zeros(CHUNK * WIDTH, float32), np.zeros(CHUNK * WIDTH, float32)
     # sums over channels: of the step sizes' parts, the inputs and the read-outs of each position
     lows = np.zeros((CHUNK * ranks + WIDTH) * WIDTH, float32)
     wrote = np.zeros((CHUNK * size + WIDTH) * WIDTH, float32)
     found = np.zeros((CHUNK * size + WIDTH) * WIDTH, float32)
     sums = np.zeros(CHUNK * max(ranks, size) + WIDTH, float32)
-    ups, biases, rates = np.zeros_like(dup), np.zeros_like(dbias), np.zeros_like(drate)
+    ups, rates = np.zeros_like(dup), np.zeros_like(drate)
+    biases, skips = np.zeros_like(dbias), np.zeros_like(dskip)
     p = np.zeros(CHUNK, np.int64)
     for n in range(batch):
         ups[:] = 0
         biases[:] = 0
+        skips[:] = 0
         rates[:] = 0
         for chunk in range((steps - 1) // CHUNK, -1, -1):
             first, count = n * steps + chunk * CHUNK, min(CHUNK, steps - chunk * CHUNK)
@@ -79,10 +86,38 @@ def backward(
             wrote[:] = 0
             found[:] = 0
             for c in range(0, width, WIDTH):
-                steps_of(parts, u, up, bias, first, count, c, turns, added)
-                for s in range(CHUNK):
-                    here = (first + s) * width + c
-                    store(slopes, s * WIDTH, load(dy, here) if s < count else zero)
+                dstraight = load(skips, c)
+                for s in range(count):
+                    row = first + s
+                    here = row * width + c
+                    gate, given = here + (row + 1) * width, load(u, here)
+                    opened, slope, y = load(both, gate), load(gated, here), load(joined, here)
+                    half = sigmoid(opened)
+                    open_ = product(opened, half)
+                    # the slope of x s(x) is s + x s (1 - s)
+                    turn = fused(open_, fused(half, minus, one), half)
+                    store(dboth, gate, product(product(slope, y), turn))
+                    store(gated, here, product(y, open_))
+                    slope = product(slope, open_)
+                    store(slopes, s * WIDTH, slope)
+                    dstraight = fused(slope, given, dstraight)
+                    raised = raised_at(parts, row * apart, up, bias, c)
+                    step = softplus(raised)
+                    store(shares, s * WIDTH, sigmoid(raised))
+                    store(turns, s * WIDTH, product(step, longer))
+                    store(added, s * WIDTH, product(step, given))
+                    prefetch(u, here - CHUNK * width)
+                    prefetch(joined, here - CHUNK * width)
+                    prefetch(gated, here - CHUNK * width)
+                    prefetch(du, here - CHUNK * width)
+                    prefetch(both, gate - 2 * CHUNK * width)
+                    prefetch(dboth, gate - 2 * CHUNK * width)
+                store(skips, c, dstraight)
+                for s in range(count, CHUNK):
+                    # what is beyond the end changes nothing
+                    store(turns, s * WIDTH, zero)
+                    store(added, s * WIDTH, zero)
+                    store(slopes, s * WIDTH, zero)
                 z0, z1, z2, z3, z4, z5, z6, z7 = zero, zero, zero, zero, zero, zero, zero, zero
                 x0, x1, x2, x3, x4, x5, x6, x7 = zero, zero, zero, zero, zero, zero, zero, zero
                 for m in range(size):
@@ -212,15 +247,14 @@ def backward(
                 store(dsteps, 96, x6)
                 store(dadded, 112, z7)
                 store(dsteps, 112, x7)
-                dbase = load(biases, c)
+                dbase, straight = load(biases, c), load(skip, c)
                 for s in range(count):
                     here, back = (first + s) * width + c, load(dadded, s * WIDTH)
                     step = product(load(turns, s * WIDTH), shorter)
-                    given = load(u, here)
-                    store(du, here, fused(back, step, load(du, here)))
-                    back = fused(back, given, product(load(dsteps, s * WIDTH), minus))
-                    raised = raised_at(parts, (first + s) * apart, up, bias, c)
-                    back = product(back, sigmoid(raised))
+                    direct = product(load(slopes, s * WIDTH), straight)
+                    store(du, here, fused(back, step, direct))
+                    back = fused(back, load(u, here), product(load(dsteps, s * WIDTH), minus))
+                    back = product(back, load(shares, s * WIDTH))
                     dbase = fused(back, one, dbase)
                     store(dsteps, s * WIDTH, back)
                 store(biases, c, dbase)
@@ -237,5 +271,6 @@ def backward(
             _summed(found, size, count, first * apart + ranks + size, apart, sums, dparts)
         dup += ups
         dbias += biases
+        dskip += skips
         # turns are -delta log2(e)
         drate += rates * float32(1 / LOG2_E)
