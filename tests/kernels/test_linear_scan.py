@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from archsearch.kernels.scans import scan_cpu, scan_lanes
 from archsearch.kernels.scans.linear_scan import linear_scan, linear_scan_reference
 
 NATIVE = [torch.float32, torch.float64, torch.complex64, torch.complex128]
@@ -64,6 +65,59 @@ def test_states_and_gradients_are_the_loops_to_the_last_bit_and_every_time(dtype
             torch.testing.assert_close(got, want)
     once = torch.autograd.grad(linear_scan(*inputs), inputs, weight)
     assert all(torch.equal(x, y) for x, y in zip(found, once, strict=True))
+
+
+# whole lanes: one row, one step, two, an odd number, and units in two dimensions
+IN_LANES = [(1, 1, 16), (3, 1, 32), (1, 2, 16), (2, 2, 48), (3, 33, 16), (1, 70, 32), (2, 5, 4, 8)]
+
+
+@pytest.mark.parametrize("rows_first", [True, False], ids=["by row", "by step"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("shape", IN_LANES, ids=str)
+def test_lanes_are_the_loop_to_the_last_bit(shape, dtype, rows_first):
+    inputs = problem(shape, dtype, (), rows_first)
+    plan = scan_cpu._plan(inputs[0].shape, inputs[1].shape, dtype)
+    assert plan.forward is scan_lanes.forward
+    fast, slow = linear_scan(*inputs), linear_scan_reference(*inputs)
+    assert torch.equal(fast, slow)
+    weight = torch.randn_like(slow)
+    expected = torch.autograd.grad(slow, inputs, weight)
+    for got, want in zip(torch.autograd.grad(fast, inputs, weight), expected, strict=True):
+        assert torch.equal(got, want)
+
+
+def test_factors_that_shrink_grow_or_turn_are_the_loops_to_the_last_bit():
+    torch.manual_seed(0)
+    a = torch.tensor([0.0, -1.0, 1e-38, -1.01, 1e20, 0.5, float("inf"), float("nan")])
+    a = a.repeat(2).expand(2, 9, 16).clone().requires_grad_()
+    b, h0 = (torch.randn(size, requires_grad=True) for size in ((2, 9, 16), (2, 16)))
+    fast, slow = linear_scan(a, b, h0), linear_scan_reference(a, b, h0)
+    weight = torch.randn_like(slow)
+    found = fast, *torch.autograd.grad(fast, (a, b, h0), weight)
+    expected = slow, *torch.autograd.grad(slow, (a, b, h0), weight)
+    for got, want in zip(found, expected, strict=True):
+        torch.testing.assert_close(got, want, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("units", [3, 16])
+@pytest.mark.parametrize(("rows", "steps"), [(1, 5), (3, 1), (1, 1)])
+def test_the_stride_of_a_dimension_of_one_means_nothing(rows, steps, units):
+    inputs = problem((rows, steps, units), torch.float64)
+    expected = linear_scan_reference(*inputs)
+    weight = torch.randn_like(expected)
+    slopes = torch.autograd.grad(expected, inputs, weight)
+
+    def odd(x):
+        strides = [
+            7 if size == 1 else stride for size, stride in zip(x.shape, x.stride(), strict=True)
+        ]
+        return x.as_strided(x.shape, strides)
+
+    moved = [odd(part.detach().clone()).requires_grad_() for part in inputs]
+    found = linear_scan(*moved)
+    assert torch.equal(found, expected)
+    for got, want in zip(torch.autograd.grad(found, moved, odd(weight)), slopes, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("shared", [(), (0, 1), (1, 2), (2,), (0,)], ids=str)

@@ -8,8 +8,13 @@ import torch
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.convolutions.short_convolution import short_convolution
 
-# (B, T, C, taps): fewer steps than taps, more than are summed at once, channels of no whole vector
-SIZES = [(1, 1, 16, 4), (2, 2, 32, 4), (3, 150, 48, 4), (2, 9, 16, 2), (2, 9, 16, 1), (2, 9, 5, 3)]
+# (B, T, C, taps): fewer steps than taps, as many as are done at once, some fewer, and more, of
+# many channels, of other taps, and channels of no whole vector
+SIZES = [
+    *((1, 1, 16, 4), (3, 1, 32, 4), (2, 2, 32, 4), (2, 3, 16, 4), (1, 64, 16, 4), (2, 63, 16, 4)),
+    *((3, 150, 48, 4), (2, 19, 784, 4)),
+    *((2, 9, 16, 2), (2, 9, 16, 1), (2, 80, 32, 3), (2, 9, 5, 3)),
+]
 
 
 def problem(rows, steps, channels, taps):
@@ -36,6 +41,25 @@ def test_equals_the_plain_form_in_double_precision(size, activated):
     for fast, slow in zip((got, *found), (want, *expected), strict=True):
         assert fast.dtype == torch.float32
         torch.testing.assert_close(fast.double(), slow, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "steps"), [(1, 5), (3, 1), (1, 1)])
+def test_the_stride_of_a_dimension_of_one_means_nothing(rows, steps):
+    x, recent, weight = (part.detach() for part in problem(rows, steps, 16, 4))
+    x = x[..., :16].contiguous()
+    expected = short_convolution.plain(x, recent, weight, True)
+    for apart in (0, 7):
+        strides = [apart if size == 1 else by for size, by in zip(x.shape, x.stride(), strict=True)]
+        moved = x.as_strided(x.shape, strides).requires_grad_()
+        found = short_convolution(moved, recent, weight, True)
+        assert type(found.grad_fn).__name__ == "_ConvolutionBackward"
+        torch.testing.assert_close(found, expected)
+        slope = torch.randn_like(expected)
+        (got,) = torch.autograd.grad(found, moved, slope.as_strided(x.shape, strides))
+        clean = x.clone().requires_grad_()
+        plain = short_convolution.plain(clean, recent, weight, True)
+        (want,) = torch.autograd.grad(plain, clean, slope)
+        torch.testing.assert_close(got, want)
 
 
 def test_whole_vectors_are_compiled_and_other_channels_are_not():

@@ -14,18 +14,14 @@ from numpy import float32
 
 from archsearch.kernels.compiled import compiled
 from archsearch.kernels.convolutions.depthwise_loops import BLOCK
-from archsearch.kernels.lanes import (
-    WIDTH,
-    fused,
-    load,
-    power_of_two,
-    product,
-    quotient,
-    splat,
-    store,
+from archsearch.kernels.convolutions.short_convolution_taps import (
+    TAPS,
+    convolve,
+    convolve_back,
+    silu,
+    silu_slope,
 )
-
-LOG2_E = 1.4426950408889634
+from archsearch.kernels.lanes import WIDTH, fused, load, product, splat, store
 
 contracted = partial(compiled, contracted=True)
 
@@ -35,9 +31,11 @@ def forward(
     x: np.ndarray, recent: np.ndarray, weight: np.ndarray, y: np.ndarray, places: np.ndarray
 ) -> None:
     batch, steps, width, across, apart, activated = places
-    past = weight.shape[0] - 1
-    zero, one, minus = splat(float32(0)), splat(float32(1)), splat(float32(-LOG2_E))
+    past, zero = weight.shape[0] - 1, splat(float32(0))
     for n in range(batch):
+        if past == TAPS - 1:
+            convolve(x, recent, weight, y, n, places)
+            continue
         for t in range(steps):
             for c in range(0, width, WIDTH):
                 sums = zero
@@ -47,10 +45,7 @@ def forward(
                     else:
                         seen = load(x, n * across + (t + tap - past) * apart + c)
                     sums = fused(seen, load(weight, tap * width + c), sums)
-                if activated:
-                    shut = power_of_two(product(sums, minus))
-                    sums = quotient(sums, fused(shut, one, one))
-                store(y, (n * steps + t) * width + c, sums)
+                store(y, (n * steps + t) * width + c, silu(sums) if activated else sums)
 
 
 @contracted
@@ -68,9 +63,12 @@ def backward(
     batch, steps, width, across, apart, activated = places
     taps = weight.shape[0]
     past = taps - 1
-    zero, one, minus = splat(float32(0)), splat(float32(1)), splat(float32(-LOG2_E))
+    zero, one = splat(float32(0)), splat(float32(1))
     block, slopes = np.zeros(taps * width, float32), np.zeros(taps * width, float32)
     for n in range(batch):
+        if taps == TAPS:
+            convolve_back(dy, x, recent, weight, dx, drecent, dweight, slopes, n, places)
+            continue
         slopes[:] = 0
         for t in range(steps + past):
             now = t % taps * width
@@ -86,12 +84,7 @@ def backward(
                             else:
                                 seen = load(x, n * across + (t + tap - past) * apart + c)
                             sums = fused(seen, load(weight, tap * width + c), sums)
-                        shut = power_of_two(product(sums, minus))
-                        half = quotient(one, fused(shut, one, one))
-                        share = product(sums, half)
-                        # the slope of x s(x) is s + x s (1 - s)
-                        turn = fused(share, fused(half, splat(float32(-1)), one), half)
-                        slope = product(slope, turn)
+                        slope = product(slope, silu_slope(sums))
                     for tap in range(taps):
                         at = tap * width + c
                         if t + tap < past:

@@ -14,10 +14,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.library import Library, register_autograd, register_fake
 
-from archsearch.kernels.scans.scan_loops import backward, forward
+from archsearch.kernels.compiled import Loop
+from archsearch.kernels.lanes import WIDTH
+from archsearch.kernels.scans import scan_lanes, scan_loops
 from archsearch.kernels.trained import recorded
 
 NATIVE = (torch.float32, torch.float64, torch.complex64, torch.complex128)
+NOTHING: tuple[int, ...] = (0, 0, 0, 0)
 
 OPERATORS = Library("archsearch", "FRAGMENT")
 OPERATORS.define("linear_scan(Tensor a, Tensor b, Tensor h0) -> Tensor")
@@ -36,14 +39,15 @@ def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
         a, b, h0 = a.to(working), b.to(working), h0.to(working)
     # whoever records what is done sees one operator; called directly, it costs half as much
     scan = torch.ops.archsearch.linear_scan.default if recorded(b) else _Scan.apply
-    return scan(a, b, h0).to(kind)  # type: ignore[no-any-return]
+    h: Tensor = scan(a, b, h0)
+    return h if h.dtype == kind else h.to(kind)
 
 
 def _states(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
-    h = torch.empty(b.shape, dtype=b.dtype)
+    h = _fresh(b)
     if b.numel():
-        plan = _plan(a.shape, b.shape)
-        forward(plan.shared(a), plan.whole(b), plan.start(h0), plan.whole(h))
+        plan = _plan(a.shape, b.shape, b.dtype)
+        plan.forward(plan.shared(a), plan.whole(b), plan.start(h0), plan.whole(h))
     return h
 
 
@@ -51,22 +55,29 @@ def _gradients(
     dh: Tensor, a: Tensor, h: Tensor, h0: Tensor, with_a: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Those for a (no elements without ``with_a``), b and h0, given that for the states."""
-    db, dh0 = torch.empty(h.shape, dtype=h.dtype), torch.empty(h0.shape, dtype=h0.dtype)
-    plan = _plan(a.shape, h.shape)
-    fresh = torch.empty if plan.coefficients == plan.shape else torch.zeros
-    sums = fresh(plan.coefficients if with_a else (0, 0, 0, 0), dtype=h.dtype)
+    db, dh0 = _fresh(h), _fresh(h0)
     if not h.numel():
-        return sums.new_zeros(a.shape if with_a else (0, 0, 0, 0)), db, dh0.zero_()
+        return h.new_zeros(a.shape if with_a else NOTHING), db, dh0.zero_()
+    plan = _plan(a.shape, h.shape, h.dtype)
+    # the loop in lanes always finds the gradient of a
+    backward = plan.backward if with_a else scan_loops.backward
+    sizes = plan.coefficients if with_a else NOTHING
+    da = _fresh(h) if sizes == plan.shape else h.new_zeros(sizes)
     backward(
         plan.shared(a),
         plan.whole(h),
         plan.start(h0),
         plan.whole(dh),
-        sums.numpy(),
+        da.numpy().reshape(sizes),
         plan.whole(db),
         plan.start(dh0),
     )
-    return plan.summed(sums, a.shape) if with_a else sums, db, dh0
+    return plan.summed(da, a.shape) if with_a else da, db, dh0
+
+
+def _fresh(like: Tensor) -> Tensor:
+    # where caches are cold, sizes handed over from Python would cost twice as much again
+    return torch.empty_like(like, memory_format=torch.contiguous_format)
 
 
 class _Scan(torch.autograd.Function):
@@ -77,12 +88,18 @@ class _Scan(torch.autograd.Function):
         return h
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, dh: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        with_a = ctx.needs_input_grad[0]
-        da, db, dh0 = _gradients(dh, *ctx.saved_tensors, with_a)
-        return da if with_a else None, db, dh0
+        # gradients are on where a second derivative is asked for
+        return (_slopes_once if torch.is_grad_enabled() else _slopes)(ctx, dh)
 
+
+def _slopes(ctx: Any, dh: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+    with_a = ctx.needs_input_grad[0]
+    da, db, dh0 = _gradients(dh, *ctx.saved_tensors, with_a)
+    return da if with_a else None, db, dh0
+
+
+_slopes_once = once_differentiable(_slopes)
 
 OPERATORS.impl("linear_scan", _states, "CPU")
 OPERATORS.impl("linear_scan_gradients", _gradients, "CPU")
@@ -95,7 +112,7 @@ def _(_a: Tensor, b: Tensor, _h0: Tensor) -> Tensor:
 
 @register_fake("archsearch::linear_scan_gradients")
 def _(_dh: Tensor, a: Tensor, h: Tensor, h0: Tensor, with_a: bool) -> tuple[Tensor, Tensor, Tensor]:
-    da = a.new_empty(a.shape if with_a else (0, 0, 0, 0))
+    da = a.new_empty(a.shape if with_a else NOTHING)
     return da, h.new_empty(h.shape), h0.new_empty(h0.shape)
 
 
@@ -123,6 +140,8 @@ class _Plan:
     shape: tuple[int, ...]
     coefficients: tuple[int, ...]
     spread: tuple[int, ...] | None
+    forward: Loop
+    backward: Loop
 
     def whole(self, x: Tensor) -> np.ndarray:
         return self._array(x, self.shape)
@@ -136,6 +155,8 @@ class _Plan:
 
     def summed(self, sums: Tensor, shape: torch.Size) -> Tensor:
         """The gradient of ``a`` from the array of it."""
+        if sums.shape == shape:
+            return sums
         return sums.view(self.spread or shape).sum_to_size(shape)
 
     def _array(self, x: Tensor, shape: tuple[int, ...]) -> np.ndarray:
@@ -143,7 +164,7 @@ class _Plan:
 
 
 @lru_cache(maxsize=256)
-def _plan(a: torch.Size, b: torch.Size) -> _Plan:
+def _plan(a: torch.Size, b: torch.Size, kind: torch.dtype) -> _Plan:
     """A step falls in rows and units, and coefficients are shared or not in all of either."""
     if len(a) != len(b) or any(x not in (1, y) for x, y in zip(a, b, strict=True)):
         raise ValueError(f"coefficients of shape {tuple(a)} do not fit terms of {tuple(b)}")
@@ -154,8 +175,9 @@ def _plan(a: torch.Size, b: torch.Size) -> _Plan:
     if len(cuts) > 1:
         own, cuts, spread = sizes, [], (*a[:2], *sizes)
     cut = cuts[0] if cuts else 0
-    return _Plan(
-        (*b[:2], math.prod(sizes[:cut]), math.prod(sizes[cut:])),
-        (*a[:2], math.prod(own[:cut]), math.prod(own[cut:])),
-        spread,
-    )
+    shape = *b[:2], math.prod(sizes[:cut]), math.prod(sizes[cut:])
+    coefficients = *a[:2], math.prod(own[:cut]), math.prod(own[cut:])
+    loops: Any = scan_loops.forward, scan_loops.backward
+    if coefficients == shape and not kind.is_complex and shape[3] % WIDTH == 0:
+        loops = scan_lanes.forward, scan_lanes.backward
+    return _Plan(shape, coefficients, spread, *loops)
