@@ -43,3 +43,21 @@ def flat(x: Tensor) -> Any:
     """All memory from the first number of ``x`` to its last, as an array; nothing is copied."""
     reach = 1 + sum((size - 1) * apart for size, apart in zip(x.shape, x.stride(), strict=True))
     return x.detach().as_strided((reach,), (1,)).numpy()
+
+
+def in_rows(x: Tensor) -> tuple[Tensor, int]:
+    """``x`` (..., E) with all its rows equally far apart, copied if it is not, and how far that is.
+
+    The part of a projection stays as it lies. Strides of sizes of one say nothing, and stay wrong
+    where torch calls the whole contiguous.
+    """
+    width = x.shape[-1]
+    steps = [
+        (size, step) for size, step in zip(x.shape[:-1], x.stride()[:-1], strict=True) if size > 1
+    ]
+    apart = whole = steps[-1][1] if steps else width
+    fits = apart >= width and (width == 1 or x.stride(-1) == 1)
+    for size, step in reversed(steps):
+        fits = fits and step == whole
+        whole *= size
+    return (x, apart) if fits else (x.contiguous(), width)

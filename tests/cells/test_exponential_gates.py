@@ -46,6 +46,16 @@ def test_mlstm_reads_values_that_are_not_convolved():
     torch.testing.assert_close(parts[2].flatten(2), expected.flatten(2))
 
 
+def test_mlstm_asks_a_layer_with_a_hook_itself():
+    torch.manual_seed(0)
+    cell, x, asked = MLSTM(16, heads=2), torch.randn(2, 21, 16), []
+    expected, kept = cell(x)
+    cell.output.register_forward_hook(lambda *_: asked.append(1))
+    y, left = cell(x)
+    assert asked == [1]
+    torch.testing.assert_close((y, *left), (expected, *kept), rtol=1e-4, atol=1e-5)
+
+
 def test_mlstm_refuses_what_has_no_blocks_or_no_norm():
     with pytest.raises(ArchitectureError, match="inner width 10 is no multiple of 4"):
         MLSTM(5, heads=5)

@@ -16,6 +16,7 @@ from archsearch.kernels.memories.lanes.gated_lanes import gated_lanes
 from archsearch.kernels.memories.lanes.lane_mixer import lane_mixer
 from archsearch.kernels.memories.linear_attention import linear_attention
 from archsearch.kernels.memories.signed_attention import signed_attention
+from archsearch.kernels.memories.stabilised.mixer.stabilised_mixer import stabilised_mixer
 from archsearch.kernels.memories.stabilised.stabilised_answer import gated_answer
 from archsearch.kernels.memories.stabilised.stabilised_attention import stabilised_attention
 from archsearch.kernels.memories.stabilised.stabilised_inputs import memory_inputs
@@ -81,6 +82,11 @@ KERNELS = {
     gated_answer: (
         *(VECTORS, (HEADS, SIZE), (ROWS, STEPS, HEADS * SIZE), (HEADS * SIZE,)),
         (ROWS, STEPS, HEADS * SIZE),
+    ),
+    stabilised_mixer: (
+        *(CHANNELS, (ROWS, HEADS, SIZE, SIZE + 1), (ROWS, HEADS), (ROWS, 3, HEADS * SIZE)),
+        *((2 * HEADS * SIZE, SIZE), (4, HEADS * SIZE), (3, 8, 4, 4), (2 * HEADS, 96)),
+        *((2 * HEADS,), (HEADS, SIZE), (HEADS * SIZE,), (SIZE, HEADS * SIZE)),
     ),
     depthwise: (CHANNELS, (4, SIZE)),
     unit_length: (VECTORS,),

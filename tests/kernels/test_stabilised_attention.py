@@ -158,3 +158,18 @@ def test_single_precision_is_near_double():
     for got, want in zip((fast[0], *found), (slow[0], *expected), strict=True):
         assert got.dtype == torch.float32
         assert (got - want).abs().max() <= 1e-4 * want.abs().max()
+
+
+@pytest.mark.parametrize("part", [1, 2], ids=["key", "value"])
+@pytest.mark.parametrize("place", [0, 20, 36])
+@FORMS
+def test_a_missing_number_reaches_no_position_before_it(form, place, part):
+    inputs = problem((2, 37, 2, 16, 16))
+    expected = run(form, inputs)[0]
+    inputs[part].data[1, place, 0, 3] = torch.nan
+    read, held, _ = run(form, inputs)
+    torch.testing.assert_close(read[1, :place], expected[1, :place])
+    torch.testing.assert_close(read[:, :, 1], expected[:, :, 1])
+    torch.testing.assert_close(read[0], expected[0])
+    assert read[1, place:, 0].isnan().any(-1).all()
+    assert held[1, 0].isnan().any()

@@ -11,6 +11,7 @@ from archsearch.cells.linear.gates import full
 from archsearch.cells.linear.projected import projected, untouched
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.errors import ArchitectureError
+from archsearch.kernels.memories.stabilised.mixer.stabilised_mixer import stabilised_mixer
 from archsearch.kernels.memories.stabilised.stabilised_answer import gated_answer
 from archsearch.kernels.memories.stabilised.stabilised_attention import (
     stabilised_attention,
@@ -78,11 +79,22 @@ class MLSTM(Cell):
         q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in parts)
         return q, k, v, gate, logsigmoid(forget)
 
+    def _whole(self) -> bool:
+        """Whether the cell's weights alone say what it computes, so that one kernel can do it."""
+        linear = all(map(untouched, (self.project, self.gates, self.output)))
+        return linear and untouched(self.conv, ShortConv) and self.conv.taps > 0
+
     def _answer(self, h: Tensor, c: Tensor, z: Tensor) -> Tensor:
         return projected(self.output, gated_answer(h, self.scale, c, self.skip, z))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         held, size, recent = self.initial_state(len(x)) if state is None else state
+        if self._whole():
+            y, *left = stabilised_mixer(
+                *(x, held, size, recent, self.project.weight, self.conv.weight, self.blocks),
+                *(self.gates.weight, self.gates.bias, self.scale, self.skip, self.output.weight),
+            )
+            return y, tuple(left)
         u, z = projected(self.project, x).chunk(2, -1)
         c, recent = self.conv(u, recent)
         h, (held, size) = stabilised_attention(*self._split(c, u), (held, size))

@@ -13,7 +13,7 @@ from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.norms.gated_norm import EPSILON
 from archsearch.kernels.norms.gated_skip import gated_skip as accelerated_skip
 from archsearch.kernels.norms.gated_skip_loops import backward, forward
-from archsearch.kernels.trained import SINGLE, arrays, flat, trained
+from archsearch.kernels.trained import SINGLE, arrays, flat, in_rows, trained
 
 plain: Any = accelerated_skip.plain  # type: ignore[attr-defined]
 
@@ -34,12 +34,10 @@ class _Skip(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, u: Tensor, skip: Tensor, gate: Tensor, weight: Tensor
     ) -> Tensor:
-        x, u, gate = x.contiguous(), _in_rows(u), _in_rows(gate)
-        skip, weight = skip.contiguous(), weight.contiguous()
-        y = torch.empty_like(x)
-        forward(
-            *arrays(x), flat(u), *arrays(skip), flat(gate), *arrays(weight, y), *layout(u, gate)
-        )
+        x, skip, weight = x.contiguous(), skip.contiguous(), weight.contiguous()
+        (u, apart), (gate, gates_apart) = in_rows(u), in_rows(gate)
+        y, ctx.layout = torch.empty_like(x), layout(apart, gates_apart)
+        forward(*arrays(x), flat(u), *arrays(skip), flat(gate), *arrays(weight, y), *ctx.layout)
         ctx.save_for_backward(x, u, skip, gate, weight)
         return y
 
@@ -50,22 +48,10 @@ class _Skip(torch.autograd.Function):
         dx, du, dgate = torch.empty_like(x), torch.empty_like(x), torch.empty_like(x)
         dskip, dweight = torch.zeros_like(skip), torch.zeros_like(weight)
         known = (*arrays(dy, x), flat(u), *arrays(skip), flat(gate), *arrays(weight))
-        backward(*known, *arrays(dx, du, dskip, dgate, dweight), *layout(u, gate))
+        backward(*known, *arrays(dx, du, dskip, dgate, dweight), *ctx.layout)
         return dx, du, dskip, dgate, dweight
 
 
-def _in_rows(x: Tensor) -> Tensor:
-    """``x`` with all its rows equally far apart; the part of a projection is as it lies."""
-    apart = x.stride(-2) if x.ndim > 1 else x.shape[-1]
-    whole = apart
-    for size, stride in zip(reversed(x.shape[:-1]), reversed(x.stride()[:-1]), strict=True):
-        if size > 1 and stride != whole:
-            return x.contiguous()
-        whole *= size
-    return x if x.stride(-1) == 1 and apart >= x.shape[-1] else x.contiguous()
-
-
-def layout(u: Tensor, gate: Tensor) -> tuple[Any, Any]:
+def layout(*apart: int) -> tuple[Any, Any]:
     """How far apart the rows of both lie, and the norm's epsilon."""
-    apart = [x.stride(-2) if x.ndim > 1 else x.shape[-1] for x in (u, gate)]
     return np.array(apart), np.array([EPSILON], np.float32)

@@ -14,7 +14,7 @@ from archsearch.kernels.memories.stabilised.stabilised_answer import (
     gated_answer as accelerated_answer,
 )
 from archsearch.kernels.memories.stabilised.stabilised_answer_loops import backward, forward
-from archsearch.kernels.trained import SINGLE, arrays, flat, trained
+from archsearch.kernels.trained import SINGLE, arrays, flat, in_rows, trained
 
 plain: Any = accelerated_answer.plain  # type: ignore[attr-defined]
 
@@ -32,9 +32,9 @@ class _Answer(torch.autograd.Function):
     def forward(ctx: Any, *inputs: Tensor) -> Tensor:
         *parts, gate = inputs
         h, scale, direct, skip = (part.contiguous() for part in parts)
-        gate = _in_rows(gate)
-        y = torch.empty_like(direct)
-        forward(*arrays(h, scale, direct, skip), flat(gate), *arrays(y), _sizes(h, gate))
+        gate, apart = in_rows(gate)
+        y, ctx.sizes = torch.empty_like(direct), np.array([*h.shape[-2:], apart])
+        forward(*arrays(h, scale, direct, skip), flat(gate), *arrays(y), ctx.sizes)
         ctx.save_for_backward(h, scale, direct, skip, gate)
         return y
 
@@ -46,23 +46,5 @@ class _Answer(torch.autograd.Function):
         dh, ddirect, dgate = torch.empty_like(h), torch.empty_like(direct), torch.empty_like(direct)
         dscale, dskip = torch.zeros_like(scale), torch.zeros_like(skip)
         found = (dh, dscale, ddirect, dskip, dgate)
-        backward(*arrays(dy, *parts), flat(gate), *arrays(*found), _sizes(h, gate))
+        backward(*arrays(dy, *parts), flat(gate), *arrays(*found), ctx.sizes)
         return found
-
-
-def _in_rows(x: Tensor) -> Tensor:
-    """``x`` with all its rows equally far apart; the part of a projection is as it lies."""
-    apart = whole = _apart(x)
-    for size, stride in zip(reversed(x.shape[:-1]), reversed(x.stride()[:-1]), strict=True):
-        if size > 1 and stride != whole:
-            return x.contiguous()
-        whole *= size
-    return x if x.stride(-1) == 1 and apart >= x.shape[-1] else x.contiguous()
-
-
-def _apart(x: Tensor) -> int:
-    return x.stride(-2) if x.ndim > 1 else x.shape[-1]
-
-
-def _sizes(h: Tensor, gate: Tensor) -> Any:
-    return np.array([*h.shape[-2:], _apart(gate)])

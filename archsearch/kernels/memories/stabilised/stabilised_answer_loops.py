@@ -21,30 +21,159 @@ from archsearch.kernels.lanes import (
     quotient,
     splat,
     store,
-    total,
 )
+from archsearch.kernels.memories.stabilised.stabilised_rows import inverse_root, totals
 from archsearch.kernels.vector_math import inlined
 
 LOG2_E = 1.4426950408889634
 EPSILON = float32(1e-5)
-# so many rows are summed before they join a longer sum, which keeps its rounding error small
-BLOCK = 64
+
+SQUARE = WIDTH * WIDTH
 
 contracted = partial(compiled, contracted=True)
 
 
 @inlined
-def moments(h: np.ndarray, begin: int, size: int) -> tuple[float32, float32]:
-    """The mean of a head, and one over its deviation."""
-    one, sums = splat(float32(1)), splat(float32(0))
-    for at in range(begin, begin + size, WIDTH):
-        sums = fused(one, load(h, at), sums)
-    mean = total(sums) / float32(size)
-    less, squares = splat(-mean), splat(float32(0))
-    for at in range(begin, begin + size, WIDTH):
-        away = fused(one, load(h, at), less)
-        squares = fused(away, away, squares)
-    return mean, float32(1) / np.sqrt(total(squares) / float32(size) + EPSILON)
+def moments(
+    h: np.ndarray, at: int, apart: int, count: int, size: int, means: np.ndarray, room: np.ndarray
+) -> None:
+    """The means (C,) of a head in up to C rows, and behind them one over its deviations."""
+    one, share = splat(float32(1)), splat(float32(1) / float32(size))
+    for i in range(count):
+        sums = load(h, at + i * apart)
+        for c in range(WIDTH, size, WIDTH):
+            sums = fused(one, load(h, at + i * apart + c), sums)
+        store(room, SQUARE + i * WIDTH, sums)
+    store(means, 0, product(share, totals(room[SQUARE:], room)))
+    for i in range(count):
+        less, squares = splat(-means[i]), splat(float32(0))
+        for c in range(0, size, WIDTH):
+            away = fused(one, load(h, at + i * apart + c), less)
+            squares = fused(away, away, squares)
+        store(room, SQUARE + i * WIDTH, squares)
+    spread = fused(share, totals(room[SQUARE:], room), splat(EPSILON))
+    store(means, WIDTH, inverse_root(spread))
+
+
+@inlined
+def close(
+    h: np.ndarray,
+    at: int,
+    scale: np.ndarray,
+    direct: np.ndarray,
+    direct_at: int,
+    skip: np.ndarray,
+    gate: np.ndarray,
+    gate_at: int,
+    apart: int,
+    y: np.ndarray,
+    to: int,
+    count: int,
+    heads: int,
+    size: int,
+    means: np.ndarray,
+    room: np.ndarray,
+) -> None:
+    """Write up to C rows of answers; ``means`` (2, C) and ``room`` (2, C, C) are scratch."""
+    one, minus = splat(float32(1)), splat(float32(-LOG2_E))
+    width = heads * size
+    for head in range(0, width, size):
+        moments(h, at + head, width, count, size, means, room)
+        for i in range(count):
+            less, spread = splat(-means[i] * means[WIDTH + i]), splat(means[WIDTH + i])
+            for c in range(head, head + size, WIDTH):
+                opened, row = load(gate, gate_at + i * apart + c), i * width + c
+                normed = fused(spread, load(h, at + row), less)
+                straight = product(load(skip, c), load(direct, direct_at + row))
+                joined = fused(normed, load(scale, c), straight)
+                shut = power_of_two(product(opened, minus))
+                store(y, to + row, quotient(product(joined, opened), fused(shut, one, one)))
+
+
+@inlined
+def close_back(
+    dy: np.ndarray,
+    dy_at: int,
+    h: np.ndarray,
+    at: int,
+    scale: np.ndarray,
+    direct: np.ndarray,
+    direct_at: int,
+    skip: np.ndarray,
+    gate: np.ndarray,
+    gate_at: int,
+    apart: int,
+    dh: np.ndarray,
+    ddirect: np.ndarray,
+    to: int,
+    dgate: np.ndarray,
+    dgate_at: int,
+    under: int,
+    scales: np.ndarray,
+    skips: np.ndarray,
+    y: np.ndarray,
+    y_at: int,
+    count: int,
+    heads: int,
+    size: int,
+    means: np.ndarray,
+    room: np.ndarray,
+) -> None:
+    """Write slopes of up to C rows, and their answers to ``y`` where that has room; add sums.
+
+    Rows of ``dgate`` lie ``under`` apart.
+    """
+    zero, one = splat(float32(0)), splat(float32(1))
+    minus, negative = splat(float32(-LOG2_E)), splat(float32(-1))
+    width, parts, share_of_one = heads * size, 2 * SQUARE, splat(float32(-1) / float32(size))
+    for head in range(0, width, size):
+        moments(h, at + head, width, count, size, means, room)
+        for i in range(count):
+            less, spread = splat(-means[i] * means[WIDTH + i]), splat(means[WIDTH + i])
+            sums, along = zero, zero
+            for c in range(head, head + size, WIDTH):
+                opened, row = load(gate, gate_at + i * apart + c), i * width + c
+                normed = fused(spread, load(h, at + row), less)
+                given, slope = load(direct, direct_at + row), load(dy, dy_at + row)
+                joined = fused(normed, load(scale, c), product(load(skip, c), given))
+                half = quotient(one, fused(power_of_two(product(opened, minus)), one, one))
+                share = product(opened, half)
+                if y.size > 0:
+                    store(y, y_at + row, product(joined, share))
+                # the slope of x s(x) is s + x s (1 - s)
+                turn = fused(share, fused(half, negative, one), half)
+                store(dgate, dgate_at + i * under + c, product(product(slope, joined), turn))
+                slope = product(slope, share)
+                store(ddirect, to + row, product(slope, load(skip, c)))
+                store(skips, c, fused(slope, given, load(skips, c)))
+                store(scales, c, fused(slope, normed, load(scales, c)))
+                slope = product(slope, load(scale, c))
+                store(dh, to + row, slope)
+                sums = fused(one, slope, sums)
+                along = fused(slope, normed, along)
+            store(room, SQUARE + i * WIDTH, sums)
+            store(room, parts + i * WIDTH, along)
+        shifts = product(share_of_one, totals(room[SQUARE:], room))
+        falls = product(share_of_one, totals(room[parts:], room))
+        store(room, 0, shifts)
+        store(room, WIDTH, falls)
+        for i in range(count):
+            less, spread = splat(-means[i] * means[WIDTH + i]), splat(means[WIDTH + i])
+            shift, fall = splat(room[i]), splat(room[WIDTH + i])
+            for c in range(head, head + size, WIDTH):
+                row = i * width + c
+                normed = fused(spread, load(h, at + row), less)
+                slope = fused(fall, normed, fused(one, load(dh, to + row), shift))
+                store(dh, to + row, product(spread, slope))
+
+
+@inlined
+def join_sums(sums: np.ndarray, dweight: np.ndarray) -> None:
+    """Add sums of some rows to those of all, and begin anew."""
+    zero, one = splat(float32(0)), splat(float32(1))
+    for c in range(0, sums.size, WIDTH):
+        store(dweight, c, fused(load(sums, c), one, load(dweight, c)))
+        store(sums, c, zero)
 
 
 @contracted
@@ -59,17 +188,14 @@ def forward(
 ) -> None:
     heads, size, apart = sizes
     width = heads * size
-    one, minus = splat(float32(1)), splat(float32(-LOG2_E))
-    for row in range(y.size // width):
-        for head in range(0, width, size):
-            mean, inverse = moments(h, row * width + head, size)
-            less, spread = splat(-mean * inverse), splat(inverse)
-            for c in range(head, head + size, WIDTH):
-                at, opened = row * width + c, load(gate, row * apart + c)
-                normed = fused(spread, load(h, at), less)
-                joined = fused(normed, load(scale, c), product(load(skip, c), load(direct, at)))
-                shut = power_of_two(product(opened, minus))
-                store(y, at, quotient(product(joined, opened), fused(shut, one, one)))
+    rows = y.size // width
+    means, room = np.zeros(2 * WIDTH, float32), np.zeros(2 * SQUARE, float32)
+    for row in range(0, rows, WIDTH):
+        at, count = row * width, min(WIDTH, rows - row)
+        close(
+            *(h, at, scale, direct, at, skip, gate, row * apart, apart),
+            *(y, at, count, heads, size, means, room),
+        )
 
 
 @contracted
@@ -91,42 +217,15 @@ def backward(
     heads, size, apart = sizes
     width = heads * size
     rows = dy.size // width
-    zero, one = splat(float32(0)), splat(float32(1))
-    minus, negative = splat(float32(-LOG2_E)), splat(float32(-1))
-    scales, skips = np.zeros(width, float32), np.zeros(width, float32)
-    for row in range(rows):
-        for head in range(0, width, size):
-            mean, inverse = moments(h, row * width + head, size)
-            less, spread = splat(-mean * inverse), splat(inverse)
-            sums, along = zero, zero
-            for c in range(head, head + size, WIDTH):
-                at, opened = row * width + c, load(gate, row * apart + c)
-                normed = fused(spread, load(h, at), less)
-                given, slope = load(direct, at), load(dy, at)
-                joined = fused(normed, load(scale, c), product(load(skip, c), given))
-                half = quotient(one, fused(power_of_two(product(opened, minus)), one, one))
-                share = product(opened, half)
-                # the slope of x s(x) is s + x s (1 - s)
-                turn = fused(share, fused(half, negative, one), half)
-                store(dgate, at, product(product(slope, joined), turn))
-                slope = product(slope, share)
-                store(ddirect, at, product(slope, load(skip, c)))
-                store(skips, c, fused(slope, given, load(skips, c)))
-                store(scales, c, fused(slope, normed, load(scales, c)))
-                slope = product(slope, load(scale, c))
-                store(dh, at, slope)
-                sums = fused(one, slope, sums)
-                along = fused(slope, normed, along)
-            shift = splat(-total(sums) / float32(size))
-            fall = splat(-total(along) / float32(size))
-            for c in range(head, head + size, WIDTH):
-                at = row * width + c
-                normed = fused(spread, load(h, at), less)
-                slope = fused(fall, normed, fused(one, load(dh, at), shift))
-                store(dh, at, product(spread, slope))
-        if row % BLOCK == BLOCK - 1 or row == rows - 1:
-            for c in range(0, width, WIDTH):
-                store(dskip, c, fused(load(skips, c), one, load(dskip, c)))
-                store(dscale, c, fused(load(scales, c), one, load(dscale, c)))
-                store(skips, c, zero)
-                store(scales, c, zero)
+    scales, skips, nothing = np.zeros(width, float32), np.zeros(width, float32), dy[:0].ravel()
+    dy = dy.ravel()
+    means, room = np.zeros(2 * WIDTH, float32), np.zeros(3 * SQUARE, float32)
+    for row in range(0, rows, WIDTH):
+        at, count = row * width, min(WIDTH, rows - row)
+        close_back(
+            *(dy, at, h, at, scale, direct, at, skip, gate, row * apart, apart),
+            *(dh, ddirect, at, dgate, at, width, scales, skips, nothing, 0),
+            *(count, heads, size, means, room),
+        )
+        join_sums(skips, dskip)
+        join_sums(scales, dscale)

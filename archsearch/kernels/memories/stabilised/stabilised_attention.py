@@ -70,7 +70,10 @@ def stabilised_attention(
         log_forget = pad(log_forget, (0, 0, 0, missing))
         q, k, v = (pad(part, (0, 0, 0, 0, 0, missing)) for part in (q, k, v))
     q, k, v, gate, log_forget = (_chunks(part) for part in (q, k, v, gate, log_forget))
-    v = pad(v, (0, 1), value=1.0)
+    # no share at all of a missing number is missing still, and would reach what came before it:
+    # zero stands for it, and shares are missing from it on
+    missed = (0.0 * v.detach().sum(-1)).cumsum(-1)  # (B, n, H, C)
+    v = pad(v.nan_to_num(0.0, 0.0, 0.0), (0, 1), value=1.0)
     fallen = log_forget.clamp_min(SMALLEST_LOG_FORGET).cumsum(-1)  # (B, n, H, C)
     weight = gate - fallen
     sizes = _sizes(weight.detach(), fallen.detach(), size)  # (B, n + 1, H): before each chunk
@@ -80,11 +83,11 @@ def stabilised_attention(
     between = (fallen - inner)[..., :, None] + weight[..., None, :]
     # what lies above the diagonal may be too large for its exponential
     future = torch.ones(CHUNK, CHUNK, dtype=torch.bool, device=q.device).triu(1)
-    scores = (q @ k.mT) * between.masked_fill(future, -torch.inf).exp()
-    reach = (fallen + first[..., None] - inner).exp()
+    scores = (q @ k.mT).masked_fill(future, 0.0) * between.masked_fill(future, -torch.inf).exp()
+    reach = (fallen + first[..., None] - inner).exp() + missed
     left = (fallen[..., -1:] + weight - last[..., None]).exp()
     written = (k * left[..., None]).mT @ v  # (B, n, H, K, V + 1)
-    kept = (fallen[..., -1] + first - last).exp()[..., None, None]
+    kept = ((fallen[..., -1] + first - last).exp() + missed[..., -1])[..., None, None]
     after = linear_scan(kept, written, held)
     before = torch.cat([held[:, None], after[:, :-1]], 1)
     found = scores @ v + (q * reach[..., None]) @ before

@@ -37,17 +37,16 @@ class _Memory(torch.autograd.Function):
     def forward(ctx: Any, *inputs: Tensor) -> tuple[Tensor, ...]:
         q, k, v, gate, log_forget, held, size = inputs
         q, k, v = (_in_place(part) for part in (q, k, v))
-        rows, steps, heads, values = v.shape
-        shares, size = _shares(gate, log_forget, size)
+        rows, heads, values = len(v), *v.shape[2:]
+        gates, size = _opened(gate, log_forget, size)
         held = held.clone(memory_format=torch.contiguous_format)
-        out, sums = v.new_empty(v.shape), v.new_empty(rows, steps, heads)
-        chunks = -(-steps // WIDTH)
+        out, chunks = v.new_empty(v.shape), gates.shape[2]
         wide, wide_v = (count + -count % WIDTH for count in (q.shape[3], values))
         scores = v.new_empty(rows, heads, chunks, WIDTH, WIDTH)
         before = v.new_empty(rows, heads, chunks, wide * (wide_v + 1))
-        found = arrays(shares, held, out, sums, scores, before)
+        found = arrays(gates, held, out, scores, before)
         forward(flat(q), flat(k), flat(v), *found, _places(q, k, v))
-        ctx.save_for_backward(q, k, v, log_forget, out, shares, sums, scores, before)
+        ctx.save_for_backward(q, k, v, log_forget, out, gates, scores, before)
         ctx.mark_non_differentiable(size)
         return out, held, size
 
@@ -56,7 +55,7 @@ class _Memory(torch.autograd.Function):
     def backward(ctx: Any, dout: Tensor, dheld: Tensor, _: Tensor) -> tuple[Tensor, ...]:
         q, k, v, log_forget, out, *known = ctx.saved_tensors
         dq, dk, dv = q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
-        dlogs = known[0].new_empty(known[0][:2].shape)
+        dlogs = q.new_empty(2, *log_forget.shape)
         dheld = dheld.clone(memory_format=torch.contiguous_format)
         given = (*arrays(dout, out), flat(q), flat(k), flat(v), *arrays(*known))
         backward(*given, *arrays(dheld, dq, dk, dv, dlogs), _places(q, k, v))
@@ -67,12 +66,15 @@ class _Memory(torch.autograd.Function):
         return dq, dk, dv, dgate, dforget, dheld, dsize
 
 
-def _shares(gate: Tensor, log_forget: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-    """The shares kept and added and the least divisor (3, B, T, H), and m after them."""
-    logs, size = gate.new_empty(3, *gate.shape), size.clone(memory_format=torch.contiguous_format)
+def _opened(gate: Tensor, log_forget: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+    """The gates (B, H, chunks, 4, C) of the loops, and m after them."""
+    rows, steps, heads = gate.shape
+    logs = gate.new_empty(rows, heads, -(-steps // WIDTH), 4, WIDTH)
+    size = size.clone(memory_format=torch.contiguous_format)
     limits = (stable.SMALLEST_LOG_FORGET, math.log(stable.SMALLEST_SUM), stable.GREATEST_FLOOR)
     logarithms(*arrays(gate, log_forget, size), np.array(limits, size.numpy().dtype), logs.numpy())
-    return logs.exp_(), size
+    logs[..., :3, :].exp_()
+    return logs, size
 
 
 def _in_place(x: Tensor) -> Tensor:

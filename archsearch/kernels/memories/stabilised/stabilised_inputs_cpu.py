@@ -20,7 +20,7 @@ from archsearch.kernels.memories.stabilised.stabilised_inputs import (
 )
 from archsearch.kernels.memories.stabilised.stabilised_inputs_loops import backward, forward
 from archsearch.kernels.recurrences.block_product import diagonals
-from archsearch.kernels.trained import arrays, flat, trained
+from archsearch.kernels.trained import arrays, flat, in_rows, trained
 
 NATIVE = (torch.float32, torch.float64)
 plain: Any = accelerated_inputs.plain  # type: ignore[attr-defined]
@@ -34,25 +34,32 @@ def memory_inputs(
     fits = c.ndim == 3 and blocks.shape[-1] == GROUP and c.shape[-1] % WIDTH == 0
     if not fits or not trained(inputs, NATIVE):
         return plain(*inputs, scale)  # type: ignore[no-any-return]
+    weights, mix = combined(blocks, weight, scale)
+    q, k, v, gates = _Inputs.apply(c, u, weights, mix)
+    return q, k, v, gates + bias
+
+
+def combined(blocks: Tensor, weight: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """The diagonals (4, 3 E) of all blocks, and what the gates make of c and of u (2, G, E)."""
     of_parts = weight.unflatten(1, blocks.shape[:3])  # (G, 3, E / 4, 4)
     through = torch.einsum("gpbi,pbij->pgbj", of_parts, blocks).flatten(2)  # (3, G, E)
     mix = torch.stack([through[0] + through[1], through[2]])
     scaled = blocks * blocks.new_tensor((1.0, scale, 1.0)).view(-1, 1, 1, 1)
-    q, k, v, gates = _Inputs.apply(c, u, diagonals(scaled.flatten(0, 1)), mix)
-    return q, k, v, gates + bias
+    return diagonals(scaled.flatten(0, 1)), mix
 
 
 class _Inputs(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, c: Tensor, u: Tensor, weights: Tensor, mix: Tensor) -> Any:
-        c, u, weights = c.contiguous(), _in_rows(u), weights.contiguous()
-        gates = mix.shape[1]
+        c, weights, (u, apart) = c.contiguous(), weights.contiguous(), in_rows(u)
+        (rows, steps, width), gates = c.shape, mix.shape[1]
+        ctx.places = np.array([rows * steps, width, apart, gates])
         wide = gates + -gates % WIDTH
         q, k, v = (torch.empty_like(c) for _ in range(3))
         opened = c.new_empty(*c.shape[:2], wide)
         mixed = pad(mix.transpose(1, 2), (0, wide - gates)).contiguous()
         found = (q, k, v, opened.view(-1, wide))
-        forward(flat(c), flat(u), *arrays(weights, mixed, *found), _places(u, gates))
+        forward(flat(c), flat(u), *arrays(weights, mixed, *found), ctx.places)
         ctx.save_for_backward(c, u, weights, mix)
         return q, k, v, opened[..., :gates]
 
@@ -68,18 +75,5 @@ class _Inputs(torch.autograd.Function):
         dc, du, dweights = torch.empty_like(c), torch.empty_like(c), torch.zeros_like(weights)
         dmix = torch.zeros_like(mixed)
         known = (*arrays(*of_parts, opened), flat(c), flat(u), *arrays(weights, mixed))
-        backward(*known, *arrays(dc, du, dweights, dmix), _places(u, gates))
+        backward(*known, *arrays(dc, du, dweights, dmix), ctx.places)
         return dc, du, dweights, dmix[:, :gates]
-
-
-def _in_rows(x: Tensor) -> Tensor:
-    """``x`` (B, T, E) with all its rows equally far apart."""
-    rows, steps, width = x.shape
-    row, apart, one = x.stride()
-    alike = one == 1 and apart >= width and (rows == 1 or row == steps * apart)
-    return x if alike and steps > 1 else x.contiguous()
-
-
-def _places(u: Tensor, gates: int) -> Any:
-    rows, steps, width = u.shape
-    return np.array([rows * steps, width, u.stride(1) if steps > 1 else width, gates])

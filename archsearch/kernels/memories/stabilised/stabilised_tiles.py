@@ -102,75 +102,77 @@ def _tile(
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         kinds = signature.args
         number = context.get_value_type(y.dtype)
-        lanes, size = ir.VectorType(number, WIDTH), y.dtype.bitwidth // 8
 
-        def data(i: int) -> Any:
-            return context.make_array(kinds[i])(context, builder, values[i]).data
+        def place(i: int) -> Any:
+            data = context.make_array(kinds[i])(context, builder, values[i]).data
+            return builder.gep(data, [whole(i + 1)])
 
         def whole(i: int) -> Any:
             return context.cast(builder, values[i], kinds[i], types.intp)
 
-        def vector(at: Any) -> Any:
-            return builder.bitcast(at, lanes.as_pointer())
-
-        def times(position: Any, factor: Any) -> Any:
-            return builder.mul(position, factor)
-
-        def spread(one: Any) -> Any:
-            nothing = ir.Constant(lanes, ir.Undefined)
-            first = builder.insert_element(nothing, one, ir.Constant(ir.IntType(32), 0))
-            same = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-            return builder.shuffle_vector(first, nothing, same)
-
-        a_row_, a_column_, b_row_, y_row_ = whole(2), whole(3), whole(6), whole(9)
-        rows = [
-            builder.gep(
-                data(0), [builder.add(whole(1), times(a_row_, ir.Constant(a_row_.type, r)))]
-            )
-            for r in range(TALL)
-        ]
-        second = builder.gep(data(4), [whole(5)])
-        target = builder.gep(data(7), [whole(8)])
-        places = [
-            builder.gep(
-                target,
-                [
-                    builder.add(
-                        times(y_row_, ir.Constant(y_row_.type, r)),
-                        ir.Constant(y_row_.type, c * WIDTH),
-                    )
-                ],
-            )
-            for r in range(TALL)
-            for c in range(wide)
-        ]
-        sums = [cgutils.alloca_once(builder, lanes) for _ in places]
-        if adds:
-            kept = spread(context.cast(builder, values[11], kinds[11], y.dtype))
-        for held, place in zip(sums, places, strict=True):
-            if adds:
-                before = builder.load(vector(place), align=size)
-                builder.store(builder.fmul(before, kept, flags=ROUNDED_ONCE), held)
-            else:
-                builder.store(ir.Constant(lanes, [0.0] * WIDTH), held)
-        with cgutils.for_range(builder, whole(10)) as loop:
-            row = builder.gep(second, [times(loop.index, b_row_)])
-            columns = [
-                builder.load(
-                    vector(builder.gep(row, [ir.Constant(b_row_.type, c * WIDTH)])), align=size
-                )
-                for c in range(wide)
-            ]
-            along = times(loop.index, a_column_)
-            for r in range(TALL):
-                factor = spread(builder.load(builder.gep(rows[r], [along])))
-                for c in range(wide):
-                    held = sums[r * wide + c]
-                    part = builder.fmul(factor, columns[c], flags=ROUNDED_ONCE)
-                    builder.store(builder.fadd(builder.load(held), part, flags=ROUNDED_ONCE), held)
-        for held, place in zip(sums, places, strict=True):
-            builder.store(builder.load(held), vector(place), align=size)
+        given = [place(0), whole(2), whole(3), place(4), whole(6), place(7), whole(9), whole(10)]
+        given.append(context.cast(builder, values[11], kinds[11], y.dtype))
+        function = _function(builder.module, number, y.dtype.bitwidth // 8, wide, adds)
+        builder.call(function, given)
         return context.get_dummy_value()
 
     arguments = (a, a_at, a_row, a_column, b, b_at, b_row, y, y_at, y_row, count, share)
     return types.void(*arguments, across, joined), code
+
+
+def _function(module: Any, number: Any, size: int, wide: int, adds: int) -> Any:
+    """A tile as a function of its own, compiled once however many products there are."""
+    name = f"archsearch_tile_{size}_{wide}_{adds}"
+    if name in module.globals:
+        return module.globals[name]
+    place, whole = number.as_pointer(), ir.IntType(64)
+    kind = ir.FunctionType(
+        ir.VoidType(), [place, whole, whole, place, whole, place, whole, whole, number]
+    )
+    function = ir.Function(module, kind, name)
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
+    builder = ir.IRBuilder(function.append_basic_block())
+    first, down, along, second, below, target, under, count, share = function.args
+    lanes = ir.VectorType(number, WIDTH)
+
+    def vector(at: Any) -> Any:
+        return builder.bitcast(at, lanes.as_pointer())
+
+    def spread(one: Any) -> Any:
+        nothing = ir.Constant(lanes, ir.Undefined)
+        held = builder.insert_element(nothing, one, ir.Constant(ir.IntType(32), 0))
+        same = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
+        return builder.shuffle_vector(held, nothing, same)
+
+    rows = [builder.gep(first, [builder.mul(down, whole(r))]) for r in range(TALL)]
+    places = [
+        builder.gep(target, [builder.add(builder.mul(under, whole(r)), whole(c * WIDTH))])
+        for r in range(TALL)
+        for c in range(wide)
+    ]
+    sums = [cgutils.alloca_once(builder, lanes) for _ in places]
+    kept = spread(share)
+    for held, at in zip(sums, places, strict=True):
+        if adds:
+            before = builder.load(vector(at), align=size)
+            builder.store(builder.fmul(before, kept, flags=ROUNDED_ONCE), held)
+        else:
+            builder.store(ir.Constant(lanes, [0.0] * WIDTH), held)
+    with cgutils.for_range(builder, count) as loop:
+        row = builder.gep(second, [builder.mul(loop.index, below)])
+        columns = [
+            builder.load(vector(builder.gep(row, [whole(c * WIDTH)])), align=size)
+            for c in range(wide)
+        ]
+        step = builder.mul(loop.index, along)
+        for r in range(TALL):
+            factor = spread(builder.load(builder.gep(rows[r], [step])))
+            for c in range(wide):
+                held = sums[r * wide + c]
+                part = builder.fmul(factor, columns[c], flags=ROUNDED_ONCE)
+                builder.store(builder.fadd(builder.load(held), part, flags=ROUNDED_ONCE), held)
+    for held, at in zip(sums, places, strict=True):
+        builder.store(builder.load(held), vector(at), align=size)
+    builder.ret_void()
+    return function
