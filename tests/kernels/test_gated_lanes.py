@@ -77,6 +77,28 @@ def test_inputs_are_read_where_they_lie(form):
     torch.testing.assert_close(got.transpose(0, 1), want)
 
 
+@pytest.mark.parametrize("shape", [(3, 1, 2, 16, 2), (1, 1, 1, 5, 2), (1, 2, 1, 16, 1)], ids=str)
+def test_few_positions_that_lie_oddly(shape):
+    def oddly(part):
+        # how far apart a single row lies says nothing
+        apart = zip(part.shape, part.stride(), strict=True)
+        steps = [step if size > 1 else 7 for size, step in apart]
+        return part.detach().as_strided(part.shape, steps).requires_grad_()
+
+    compared(gated_lanes, [oddly(part) for part in problem(shape)], 1e-9)
+
+
+@pytest.mark.parametrize("place", [0, 16, 32], ids=["query", "key", "value"])
+@FORMS
+def test_a_missing_number_stays_in_its_future(form, place):
+    mixed, gates, memory = problem((1, 40, 1, 16, 2))
+    with torch.no_grad():
+        mixed[0, 20, place] = torch.nan
+    out, _ = form(mixed, gates, memory)
+    assert out[0, :20].isfinite().all()
+    assert out[0, 20].isnan().any()
+
+
 @FORMS
 def test_one_slope_for_all_positions(form):
     inputs = problem((2, 21, 2, 16, 2))

@@ -65,6 +65,31 @@ def test_inputs_that_are_turned():
     compared(inputs)
 
 
+def oddly_laid(part):
+    """The same numbers with steps of dimensions of size one that say nothing."""
+    steps = [
+        apart if size > 1 else 7 for size, apart in zip(part.shape, part.stride(), strict=True)
+    ]
+    return part.detach().as_strided(part.shape, steps).requires_grad_()
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 2, 16, 2, 4), (1, 1, 1, 16, 2, 4), (1, 2, 1, 16, 2, 1)])
+def test_few_positions_that_lie_oddly(shape):
+    compared([oddly_laid(part) for part in problem(shape)])
+
+
+@pytest.mark.parametrize("form", [lane_mixer, lane_mixer.plain], ids=["compiled", "plain"])
+def test_a_missing_number_stays_in_its_future(form):
+    inputs = problem((2, 41, 2, 16, 2, 4))
+    with torch.no_grad():
+        inputs[0][0, 20, 3] = torch.nan
+    y, _, memory = form(*inputs)
+    assert y[0, :20].isfinite().all()
+    assert y[0, 20:].isnan().all()
+    assert memory[0].isnan().any()
+    assert y[1].isfinite().all()
+
+
 def test_a_sequence_may_be_cut_in_two():
     x, recent, memory, *weights = problem((2, 41, 2, 16, 2, 4))
     whole = lane_mixer(x, recent, memory, *weights)

@@ -8,11 +8,12 @@ from torch.nn.functional import softplus
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, spread
-from archsearch.cells.linear.projected import projected
+from archsearch.cells.linear.projected import projected, untouched
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.cells.linear.timescale import before_softplus, log_uniform
 from archsearch.kernels.memories.signed_attention import attend_once, floored, signed_attention
 from archsearch.kernels.norms.gated_skip import gated_skip
+from archsearch.kernels.projections.parts import parts
 
 
 class Mamba2(Cell):
@@ -56,9 +57,11 @@ class Mamba2(Cell):
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The gate z (..., E), what is convolved and the step sizes (..., H)."""
-        z, mixed, delta = projected(self.project, x).split(
-            [self.size, sum(self.parts), self.heads], -1
-        )
+        sizes = [self.size, sum(self.parts), self.heads]
+        if untouched(self.project):
+            z, mixed, delta = parts(x, self.project.weight, sizes)
+        else:
+            z, mixed, delta = self.project(x).split(sizes, -1)
         return z, mixed, softplus(full(delta) + self.delta_bias)
 
     def _split(self, mixed: Tensor, delta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -70,6 +73,8 @@ class Mamba2(Cell):
     def _answer(self, read: Tensor, u: Tensor, z: Tensor) -> Tensor:
         skip = self.skip[:, None].expand(-1, self.head_size).flatten()
         gated = gated_skip(read.flatten(-2), u.flatten(-2), skip, z, self.norm.weight)
+        if untouched(self.output):
+            return parts(gated, self.output.weight, [self.width])[0]
         return projected(self.output, gated)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:

@@ -6,13 +6,16 @@ not checked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
-from archsearch.kernels.lanes import ROUNDED_ONCE, WIDTH, Lanes, _alike, _function, power_of_two
+from archsearch.kernels.lane_functions import share
+from archsearch.kernels.lanes import ROUNDED_ONCE, WIDTH, Lanes, _alike, _function, splat
 
 
 @intrinsic
@@ -96,6 +99,100 @@ def _code(added: bool) -> Any:
 
 
 @intrinsic
+def accumulate_lower(
+    _typing: Any,
+    a: Any,
+    at: Any,
+    down: Any,
+    along: Any,
+    b: Any,
+    bt: Any,
+    below: Any,
+    c: Any,
+    ct: Any,
+    under: Any,
+) -> Any:
+    """Add to c the sums over s <= i < ``WIDTH`` of a[i, s] b[s, :], arrays as in :func:`multiply`.
+
+    What is above the diagonal is not read: a missing number there stays there.
+    """
+    return types.void(a, at, down, along, b, bt, below, c, ct, under), _triangle(
+        lambda s: range(s, WIDTH)
+    )
+
+
+@intrinsic
+def accumulate_upper(
+    _typing: Any,
+    a: Any,
+    at: Any,
+    down: Any,
+    along: Any,
+    b: Any,
+    bt: Any,
+    below: Any,
+    c: Any,
+    ct: Any,
+    under: Any,
+) -> Any:
+    """The same over i <= s < ``WIDTH``."""
+    return types.void(a, at, down, along, b, bt, below, c, ct, under), _triangle(
+        lambda s: range(s + 1)
+    )
+
+
+def _triangle(rows_of: Callable[[int], range]) -> Any:
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kinds = signature.args
+        number = context.get_value_type(kinds[0].dtype)
+        lanes, size = ir.VectorType(number, WIDTH), int(kinds[0].dtype.bitwidth // 8)
+
+        def start(place: int) -> Any:
+            data = context.make_array(kinds[place])(context, builder, values[place]).data
+            at = context.cast(builder, values[place + 1], kinds[place + 1], types.intp)
+            return cgutils.gep(builder, data, at)
+
+        def steps(place: int) -> list[Any]:
+            apart = context.cast(builder, values[place], kinds[place], types.intp)
+            return [builder.mul(apart, apart.type(i)) for i in range(WIDTH)]
+
+        def wide(data: Any, at: Any) -> Any:
+            return builder.bitcast(cgutils.gep(builder, data, at), lanes.as_pointer())
+
+        a, b, c = start(0), start(4), start(7)
+        down, along, below, under = map(steps, (2, 3, 6, 9))
+        rows = [wide(c, at) for at in under]
+        sums = [builder.load(row, align=size) for row in rows]
+        for s in range(WIDTH):
+            other, here = (
+                builder.load(wide(b, below[s]), align=size),
+                cgutils.gep(builder, a, along[s]),
+            )
+            for i in rows_of(s):
+                one = _alike(builder, lanes, builder.load(cgutils.gep(builder, here, down[i])))
+                part = builder.fmul(one, other, flags=ROUNDED_ONCE)
+                sums[i] = builder.fadd(part, sums[i], flags=ROUNDED_ONCE)
+        for row, held in zip(rows, sums, strict=True):
+            builder.store(held, row, align=size)
+        return context.get_dummy_value()
+
+    return code
+
+
+@intrinsic
+def root(_typing: Any, lanes: Any) -> Any:
+    """The square root of each number."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kind = context.get_value_type(signature.return_type)
+        bits = signature.return_type.dtype.bitwidth
+        function = _function(builder, ir.FunctionType(kind, [kind]), f"llvm.sqrt.v{WIDTH}f{bits}")
+        return builder.call(function, values)
+
+    return lanes(lanes), code
+
+
+@intrinsic
 def row_sums(_typing: Any, array: Any, at: Any, apart: Any) -> Any:
     """The sums of the ``WIDTH`` rows that begin ``apart`` from ``at``, as lanes."""
 
@@ -134,6 +231,17 @@ def larger(_typing: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def smaller(_typing: Any, a: Any, b: Any) -> Any:
+    """The smaller number of each two, ``b`` where one is missing."""
+
+    def code(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        a, b = values
+        return builder.select(builder.fcmp_ordered("<", a, b), a, b)
+
+    return a(a, b), code
+
+
+@intrinsic
 def _powers(_typing: Any, lanes: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         kind = context.get_value_type(signature.return_type)
@@ -153,7 +261,8 @@ def _raised(x: Any) -> Any:
     single = x.dtype == types.float32
 
     def short(x: Any) -> Any:
-        return power_of_two(x)
+        # a comparison that is false lets a missing number through
+        return share(smaller(splat(np.float32(127)), x))
 
     def long(x: Any) -> Any:
         return _powers(x)

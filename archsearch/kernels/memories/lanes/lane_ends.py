@@ -17,11 +17,11 @@ from archsearch.kernels.lanes import (
     load,
     product,
     quotient,
+    repeated,
     splat,
     store,
-    total,
 )
-from archsearch.kernels.memories.lanes.lane_blocks import raised
+from archsearch.kernels.memories.lanes.lane_blocks import raised, root, row_sums
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK
 from archsearch.kernels.vector_math import inlined
 
@@ -137,6 +137,29 @@ def convolve_back(
 
 
 @inlined
+def scales(
+    seen: np.ndarray,
+    row: int,
+    apart: int,
+    size: int,
+    epsilon: float,
+    square: np.ndarray,
+    shrinks: np.ndarray,
+) -> None:
+    """Write 1 / rms of a chunk of rows of ``size`` numbers, found for all of them at once."""
+    kind = square.dtype.type
+    zero, one = splat(kind(0)), splat(kind(1))
+    share, least = splat(kind(1) / kind(size)), splat(kind(epsilon))
+    for i in range(CHUNK):
+        squares = zero
+        for c in range(row + i * apart, row + i * apart + size, WIDTH):
+            part = load(seen, c)
+            squares = fused(part, part, squares)
+        store(square, i * CHUNK, squares)
+    store(shrinks, 0, quotient(one, root(fused(row_sums(square, 0, CHUNK), share, least))))
+
+
+@inlined
 def norm(
     seen: np.ndarray,
     found: int,
@@ -145,23 +168,25 @@ def norm(
     weight: np.ndarray,
     width: int,
     epsilon: float,
+    square: np.ndarray,
     normed: np.ndarray,
 ) -> None:
-    """Write rms(x) weight silu(gate) (C, width); x and gate lie in rows that are ``apart``."""
+    """Write rms(x) weight silu(gate) (C, width); x and gate lie in rows that are ``apart``.
+
+    ``square`` has room for C rows of C numbers and two more.
+    """
     size, kind = weight.size, normed.dtype.type
-    zero, one, minus = splat(kind(0)), splat(kind(1)), splat(kind(-LOG2_E))
-    for i in range(CHUNK):
-        for h in range(0, width, size):
-            row, squares = found + i * apart + h, zero
-            for c in range(row, row + size, WIDTH):
-                part = load(seen, c)
-                squares = fused(part, part, squares)
-            scale = splat(kind(1) / np.sqrt(total(squares) / kind(size) + epsilon))
-            for c in range(0, size, WIDTH):
-                opened = load(seen, gate + i * apart + h + c)
+    one, minus = splat(kind(1)), splat(kind(-LOG2_E))
+    shrinks = square[CHUNK * CHUNK :]
+    for h in range(0, width, size):
+        scales(seen, found + h, apart, size, epsilon, square, shrinks)
+        for c in range(h, h + size, WIDTH):
+            weights = load(weight, c - h)
+            for i in range(CHUNK):
+                opened = load(seen, gate + i * apart + c)
                 share = quotient(opened, fused(raised(product(opened, minus)), one, one))
-                part = product(product(load(seen, row + c), scale), load(weight, c))
-                store(normed, i * width + h + c, product(part, share))
+                even = product(load(seen, found + i * apart + c), repeated(shrinks, i))
+                store(normed, i * width + c, product(product(even, weights), share))
 
 
 @inlined
@@ -174,6 +199,7 @@ def norm_back(
     weight: np.ndarray,
     width: int,
     epsilon: float,
+    square: np.ndarray,
     normed: np.ndarray,
     begin: int,
     dfound: np.ndarray,
@@ -184,35 +210,37 @@ def norm_back(
 ) -> None:
     """Write what :func:`norm` would, from ``begin``, and the slopes; add that of the weight."""
     size, kind = weight.size, normed.dtype.type
-    zero, one, minus = splat(kind(0)), splat(kind(1)), splat(kind(-LOG2_E))
-    for i in range(CHUNK):
-        for h in range(0, width, size):
-            row, squares = found + i * apart + h, zero
-            for c in range(row, row + size, WIDTH):
-                part = load(seen, c)
-                squares = fused(part, part, squares)
-            scale = kind(1) / np.sqrt(total(squares) / kind(size) + epsilon)
-            scales, along = splat(scale), zero
-            for c in range(0, size, WIDTH):
-                at = i * width + h + c
-                inner, weights = load(dnormed, at), load(weight, c)
-                even = product(load(seen, row + c), scales)
-                opened = load(seen, gate + i * apart + h + c)
+    zero, one, less = splat(kind(0)), splat(kind(1)), splat(kind(-1))
+    minus, share_of = splat(kind(-LOG2_E)), splat(kind(-1) / kind(size))
+    shrinks = square[CHUNK * CHUNK :]
+    for h in range(0, width, size):
+        scales(seen, found + h, apart, size, epsilon, square, shrinks)
+        for c in range(h, h + size, WIDTH):
+            weights, dweights = load(weight, c - h), load(dweight, c - h)
+            for i in range(CHUNK):
+                at = i * width + c
+                inner = load(dnormed, at)
+                even = product(load(seen, found + i * apart + c), repeated(shrinks, i))
+                opened = load(seen, gate + i * apart + c)
                 half = quotient(one, fused(raised(product(opened, minus)), one, one))
                 share = product(opened, half)
-                turn = fused(share, fused(half, splat(kind(-1)), one), half)
+                turn = fused(share, fused(half, less, one), half)
                 scaled = product(even, weights)
                 store(normed, begin + at, product(scaled, share))
-                store(
-                    dgate, dgate_at + i * dgate_apart + h + c, product(product(inner, turn), scaled)
-                )
+                slope = product(product(inner, turn), scaled)
+                store(dgate, dgate_at + i * dgate_apart + c, slope)
                 inner = product(inner, share)
-                store(dweight, c, fused(inner, even, load(dweight, c)))
+                dweights = fused(inner, even, dweights)
                 inner = product(inner, weights)
                 store(dfound, at, inner)
-                along = fused(inner, even, along)
-            mean = splat(-total(along) / kind(size))
-            for c in range(0, size, WIDTH):
-                at = i * width + h + c
-                even = product(load(seen, row + c), scales)
-                store(dfound, at, product(fused(even, mean, load(dfound, at)), scales))
+                along = load(square, i * CHUNK) if c > h else zero
+                store(square, i * CHUNK, fused(inner, even, along))
+            store(dweight, c - h, dweights)
+        store(shrinks, CHUNK, product(row_sums(square, 0, CHUNK), share_of))
+        for c in range(h, h + size, WIDTH):
+            for i in range(CHUNK):
+                at = i * width + c
+                shrink = repeated(shrinks, i)
+                even = product(load(seen, found + i * apart + c), shrink)
+                slope = fused(even, repeated(shrinks, CHUNK + i), load(dfound, at))
+                store(dfound, at, product(slope, shrink))

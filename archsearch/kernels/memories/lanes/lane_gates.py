@@ -2,7 +2,7 @@
 
 The numbers of a head and position are the source, mark and strength of each lane, the direct path
 and, where lanes share, the shares from lane to lane before their softmax. Tables have a row of
-``CHUNK`` positions for each of them, and at least ``WIDTH`` rows; a square has room for as many.
+``CHUNK`` positions for each of them, head after head, up to a multiple of ``WIDTH`` rows.
 """
 
 from __future__ import annotations
@@ -19,43 +19,51 @@ from archsearch.kernels.lanes import (
     quotient,
     splat,
     store,
-    transpose,
 )
 from archsearch.kernels.memories.lanes.gated_lanes import STEEPNESS
 from archsearch.kernels.memories.lanes.lane_blocks import larger, raised
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK
+from archsearch.kernels.memories.lanes.lane_tiles import give, take, turn
 from archsearch.kernels.vector_math import inlined
 
 LOG2_E = math.log2(math.e)
 
 
 @inlined
-def open_gates(
+def read_gates(
     gates: np.ndarray,
     begin: int,
     apart: int,
-    parts: int,
     count: int,
-    lanes: int,
-    square: np.ndarray,
+    numbers: int,
+    tile: np.ndarray,
     table: np.ndarray,
-    move: np.ndarray,
 ) -> None:
-    """Read a chunk of a head into ``table``, with tanh and softmax, and multiply them to ``move``.
+    """Write the gates of a chunk of all heads as rows of a table; zeros for absent positions."""
+    wide = numbers + -numbers % WIDTH
+    take(gates, begin, apart, count, numbers, tile, 0, wide)
+    turn(tile, 0, wide, CHUNK, wide, table)
 
-    Positions that are not there write and read nothing.
-    """
-    shared = parts > 3 * lanes + 1
-    if parts <= WIDTH:
-        for i in range(CHUNK):
-            for part in range(parts):
-                square[i * WIDTH + part] = gates[begin + i * apart + part] if i < count else 0
-        transpose(square, 0, WIDTH, table, 0, CHUNK)
-    else:
-        for i in range(CHUNK):
-            for part in range(parts):
-                number = gates[begin + i * apart + part] if i < count else 0
-                table[part * CHUNK + i] = number
+
+@inlined
+def write_gates(
+    dtable: np.ndarray,
+    numbers: int,
+    count: int,
+    tile: np.ndarray,
+    dgates: np.ndarray,
+    begin: int,
+    apart: int,
+) -> None:
+    """Write the slopes where :func:`read_gates` found the gates."""
+    wide = numbers + -numbers % WIDTH
+    turn(dtable, 0, CHUNK, wide, CHUNK, tile)
+    give(tile, 0, wide, count, numbers, dgates, begin, apart)
+
+
+@inlined
+def open_gates(table: np.ndarray, lanes: int, shared: bool, move: np.ndarray) -> None:
+    """Put tanh and softmax in the place of their arguments, and multiply them to ``move``."""
     kind = table.dtype.type
     zero, one, twice = splat(kind(0)), splat(kind(1)), splat(kind(-2))
     steep, change = splat(kind(2 * STEEPNESS * LOG2_E)), splat(kind(LOG2_E))
@@ -89,19 +97,9 @@ def open_gates(
 
 @inlined
 def shut_gates(
-    dgates: np.ndarray,
-    begin: int,
-    apart: int,
-    parts: int,
-    count: int,
-    lanes: int,
-    table: np.ndarray,
-    dmove: np.ndarray,
-    square: np.ndarray,
-    dtable: np.ndarray,
+    table: np.ndarray, dmove: np.ndarray, lanes: int, shared: bool, dtable: np.ndarray
 ) -> None:
-    """Write the slopes of a chunk, given those of sources, marks and direct path, and ``dmove``."""
-    shared = parts > 3 * lanes + 1
+    """Add to the slopes of sources, marks and direct path those of what ``move`` was made of."""
     kind = table.dtype.type
     zero, one, minus = splat(kind(0)), splat(kind(1)), splat(kind(-1))
     steep = splat(kind(STEEPNESS))
@@ -122,12 +120,3 @@ def shut_gates(
                 store(dtable, here, product(inner, load(table, here)))
         rest = fused(product(strength, minus), strength, one)
         store(dtable, (2 * lanes + j) * CHUNK, product(product(slope, steep), rest))
-    if parts <= WIDTH:
-        transpose(dtable, 0, CHUNK, square, 0, WIDTH)
-        for i in range(count):
-            for part in range(parts):
-                dgates[begin + i * apart + part] = square[i * WIDTH + part]
-    else:
-        for i in range(count):
-            for part in range(parts):
-                dgates[begin + i * apart + part] = dtable[part * CHUNK + i]

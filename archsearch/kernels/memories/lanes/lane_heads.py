@@ -2,9 +2,9 @@
 
 ``rows`` hold queries, keys and values, ``part`` apart from each other, filled up with zeros to
 multiples of ``WIDTH`` numbers; the queries are scaled. ``shape`` has the numbers in a row, how far
-rows are apart, ``part``, the lanes, the numbers of a head's gates and how far those of positions
-are apart. Scratch is shared by all chunks, and
-scarce: it stays in the nearest cache.
+rows are apart, ``part``, the lanes and whether they share. ``table`` has the head's gates as
+:mod:`archsearch.kernels.memories.lanes.lane_gates` reads them. Memories of all lanes lie one below
+the other. Scratch is shared by all chunks, and scarce: it stays in the nearest cache.
 """
 
 from __future__ import annotations
@@ -20,12 +20,26 @@ from archsearch.kernels.lanes import (
     splat,
     store,
     total,
+    transpose,
 )
-from archsearch.kernels.memories.lanes.lane_blocks import accumulate, multiply, row_sums
+from archsearch.kernels.memories.lanes.lane_blocks import (
+    accumulate,
+    accumulate_lower,
+    accumulate_upper,
+    multiply,
+)
 from archsearch.kernels.memories.lanes.lane_gates import open_gates, shut_gates
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK, REACH, retrace, walk
-from archsearch.kernels.memories.lanes.lane_tiles import turn, weigh, weigh_back
+from archsearch.kernels.memories.lanes.lane_tiles import (
+    foresee_part,
+    turn,
+    weigh,
+    weigh_back,
+    weigh_turned,
+)
 from archsearch.kernels.vector_math import inlined
+
+PARTS = 4  # in which a head asks for what comes next
 
 
 @inlined
@@ -42,17 +56,19 @@ def weigh_paths(
     rows: np.ndarray,
     at: int,
     shape: np.ndarray,
-    turned: np.ndarray,
+    keys: np.ndarray,
     paths: np.ndarray,
     direct: np.ndarray,
     units: np.ndarray,
     scores: np.ndarray,
     weights: np.ndarray,
 ) -> None:
-    """Write q . k of all positions (C, C), and the same times the paths between them."""
-    wide, apart, part = shape[0], shape[1], shape[2]
-    turn(rows, at + part, apart, CHUNK, wide, turned)
-    multiply(rows, at, apart, 1, turned, 0, CHUNK, scores, 0, CHUNK, wide)
+    """Write q . k of all positions (C, C), and the same times the paths between them.
+
+    ``keys`` (wide, C) are turned.
+    """
+    wide, apart = shape[0], shape[1]
+    multiply(rows, at, apart, 1, keys, 0, CHUNK, scores, 0, CHUNK, wide)
     for i in range(CHUNK):
         path = fused(repeated(direct, i), load(units, i * CHUNK), load(paths, i * REACH))
         store(weights, i * CHUNK, product(load(scores, i * CHUNK), path))
@@ -62,11 +78,10 @@ def weigh_paths(
 def answer(
     rows: np.ndarray,
     at: int,
-    gates: np.ndarray,
-    gates_at: int,
     shape: np.ndarray,
     count: int,
-    tiles: np.ndarray,
+    keys: np.ndarray,
+    tile: np.ndarray,
     squares: np.ndarray,
     table: np.ndarray,
     moves: np.ndarray,
@@ -80,18 +95,22 @@ def answer(
     under: int,
 ) -> None:
     """Write what the memories answer, and take those at ``old`` to ``new``."""
-    wide, apart, part, lanes, parts, gates_apart = shape
-    area, last = wide * wide, count * lanes * REACH
-    turned, other = tiles[0], tiles[1]
+    wide, apart, part, lanes, shared = shape
+    area, last, tall = wide * wide, count * lanes * REACH, lanes * wide
     scores, weights, units = squares[0], squares[1], squares[2]
     mark, direct = table[lanes * CHUNK :], table[3 * lanes * CHUNK :]
     zero = splat(made.dtype.type(0))
-    open_gates(gates, gates_at, gates_apart, parts, count, lanes, scores, table, moves)
+    foresee_part(made, new, tall * wide, 0, 1)
+    open_gates(table, lanes, shared > 0, moves)
     walk(table, mark, moves, units, count, lanes, held, paths)
-    weigh_paths(rows, at, shape, turned, paths, direct, units, scores, weights)
     key, value = at + part, at + 2 * part
+    turn(rows, key, apart, CHUNK, wide, keys)
+    weigh_paths(rows, at, shape, keys, paths, direct, units, scores, weights)
+    for j in range(lanes):
+        weigh(paths, CHUNK + j, REACH, rows, at, apart, wide, tile, j * wide, tall)
     for c in range(0, wide, WIDTH):
-        multiply(weights, 0, CHUNK, 1, rows, value + c, apart, found, to + c, under, CHUNK)
+        multiply(tile, 0, tall, 1, made, old + c, wide, found, to + c, under, tall)
+        accumulate_lower(weights, 0, CHUNK, 1, rows, value + c, apart, found, to + c, under)
     for lane in range(lanes):
         for i in range(0, area, WIDTH):
             sums = zero
@@ -99,16 +118,11 @@ def answer(
                 share = repeated(held, last + lane * REACH + CHUNK + j)
                 sums = fused(share, load(made, old + j * area + i), sums)
             store(made, new + lane * area + i, sums)
-    for j in range(lanes):
-        weigh(paths, CHUNK + j, REACH, rows, at, apart, wide, other)
+        weigh_turned(held, last + lane * REACH, keys, wide, tile, lane * wide * CHUNK)
+    for i in range(0, tall, WIDTH):
         for c in range(0, wide, WIDTH):
-            here = old + j * area + c
-            accumulate(other, 0, wide, 1, made, here, wide, found, to + c, under, wide)
-        weigh(held, last + j * REACH, 1, rows, key, apart, wide, other)
-        for i in range(0, wide, WIDTH):
-            for c in range(0, wide, WIDTH):
-                here = new + j * area + i * wide + c
-                accumulate(other, i, 1, wide, rows, value + c, apart, made, here, wide, CHUNK)
+            here = new + i * wide + c
+            accumulate(tile, i * CHUNK, CHUNK, 1, rows, value + c, apart, made, here, wide, CHUNK)
 
 
 @inlined
@@ -118,44 +132,58 @@ def trace(
     across: int,
     rows: np.ndarray,
     at: int,
-    gates: np.ndarray,
-    gates_at: int,
     shape: np.ndarray,
     count: int,
     units: np.ndarray,
+    turned: np.ndarray,
     tile: np.ndarray,
     squares: np.ndarray,
-    tables: np.ndarray,
+    ends: np.ndarray,
+    table: np.ndarray,
+    dtable: np.ndarray,
     moves: np.ndarray,
     held: np.ndarray,
     paths: np.ndarray,
     dheld: np.ndarray,
     dpaths: np.ndarray,
-    matrix: np.ndarray,
     made: np.ndarray,
     old: int,
     dmade: np.ndarray,
     dnew: int,
     dold: int,
     drows: np.ndarray,
-    dgates: np.ndarray,
-    dgates_at: int,
-    dgates_apart: int,
+    ahead: np.ndarray,
+    ahead_at: int,
+    some: int,
+    made_at: int,
 ) -> None:
-    """Write the slopes of rows, which lie as those do, and gates; memories' go from new to old."""
-    wide, apart, part, lanes, parts, gates_apart = shape
-    area, last = wide * wide, count * lanes * REACH
-    scores, weights, dweights, sums_of = squares[0], squares[1], squares[2], squares[3]
-    table, dtable, move, dmove = tables[0], tables[1], moves[0], moves[1]
+    """Write the slopes of rows, which lie as those do, and of the table; memories' go from new to
+    old.
+
+    ``ends`` (2, C, C) are zero but for as many rows as there are lanes. What comes next are
+    ``some`` numbers of ``ahead`` and, unless there are none of those, the memories at ``made_at``.
+    """
+    wide, apart, part, lanes, shared = shape
+    area, last, tall = wide * wide, count * lanes * REACH, lanes * wide
+    scores, weights, dweights = squares[0], squares[1], squares[2]
+    queries, keys, values, given = turned[0], turned[1], turned[2], turned[3]
+    dqueries, dkeys, reaches, dreaches = turned[4], turned[5], ends[0], ends[1]
+    move, dmove = moves[0], moves[1]
     mark, direct = table[lanes * CHUNK :], table[3 * lanes * CHUNK :]
     dmark, ddirect = dtable[lanes * CHUNK :], dtable[3 * lanes * CHUNK :]
     zero, one = splat(slopes.dtype.type(0)), splat(slopes.dtype.type(1))
-    open_gates(gates, gates_at, gates_apart, parts, count, lanes, scores, table, move)
+    early = tall * wide if some > 0 else 0
+    foresee_part(made, made_at, early, 0, 2)
+    open_gates(table, lanes, shared > 0, move)
     walk(table, mark, move, units, count, lanes, held, paths)
-    weigh_paths(rows, at, shape, matrix, paths, direct, units, scores, weights)
     key, value = at + part, at + 2 * part
-    turn(rows, value, apart, CHUNK, wide, matrix)
-    multiply(slopes, begin, across, 1, matrix, 0, CHUNK, dweights, 0, CHUNK, wide)
+    turn(rows, at, apart, CHUNK, wide, queries)
+    turn(rows, key, apart, CHUNK, wide, keys)
+    turn(rows, value, apart, CHUNK, wide, values)
+    turn(slopes, begin, across, CHUNK, wide, given)
+    weigh_paths(rows, at, shape, keys, paths, direct, units, scores, weights)
+    foresee_part(ahead, ahead_at, some, 0, PARTS)
+    multiply(slopes, begin, across, 1, values, 0, CHUNK, dweights, 0, CHUNK, wide)
     own = zero
     for i in range(CHUNK):
         slope, unit = load(dweights, i * CHUNK), load(units, i * CHUNK)
@@ -165,11 +193,6 @@ def trace(
         own = fused(dpath, unit, own)
         store(dweights, i * CHUNK, product(slope, fused(repeated(direct, i), unit, path)))
     store(ddirect, 0, own)
-    for c in range(0, wide, WIDTH):
-        query = at + c
-        multiply(dweights, 0, CHUNK, 1, rows, key + c, apart, drows, query, apart, CHUNK)
-        multiply(dweights, 0, 1, CHUNK, rows, query, apart, drows, key + c, apart, CHUNK)
-        multiply(weights, 0, 1, CHUNK, slopes, begin + c, across, drows, value + c, apart, CHUNK)
     for lane in range(lanes):
         for i in range(0, area, WIDTH):
             sums = zero
@@ -184,32 +207,38 @@ def trace(
                 even = fused(load(dmade, here), load(made, there), even)
                 odd = fused(load(dmade, here + WIDTH), load(made, there + WIDTH), odd)
             dheld[j * REACH + CHUNK + lane] = total(fused(even, one, odd))
+    # what a position reads of the memories before the chunk
+    foresee_part(ahead, ahead_at, some, 1, PARTS)
+    transpose(paths, CHUNK, REACH, reaches, 0, CHUNK)
+    for i in range(0, tall, WIDTH):
+        multiply(made, old + i * wide, wide, 1, given, 0, CHUNK, tile, i * CHUNK, CHUNK, wide)
     for j in range(lanes):
-        # what a position reads of the memories before the chunk
-        turn(made, old + j * area, wide, wide, wide, matrix)
+        at_lane, reach = j * wide * CHUNK, j * CHUNK
+        weigh_back(reaches, reach, queries, wide, tile, at_lane, dqueries, j > 0, dreaches, reach)
+    transpose(dreaches, 0, CHUNK, dpaths, CHUNK, REACH)
+    for i in range(0, tall, WIDTH):
         for c in range(0, wide, WIDTH):
-            multiply(slopes, begin, across, 1, matrix, c, wide, tile, c, wide, wide)
-        reach = CHUNK + j
-        weigh_back(paths, reach, REACH, tile, wide, rows, at, apart, drows, at, apart, sums_of)
-        store(tile, 0, row_sums(sums_of, 0, CHUNK))
-        for i in range(CHUNK):
-            dpaths[i * REACH + reach] = tile[i]
-        weigh(paths, reach, REACH, rows, at, apart, wide, tile)
-        for i in range(0, wide, WIDTH):
-            for c in range(0, wide, WIDTH):
-                here = dold + j * area + i * wide + c
-                accumulate(tile, i, 1, wide, slopes, begin + c, across, dmade, here, wide, CHUNK)
-        # what it writes into those after it
-        turn(dmade, dnew + j * area, wide, wide, wide, matrix)
-        for c in range(0, wide, WIDTH):
-            multiply(rows, value, apart, 1, matrix, c, wide, tile, c, wide, wide)
-        end = last + j * REACH
-        weigh_back(held, end, 1, tile, wide, rows, key, apart, drows, key, apart, sums_of)
-        store(dheld, j * REACH, row_sums(sums_of, 0, CHUNK))
-        weigh(held, end, 1, rows, key, apart, wide, tile)
-        for c in range(0, wide, WIDTH):
-            here = dnew + j * area + c
-            accumulate(tile, 0, wide, 1, dmade, here, wide, drows, value + c, apart, wide)
+            here = dold + i * wide + c
+            accumulate(
+                tile, i * CHUNK, CHUNK, 1, slopes, begin + c, across, dmade, here, wide, CHUNK
+            )
+    foresee_part(ahead, ahead_at, some, 2, PARTS)
+    # what it writes into those after it
+    for i in range(0, tall, WIDTH):
+        multiply(dmade, dnew + i * wide, wide, 1, values, 0, CHUNK, tile, i * CHUNK, CHUNK, wide)
+    foresee_part(made, made_at, early, 1, 2)
+    for j in range(lanes):
+        at_lane, end = j * wide * CHUNK, last + j * REACH
+        weigh_back(held, end, keys, wide, tile, at_lane, dkeys, j > 0, dheld, j * REACH)
+    for c in range(0, wide, WIDTH):
+        query = at + c
+        transpose(dqueries, c * CHUNK, CHUNK, drows, query, apart)
+        transpose(dkeys, c * CHUNK, CHUNK, drows, key + c, apart)
+        multiply(tile, 0, 1, CHUNK, dmade, dnew + c, wide, drows, value + c, apart, tall)
+        accumulate_lower(dweights, 0, CHUNK, 1, rows, key + c, apart, drows, query, apart)
+        accumulate_upper(dweights, 0, 1, CHUNK, rows, query, apart, drows, key + c, apart)
+        accumulate_upper(weights, 0, 1, CHUNK, slopes, begin + c, across, drows, value + c, apart)
+    foresee_part(ahead, ahead_at, some, 3, PARTS)
     products = squares.ravel()
     retrace(mark, move, units, count, lanes, held, dpaths, dheld, products, dtable, dmark, dmove)
-    shut_gates(dgates, dgates_at, dgates_apart, parts, count, lanes, table, dmove, scores, dtable)
+    shut_gates(table, dmove, lanes, shared > 0, dtable)

@@ -16,6 +16,7 @@ import numpy as np
 
 from archsearch.kernels.compiled import compiled
 from archsearch.kernels.lanes import WIDTH, load, product, repeated, store
+from archsearch.kernels.memories.lanes.lane_gates import read_gates, write_gates
 from archsearch.kernels.memories.lanes.lane_heads import answer, begin_paths, trace
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK, REACH
 from archsearch.kernels.memories.lanes.lane_tiles import empty, fill, foresee, give, take
@@ -47,9 +48,12 @@ def forward(
     batch, steps, heads, size, lanes, parts, across, apart, gates_across, gates_apart = places
     wide, kind = kept.shape[5], out.dtype
     chunks, area, row = kept.shape[1] - 1, wide * wide, 3 * wide
-    shape = np.array([wide, row, wide, lanes, parts, gates_apart])
-    tiles, squares = np.zeros((2, CHUNK * wide), kind), np.zeros((3, CHUNK * CHUNK), kind)
-    table, moves = np.zeros(max(parts, WIDTH) * CHUNK, kind), np.zeros(lanes * lanes * CHUNK, kind)
+    shape = np.array([wide, row, wide, lanes, parts - 3 * lanes - 1])
+    numbers = heads * parts
+    room = (numbers + -numbers % WIDTH) * CHUNK
+    keys, weighed = np.zeros(CHUNK * wide, kind), np.zeros(CHUNK * lanes * wide, kind)
+    squares, moves = np.zeros((3, CHUNK * CHUNK), kind), np.zeros(lanes * lanes * CHUNK, kind)
+    numbered, table = np.zeros(room, kind), np.zeros(room, kind)
     held, paths = np.zeros((CHUNK + 1) * lanes * REACH, kind), np.zeros(CHUNK * REACH, kind)
     tile, found = np.zeros(CHUNK * row, kind), np.zeros(CHUNK * wide, kind)
     begin_paths(lanes, squares[2], held)
@@ -62,25 +66,25 @@ def forward(
         for chunk in range(chunks):
             begin = chunk * CHUNK
             count = min(CHUNK, steps - begin)
+            gates_at = n * gates_across + begin * gates_apart
+            read_gates(gates, gates_at, gates_apart, count, numbers, numbered, table)
             for h in range(heads):
                 for part in range(3):
                     at = n * across + begin * apart + (part * heads + h) * size
                     if chunk + 1 < chunks:
-                        foresee(mixed, at + CHUNK * apart, apart, size)
+                        foresee(mixed, at + CHUNK * apart, CHUNK, apart, size)
                     take(mixed, at, apart, count, size, tile, part * wide, row)
                 rescale(tile, wide, scale)
-                gates_at = n * gates_across + begin * gates_apart + h * parts
                 old = (n * (chunks + 1) + chunk) * span + h * lanes * area
                 answer(
                     tile,
                     0,
-                    gates,
-                    gates_at,
                     shape,
                     count,
-                    tiles,
+                    keys,
+                    weighed,
                     squares,
-                    table,
+                    table[h * parts * CHUNK :],
                     moves,
                     held,
                     paths,
@@ -118,16 +122,17 @@ def backward(
     batch, steps, heads, size, lanes, parts, across, apart, gates_across, gates_apart = places
     wide, kind = kept.shape[5], dout.dtype
     chunks, area, row = kept.shape[1] - 1, wide * wide, 3 * wide
-    shape = np.array([wide, row, wide, lanes, parts, gates_apart])
-    squares = np.zeros((max(4, lanes * (lanes + 1)), CHUNK * CHUNK), kind)
-    units, chunk_of = np.zeros(CHUNK * CHUNK, kind), np.zeros(CHUNK * wide, kind)
-    tables, moves = (
-        np.zeros((2, max(parts, WIDTH) * CHUNK), kind),
-        np.zeros((2, lanes * lanes * CHUNK), kind),
-    )
+    shape = np.array([wide, row, wide, lanes, parts - 3 * lanes - 1])
+    numbers = heads * parts
+    room = (numbers + -numbers % WIDTH) * CHUNK
+    squares = np.zeros((max(3, lanes * (lanes + 1)), CHUNK * CHUNK), kind)
+    units, ends = np.zeros(CHUNK * CHUNK, kind), np.zeros((2, CHUNK * CHUNK), kind)
+    turned, weighed = np.zeros((6, CHUNK * wide), kind), np.zeros(CHUNK * lanes * wide, kind)
+    numbered, table, dtable = np.zeros(room, kind), np.zeros(room, kind), np.zeros(room, kind)
+    moves = np.zeros((2, lanes * lanes * CHUNK), kind)
     held, dheld = np.zeros((CHUNK + 1) * lanes * REACH, kind), np.zeros(2 * lanes * REACH, kind)
     paths, dpaths = np.zeros(CHUNK * REACH, kind), np.zeros(CHUNK * REACH, kind)
-    dmade, matrix = np.zeros(2 * heads * lanes * area, kind), np.zeros(area, kind)
+    dmade = np.zeros(2 * heads * lanes * area, kind)
     tile, dtile = np.zeros(CHUNK * row, kind), np.zeros(CHUNK * row, kind)
     slope = np.zeros(CHUNK * wide, kind)
     begin_paths(lanes, units, held)
@@ -142,20 +147,22 @@ def backward(
         for chunk in range(chunks - 1, -1, -1):
             begin = chunk * CHUNK
             count = min(CHUNK, steps - begin)
+            gates_at = n * gates_across + begin * gates_apart
+            read_gates(gates, gates_at, gates_apart, count, numbers, numbered, table)
             for h in range(heads):
                 place = (n * steps + begin) * heads + h
                 old = (n * (chunks + 1) + chunk) * span + h * lanes * area
                 for part in range(3):
                     at = n * across + begin * apart + (part * heads + h) * size
                     if chunk > 0:
-                        foresee(mixed, at - CHUNK * apart, apart, size)
+                        foresee(mixed, at - CHUNK * apart, CHUNK, apart, size)
                     take(mixed, at, apart, count, size, tile, part * wide, row)
                 rescale(tile, wide, scale)
                 take(slopes, place * size, heads * size, count, size, slope, 0, wide)
                 if chunk > 0:
-                    foresee(slopes, (place - CHUNK * heads) * size, heads * size, size)
-                    foresee(made, old - span, lanes * area // CHUNK, lanes * area // CHUNK)
-                gates_at = n * gates_across + begin * gates_apart + h * parts
+                    foresee(slopes, (place - CHUNK * heads) * size, CHUNK, heads * size, size)
+                    foresee(made, old - span, CHUNK, lanes * area // CHUNK, lanes * area // CHUNK)
+                gate = h * parts * CHUNK
                 dnew, dold = now + h * lanes * area, then + h * lanes * area
                 trace(
                     slope,
@@ -163,34 +170,37 @@ def backward(
                     wide,
                     tile,
                     0,
-                    gates,
-                    gates_at,
                     shape,
                     count,
                     units,
-                    chunk_of,
+                    turned,
+                    weighed,
                     squares,
-                    tables,
+                    ends,
+                    table[gate:],
+                    dtable[gate:],
                     moves,
                     held,
                     paths,
                     dheld,
                     dpaths,
-                    matrix,
                     made,
                     old,
                     dmade,
                     dnew,
                     dold,
                     dtile,
-                    dnumbers,
-                    place * parts,
-                    heads * parts,
+                    slopes,
+                    0,
+                    0,
+                    0,
                 )
                 rescale(dtile, wide, scale)
                 for part in range(3):
                     to = ((n * steps + begin) * 3 * heads + part * heads + h) * size
                     give(dtile, part * wide, row, count, size, dgiven, to, 3 * heads * size)
+            place = (n * steps + begin) * numbers
+            write_gates(dtable, numbers, count, numbered, dnumbers, place, numbers)
             now, then = then, now
         for h in range(heads):
             at = (n * heads + h) * lanes * size * size

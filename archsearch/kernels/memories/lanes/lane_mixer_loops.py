@@ -18,9 +18,10 @@ from archsearch.kernels.compiled import compiled
 from archsearch.kernels.lanes import WIDTH, load, store
 from archsearch.kernels.memories.lanes.lane_blocks import accumulate, multiply
 from archsearch.kernels.memories.lanes.lane_ends import convolve, norm
+from archsearch.kernels.memories.lanes.lane_gates import read_gates
 from archsearch.kernels.memories.lanes.lane_heads import answer, begin_paths
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK, REACH
-from archsearch.kernels.memories.lanes.lane_tiles import empty, fill, give, take
+from archsearch.kernels.memories.lanes.lane_tiles import empty, fill, foresee, give, take
 from archsearch.kernels.vector_math import inlined
 
 contracted = partial(compiled, contracted=True)
@@ -66,11 +67,14 @@ def forward(
     kind, chunks, area, past = x.dtype, kept.shape[1] - 1, size * size, recent.shape[1]
     apart, taps = seen.shape[2], past + 1
     made_of = apart - width
-    shape = np.array([size, 3 * width, width, lanes, parts, apart])
-    tiles, squares = np.zeros((2, CHUNK * size), kind), np.zeros((3, CHUNK * CHUNK), kind)
-    table, moves = np.zeros(max(parts, WIDTH) * CHUNK, kind), np.zeros(lanes * lanes * CHUNK, kind)
+    gates_wide = made_of - 4 * width
+    shape = np.array([size, 3 * width, width, lanes, parts - 3 * lanes - 1])
+    keys, tile = np.zeros(CHUNK * size, kind), np.zeros(CHUNK * lanes * size, kind)
+    squares, moves = np.zeros((3, CHUNK * CHUNK), kind), np.zeros(lanes * lanes * CHUNK, kind)
+    gates, table = np.zeros(gates_wide * CHUNK, kind), np.zeros(gates_wide * CHUNK, kind)
     held, paths = np.zeros((CHUNK + 1) * lanes * REACH, kind), np.zeros(CHUNK * REACH, kind)
     act, rows = np.zeros(CHUNK * 3 * width, kind), np.zeros((3, CHUNK * width), kind)
+    sums = np.zeros(CHUNK * CHUNK + 2 * WIDTH, kind)
     row, normed, ends = rows[0], rows[1], rows[2]
     nothing = np.zeros(0, kind)
     begin_paths(lanes, squares[2], held)
@@ -105,19 +109,19 @@ def forward(
                     row, 0, width, 1, taught, c * width, WIDTH, found, here + c, apart, width
                 )
             convolve(found, at, apart, taken, taps, width, numbers[0], act, nothing)
+            read_gates(found, here + 4 * width, apart, count, gates_wide, gates, table)
+            foresee(given, (n * steps + begin + CHUNK) * width, CHUNK, width, width)
             for h in range(heads):
                 old = (n * (chunks + 1) + chunk) * span + h * lanes * area
-                gates_at = here + 4 * width + h * parts
                 answer(
                     act,
                     h * size,
-                    found,
-                    gates_at,
                     shape,
                     count,
-                    tiles,
+                    keys,
+                    tile,
                     squares,
-                    table,
+                    table[h * parts * CHUNK :],
                     moves,
                     held,
                     paths,
@@ -128,7 +132,17 @@ def forward(
                     here + made_of + h * size,
                     apart,
                 )
-            norm(found, here + made_of, here + 3 * width, apart, scale, width, numbers[1], normed)
+            norm(
+                found,
+                here + made_of,
+                here + 3 * width,
+                apart,
+                scale,
+                width,
+                numbers[1],
+                sums,
+                normed,
+            )
             stripes(normed, 0, width, led, 0, width, width, ends, 0, width)
             give(ends, 0, width, count, width, answers, (n * steps + begin) * width, width)
         for h in range(heads):

@@ -13,6 +13,7 @@ from archsearch.kernels.compiled import compiled
 from archsearch.kernels.lanes import WIDTH, fused, load, product, splat, store
 from archsearch.kernels.memories.lanes.lane_blocks import accumulate
 from archsearch.kernels.memories.lanes.lane_ends import convolve, convolve_back, norm_back
+from archsearch.kernels.memories.lanes.lane_gates import read_gates, write_gates
 from archsearch.kernels.memories.lanes.lane_heads import begin_paths, trace
 from archsearch.kernels.memories.lanes.lane_mixer_loops import stripes
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK, REACH
@@ -69,16 +70,20 @@ def backward(
     kind, chunks, area, past = x.dtype, kept.shape[1] - 1, size * size, drecent.shape[1]
     apart, taps, wide = seen.shape[2], past + 1, 3 * width
     made_of = apart - width
-    shape = np.array([size, wide, width, lanes, parts, apart])
-    squares = np.zeros((max(4, lanes * (lanes + 1)), CHUNK * CHUNK), kind)
-    units, chunk_of = np.zeros(CHUNK * CHUNK, kind), np.zeros(CHUNK * size, kind)
-    tables, moves = (
-        np.zeros((2, max(parts, WIDTH) * CHUNK), kind),
-        np.zeros((2, lanes * lanes * CHUNK), kind),
+    gates_wide = made_of - 4 * width
+    shape = np.array([size, wide, width, lanes, parts - 3 * lanes - 1])
+    squares = np.zeros((max(3, lanes * (lanes + 1)), CHUNK * CHUNK), kind)
+    units, ends = np.zeros(CHUNK * CHUNK, kind), np.zeros((2, CHUNK * CHUNK), kind)
+    turned, tile = np.zeros((6, CHUNK * size), kind), np.zeros(CHUNK * lanes * size, kind)
+    gates, table, dtable = (
+        np.zeros(gates_wide * CHUNK, kind),
+        np.zeros(gates_wide * CHUNK, kind),
+        np.zeros(gates_wide * CHUNK, kind),
     )
+    moves = np.zeros((2, lanes * lanes * CHUNK), kind)
     held, dheld = np.zeros((CHUNK + 1) * lanes * REACH, kind), np.zeros(2 * lanes * REACH, kind)
     paths, dpaths = np.zeros(CHUNK * REACH, kind), np.zeros(CHUNK * REACH, kind)
-    dmade, matrix = np.zeros(2 * heads * lanes * area, kind), np.zeros(area, kind)
+    dmade = np.zeros(2 * heads * lanes * area, kind)
     act, turns, dact = (
         np.zeros(CHUNK * wide, kind),
         np.zeros(CHUNK * wide, kind),
@@ -96,6 +101,7 @@ def backward(
         np.zeros(CHUNK * width, kind),
     )
     dmade_of = np.zeros(GROUP * CHUNK * made_of, kind)
+    sums = np.zeros(CHUNK * CHUNK + 2 * WIDTH, kind)
     one = splat(kind.type(1))
     begin_paths(lanes, units, held)
     given, found, dgiven, dgot = x.ravel(), seen.ravel(), dx.ravel(), dy.ravel()
@@ -114,10 +120,6 @@ def backward(
             at = top + begin * apart
             here, place = at + past * apart, (n * steps + begin) * width
             here_slot, dslot = slot * CHUNK * width, slot * CHUNK * made_of
-            if chunk > 0:
-                foresee(found, at - CHUNK * apart, apart, apart)
-                foresee(given, place - CHUNK * width, width, width)
-                foresee(dgot, place - CHUNK * width, width, width)
             if count < CHUNK:
                 dmade_of[dslot : dslot + CHUNK * made_of] = 0
             take(given, place, width, count, width, rows, here_slot, width)
@@ -132,6 +134,7 @@ def backward(
                 scale,
                 width,
                 numbers[1],
+                sums,
                 normed,
                 here_slot,
                 dfound,
@@ -141,40 +144,47 @@ def backward(
                 dscale,
             )
             convolve(found, at, apart, taken, taps, width, numbers[0], act, turns)
+            read_gates(found, here + 4 * width, apart, count, gates_wide, gates, table)
             for h in range(heads):
                 old = (n * (chunks + 1) + chunk) * span + h * lanes * area
+                first = h * CHUNK // heads
+                some, back = (h + 1) * CHUNK // heads - first, first - CHUNK
                 if chunk > 0:
-                    foresee(made, old - span, lanes * area // CHUNK, lanes * area // CHUNK)
+                    foresee(given, place + back * width, some, width, width)
+                    foresee(dgot, place + back * width, some, width, width)
+                gate = h * parts * CHUNK
                 trace(
                     dfound,
                     h * size,
                     width,
                     act,
                     h * size,
-                    found,
-                    here + 4 * width + h * parts,
                     shape,
                     count,
                     units,
-                    chunk_of,
+                    turned,
+                    tile,
                     squares,
-                    tables,
+                    ends,
+                    table[gate:],
+                    dtable[gate:],
                     moves,
                     held,
                     paths,
                     dheld,
                     dpaths,
-                    matrix,
                     made,
                     old,
                     dmade,
                     now + h * lanes * area,
                     then + h * lanes * area,
                     dact,
-                    dmade_of,
-                    dslot + 4 * width + h * parts,
-                    made_of,
+                    found,
+                    at + back * apart,
+                    some * apart if chunk > 0 else 0,
+                    old - span,
                 )
+            write_gates(dtable, gates_wide, count, gates, dmade_of, dslot + 4 * width, made_of)
             for i in range(0, CHUNK * wide, WIDTH):
                 store(slopes, i, product(load(dact, i), load(turns, i)))
             convolve_back(
@@ -200,10 +210,10 @@ def backward(
             now, then = then, now
         for i in range(past):
             for c in range(wide):
-                sums = dlast[n, i - steps, c] if i >= steps else kind.type(0)
+                slope = dlast[n, i - steps, c] if i >= steps else kind.type(0)
                 for tap in range(i + 1):
-                    sums += slopes[(CHUNK + i - tap) * wide + c] * conv[tap, c]
-                drecent[n, i, c] = sums
+                    slope += slopes[(CHUNK + i - tap) * wide + c] * conv[tap, c]
+                drecent[n, i, c] = slope
         for h in range(heads):
             at = (n * heads + h) * lanes * area
             empty(dmade, now + h * lanes * area, size, lanes, size, dleft, at)

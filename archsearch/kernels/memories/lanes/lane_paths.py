@@ -155,6 +155,7 @@ def retrace(
     square, shift = CHUNK * CHUNK, lanes * lanes
     if count < CHUNK:
         products[:] = 0
+        dsource[: lanes * CHUNK] = 0
     if lanes == 2:
         retrace_two(mark, move, units, count, held, dpaths, dheld, products, dsource)
         count = 0

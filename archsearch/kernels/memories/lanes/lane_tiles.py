@@ -96,41 +96,53 @@ def weigh(
     under: int,
     wide: int,
     target: np.ndarray,
+    to: int,
+    below: int,
 ) -> None:
-    """Write a chunk of rows times a weight each, without gaps."""
+    """Write a chunk of rows times a weight each."""
     for i in range(CHUNK):
         weight = repeated(weights, at + i * apart)
         for c in range(0, wide, WIDTH):
-            store(target, i * wide + c, product(weight, load(rows, begin + i * under + c)))
+            part = load(rows, begin + i * under + c)
+            store(target, to + i * below + c, product(weight, part))
+
+
+@inlined
+def weigh_turned(
+    weights: np.ndarray, at: int, turned: np.ndarray, wide: int, target: np.ndarray, to: int
+) -> None:
+    """Write a chunk of turned rows (wide, C) times a weight each."""
+    weight = load(weights, at)
+    for i in range(0, wide * CHUNK, WIDTH):
+        store(target, to + i, product(weight, load(turned, i)))
 
 
 @inlined
 def weigh_back(
     weights: np.ndarray,
     at: int,
-    apart: int,
-    slopes: np.ndarray,
+    turned: np.ndarray,
     wide: int,
-    rows: np.ndarray,
-    begin: int,
-    under: int,
-    target: np.ndarray,
+    tile: np.ndarray,
     to: int,
-    below: int,
-    squares: np.ndarray,
+    dturned: np.ndarray,
+    added: bool,
+    dweights: np.ndarray,
+    into: int,
 ) -> None:
-    """Add the slopes of weighed rows (C, wide) times a weight each to ``target``.
+    """Write the slopes of turned rows, or add them, and those of their weights.
 
-    ``squares`` (C, C) is left with rows that sum to the slopes of the weights.
+    ``tile`` from ``to`` holds the slopes of what :func:`weigh_turned` would write, then that.
     """
-    zero = splat(slopes.dtype.type(0))
-    for i in range(CHUNK):
-        weight, sums = repeated(weights, at + i * apart), zero
-        for c in range(0, wide, WIDTH):
-            slope, there = load(slopes, i * wide + c), to + i * below + c
-            store(target, there, fused(weight, slope, load(target, there)))
-            sums = fused(slope, load(rows, begin + i * under + c), sums)
-        store(squares, i * CHUNK, sums)
+    zero = splat(tile.dtype.type(0))
+    weight, sums = load(weights, at), zero
+    for i in range(0, wide * CHUNK, WIDTH):
+        slope, row = load(tile, to + i), load(turned, i)
+        before = load(dturned, i) if added else zero
+        store(dturned, i, fused(weight, slope, before))
+        sums = fused(slope, row, sums)
+        store(tile, to + i, product(weight, row))
+    store(dweights, into, sums)
 
 
 @inlined
@@ -156,8 +168,16 @@ def empty(
 
 
 @inlined
-def foresee(rows: np.ndarray, begin: int, apart: int, size: int) -> None:
-    """Ask for a chunk of rows, which need not exist."""
-    for i in range(CHUNK):
+def foresee(rows: np.ndarray, begin: int, count: int, apart: int, size: int) -> None:
+    """Ask for rows, which need not exist."""
+    for i in range(count):
         for c in range(0, size, WIDTH):
             prefetch(rows, begin + i * apart + c)
+
+
+@inlined
+def foresee_part(rows: np.ndarray, begin: int, size: int, part: int, parts: int) -> None:
+    """Ask for one of so many parts of ``size`` numbers: for too many at once one has to wait."""
+    each = -(-size // (parts * WIDTH)) * WIDTH
+    for at in range(part * each, min(size, (part + 1) * each), WIDTH):
+        prefetch(rows, begin + at)
