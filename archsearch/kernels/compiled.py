@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
@@ -17,6 +20,7 @@ import numpy as np
 Loop: TypeAlias = Callable[..., None]
 # what the processor can do in one instruction it may, rounding once
 CONTRACTED = {"contract"}
+OUTDATED = 30 * 86400.0  # seconds
 
 
 def compiled(function: Loop, *, contracted: bool = False) -> Loop:
@@ -56,17 +60,37 @@ def compiled(function: Loop, *, contracted: bool = False) -> Loop:
 def folder() -> Path:
     """Where machine code is kept: NUMBA_CACHE_DIR, the user's cache, or a temporary folder.
 
-    What is in it is executed, so it belongs to the user and nobody else can write there.
+    What is in it is executed, so it belongs to the user and nobody else can write there. It is of
+    one state of all sources of the loops: numba looks at that of the loop alone, not at what the
+    loop uses.
     """
-    if numba.config.CACHE_DIR:
-        return Path(numba.config.CACHE_DIR)
     name = f"archsearch-{os.getuid()}"
+    if numba.config.CACHE_DIR:
+        return Path(numba.config.CACHE_DIR) / _state()
     for place in (_user_cache, lambda: Path(tempfile.gettempdir()) / name):
         try:
-            return _private(place() / "kernels")
+            return _newest(_private(place() / "kernels") / _state())
         except (OSError, RuntimeError):
             continue
     return Path(tempfile.mkdtemp(prefix="archsearch-"))
+
+
+def _state() -> str:
+    """A name for what the sources of the loops say."""
+    root, digest = Path(__file__).parent, hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def _newest(path: Path) -> Path:
+    """The folder, made if need be; then those of other sources go that nobody wrote to lately."""
+    if not path.is_dir():
+        path.mkdir(mode=0o700, exist_ok=True)
+        for other in path.parent.iterdir():
+            if other.is_dir() and other.stat().st_mtime < time.time() - OUTDATED:
+                shutil.rmtree(other, ignore_errors=True)
+    return path
 
 
 def _user_cache() -> Path:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+import archsearch
 from archsearch.kernels import compiled
 
 SCAN = """
 import json, sys, warnings
 warnings.simplefilter("error")
 import torch
+import archsearch
 from archsearch.kernels import compiled
 from archsearch.kernels.scans import scan_loops
 from archsearch.kernels.scans.linear_scan import linear_scan, linear_scan_reference
@@ -67,7 +71,7 @@ def test_it_is_read_after_it_was_compiled(tmp_path):
     second = scan("float32", XDG_CACHE_HOME=tmp_path)
     assert (first["read"], first["compiled"]) == (0, 2)
     assert (second["read"], second["compiled"]) == (2, 0)
-    assert first["folder"] == str(tmp_path / "archsearch" / "kernels")
+    assert Path(first["folder"]).parent == tmp_path / "archsearch" / "kernels"
     assert (tmp_path / "archsearch").stat().st_mode & 0o077 == 0
 
 
@@ -99,8 +103,29 @@ def test_a_folder_that_others_could_write_is_not_trusted(tmp_path, unwritable):
 
 def test_the_users_own_choice_is_kept(tmp_path):
     found = scan("float32", NUMBA_CACHE_DIR=tmp_path / "chosen", XDG_CACHE_HOME=tmp_path)
-    assert found["folder"] == str(tmp_path / "chosen")
+    assert Path(found["folder"]).parent == tmp_path / "chosen"
     assert list((tmp_path / "chosen").rglob("*.nbi"))
+
+
+def test_what_a_loop_uses_is_compiled_with_it(tmp_path):
+    package = tmp_path / "archsearch"
+    shutil.copytree(
+        Path(archsearch.__file__).parent, package, ignore=shutil.ignore_patterns("*.pyc")
+    )
+    places = {"PYTHONPATH": tmp_path, "PYTHONSAFEPATH": 1, "XDG_CACHE_HOME": tmp_path / "cache"}
+    assert scan("float32", **places)["compiled"] == 2
+    with (package / "kernels" / "lanes.py").open("a") as used:
+        used.write("# other than it was\n")
+    assert scan("float32", **places)["compiled"] == 2
+    assert scan("float32", **places)["compiled"] == 0
+
+
+def test_code_of_other_sources_goes_when_it_was_long_unused(tmp_path):
+    for name, age in (("unused", 2 * compiled.OUTDATED), ("recent", 0)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, 2 * (time.time() - age,))
+    compiled._newest(tmp_path / "new")
+    assert {path.name for path in tmp_path.iterdir()} == {"new", "recent"}
 
 
 FORKED = """
