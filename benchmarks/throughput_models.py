@@ -66,7 +66,12 @@ def candidates() -> dict[str, Candidate]:
     for cell in CELLS:
         family = str(cell.target).split(".")[2]
         sizes = {"length": STEPS} if "length" in cell.options else {}
-        found[cell.name] = Candidate(family, partial(implementation(cell), WIDTH, **sizes))
+        build = partial(implementation(cell), WIDTH, **sizes)
+        found[cell.name] = Candidate(family, build)
+        wide = "expand" in cell.options and cell.options["expand"].default == 2.0
+        if wide and family == "linear":
+            # by default twice as wide inside as others are
+            found[f"{cell.name}(expand=1)"] = Candidate(family, partial(build, expand=1.0))
     return found
 
 
