@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import importlib
 import re
+import signal
 import sys
 from typing import NoReturn
 
@@ -73,6 +75,8 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point: every expected failure is one line on stderr and a documented exit code."""
+    # registered first and so called last, when only modules remain to be taken down
+    atexit.register(_ignore_stops)
     try:
         code = cli.main(prog_name="archsearch", standalone_mode=False)
     except ArchsearchError as error:
@@ -95,6 +99,12 @@ def main() -> None:
         kind = TryAgainError if full else InputError
         refuse(f"error: {error.filename}: {reason}", kind.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _ignore_stops() -> None:
+    """Keep the exit code of what is done: the interpreter would die of a signal at its very end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def refuse(line: str, code: int) -> NoReturn:

@@ -115,3 +115,28 @@ def test_several_tasks_give_one_answer_each(fresh: tuple[Path, Command]) -> None
     assert "across tasks" in out
     names = [entry["study"] for entry in json.loads(command("studies", "--json").stdout)]
     assert names == ["two/starts", "two/bits"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_done_cannot_be_stopped(number: signal.Signals) -> None:
+    """A signal while the interpreter takes its modules down, when it has handlers no more."""
+    sent_at_the_end = f"""
+import os
+from archsearch.cli.main import main
+
+class Last:
+    kill, process = os.kill, os.getpid()
+    def __del__(self):
+        self.kill(self.process, {int(number)})
+        print("sent", flush=True)
+
+last = Last()
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", sent_at_the_end, "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.splitlines()[1:]) == (0, ["sent"]), done.stderr

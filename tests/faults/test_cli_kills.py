@@ -193,16 +193,20 @@ def torment(folder: Path, faults: list[signal.Signals], seed: int) -> Counter[st
     whole = undisturbed.start()
     done: Counter[str] = Counter()
     number, most = 0, len(faults)
-    while faults:
-        assert number < most, f"studies end although they are sent {faults[-1].name}"
-        study = Study(folder / f"study-{number}")
-        while faults and inject(study, faults[-1], rng):
-            done[faults.pop().name] += 1
-        assert study.start().wait() == 0, study.said.logs[-1].read_text()
-        assert whole.wait() == 0, undisturbed.said.logs[-1].read_text()
-        assert len(undisturbed.results()) == 20 + 3 + 2
-        hold(study, undisturbed.results())
-        number += 1
+    try:
+        while faults:
+            assert number < most, f"studies end although they are sent {faults[-1].name}"
+            study = Study(folder / f"study-{number}")
+            while faults and inject(study, faults[-1], rng):
+                done[faults.pop().name] += 1
+            assert study.start().wait() == 0, study.said.logs[-1].read_text()
+            assert whole.wait() == 0, undisturbed.said.logs[-1].read_text()
+            assert len(undisturbed.results()) == 20 + 3 + 2
+            hold(study, undisturbed.results())
+            number += 1
+    finally:
+        whole.kill()
+        whole.wait()
     return done
 
 
