@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -81,13 +82,18 @@ CHOOSING = {
 }
 
 
+@cache
+def variants_of(kind, name):
+    return tuple(variants(CATALOG.find(kind, name)))
+
+
 def drawn(rng, cells, smooth=False):
     """A random architecture whose first cell is the first of ``cells``."""
 
     def layer(kind, name=None):
         names = [n for n in CATALOG.names(kind) if not (smooth and n in CHOOSING)]
-        declared = CATALOG.find(kind, name or rng.choice(names))
-        return Layer.of(declared.name, **rng.choice(list(variants(declared))))
+        chosen = name or rng.choice(names)
+        return Layer.of(chosen, **rng.choice(variants_of(kind, chosen)))
 
     def stage(names):
         blocks = tuple(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from forked_commands import forked
 
 SPACE = """
 archsearch: 1
@@ -29,23 +30,31 @@ execution: {backend: inline}
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def run_in(folder: Path) -> Command:
-    """``archsearch ARGUMENTS`` in a folder."""
+def run_in(folder: Path, *, afresh: bool = False) -> Command:
+    """``archsearch ARGUMENTS`` in a folder; ``afresh`` by an interpreter that is started for it."""
 
     def command(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "archsearch", *arguments],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            env=os.environ | {"COLUMNS": "140", "PYTHONWARNINGS": "default"},
-        )
+        environment = os.environ | {"COLUMNS": "140", "PYTHONWARNINGS": "default"}
+        run = started if afresh else forked
+        done = run(list(arguments), folder, environment)
         assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         return done
 
     return command
+
+
+def started(
+    arguments: list[str], folder: Path, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "archsearch", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
 
 
 def write_starts(folder: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from commands import write_starts
+from forked_commands import forked
 
 from archsearch.installed import installed
 
@@ -47,14 +48,8 @@ class Place:
         return self.site / "archsearch_leaky"
 
     def command(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "archsearch", *arguments],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            env=os.environ | {"PYTHONPATH": str(self.site), "COLUMNS": "140"},
-        )
+        environment = os.environ | {"PYTHONPATH": str(self.site), "COLUMNS": "140"}
+        done = forked(list(arguments), self.folder, environment)
         assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         return done

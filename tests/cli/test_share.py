@@ -61,10 +61,10 @@ def test_it_stands_beside_its_parent_and_its_controls(stack: Any) -> None:
 
 
 def test_the_same_command_gives_the_same_bits(stack: Any) -> None:
-    folder, command, _ = stack
+    folder, _, _ = stack
     files = [folder / "exports" / "looped" / name for name in ("bundle.json", "model.safetensors")]
     before = [path.read_bytes() for path in files]
-    command("share", "exports/stack", "exports/looped", *WAY, "--force")
+    run_in(folder, afresh=True)("share", "exports/stack", "exports/looped", *WAY, "--force")
     assert [path.read_bytes() for path in files] == before
 
 

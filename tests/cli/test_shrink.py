@@ -60,11 +60,11 @@ def test_what_it_says_of_the_test_split_is_what_the_bundle_does(shrunk: Any) -> 
 
 
 def test_the_same_command_gives_the_same_bits_and_repeats_nothing_it_has(shrunk: Any) -> None:
-    folder, command, _ = shrunk
+    folder, _, _ = shrunk
     small = folder / "exports" / "small"
     before = [(small / name).read_bytes() for name in ("bundle.json", "model.safetensors")]
     options = ("--trials", "2", "--largest", "0.6", "--force", "--json")
-    said = command("shrink", "exports/starts", "exports/small", *options)
+    said = run_in(folder, afresh=True)("shrink", "exports/starts", "exports/small", *options)
     assert [(small / name).read_bytes() for name in ("bundle.json", "model.safetensors")] == before
     assert json.loads(said.stdout) == read_bundle(small).facts
 
