@@ -69,6 +69,24 @@ def sigmoid(_typing: Any, lanes: Any) -> Any:
 
 
 @intrinsic
+def hyperbolic(_typing: Any, lanes: Any) -> Any:
+    """tanh within 1e-6 of its size: -e / (2 + e) of e = exp(-2 |x|) - 1, and the sign."""
+
+    def code(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        x = values[0]
+        negative = builder.fcmp_ordered("<", x, _same(x, 0.0))
+        below = builder.select(negative, x, builder.fsub(_same(x, 0.0), x))
+        rest, scale = _split(builder, builder.fmul(below, _same(x, 2 * LOG2_E)))
+        power = builder.fmul(rest, _polynomial(builder, rest, POWER))
+        gone = builder.fmul(scale, power, flags=ROUNDED_ONCE)
+        gone = builder.fadd(gone, builder.fsub(scale, _same(x, 1.0)), flags=ROUNDED_ONCE)
+        size = builder.fdiv(gone, builder.fsub(_same(x, -2.0), gone))
+        return builder.select(negative, builder.fsub(_same(x, 0.0), size), size)
+
+    return lanes(lanes), code
+
+
+@intrinsic
 def totals(_typing: Any, array: Any, at: Any) -> Any:
     """The sums of ``WIDTH`` rows of as many numbers that lie one after the other from ``at``."""
 
@@ -121,16 +139,22 @@ def _polynomial(builder: Any, x: Any, terms: tuple[float, ...]) -> Any:
     return sums
 
 
-def _share(builder: Any, x: Any) -> Any:
+def _split(builder: Any, x: Any) -> tuple[Any, Any]:
+    """x, not positive, as what is left of the nearest whole number n, and 2^n."""
     whole = ir.VectorType(ir.IntType(32), WIDTH)
     x = _at_least(builder, x, -126.0)
     moved = builder.fadd(x, _same(x, ROUNDER))
     rest = builder.fsub(x, builder.fsub(moved, _same(x, ROUNDER)))
-    power = builder.fmul(rest, _polynomial(builder, rest, POWER), flags=ROUNDED_ONCE)
-    power = builder.fadd(power, _same(x, 1.0), flags=ROUNDED_ONCE)
     places = ir.Constant(whole, [ir.Constant(whole.element, 23)] * WIDTH)
     exponent = builder.shl(builder.bitcast(moved, whole), places)
-    return builder.bitcast(builder.add(builder.bitcast(power, whole), exponent), x.type)
+    one = builder.bitcast(_same(x, 1.0), whole)
+    return rest, builder.bitcast(builder.add(one, exponent), x.type)
+
+
+def _share(builder: Any, x: Any) -> Any:
+    rest, scale = _split(builder, x)
+    power = builder.fmul(rest, _polynomial(builder, rest, POWER), flags=ROUNDED_ONCE)
+    return builder.fmul(builder.fadd(power, _same(x, 1.0), flags=ROUNDED_ONCE), scale)
 
 
 def _fallen(builder: Any, x: Any) -> Any:

@@ -20,6 +20,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
 
+from archsearch.kernels.lane_functions import _share
 from archsearch.kernels.lanes import ROUNDED_ONCE
 
 ACCUMULATORS = 4  # sums at once, none of which waits for another
@@ -137,6 +138,32 @@ def plus(_typing: Any, a: Any, b: Any) -> Any:
         return builder.fadd(a, b, flags=ROUNDED_ONCE)
 
     return _each(a, b), _rowwise(code)
+
+
+@intrinsic
+def quotient(_typing: Any, a: Any, b: Any) -> Any:
+    """a / b, number by number."""
+
+    def code(builder: Any, a: Any, b: Any) -> Any:
+        return builder.fdiv(a, b)
+
+    return _each(a, b), _rowwise(code)
+
+
+@intrinsic
+def larger(_typing: Any, a: Any, b: Any) -> Any:
+    """The larger of a and b, b where one of them is missing."""
+
+    def code(builder: Any, a: Any, b: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+
+    return _each(a, b), _rowwise(code)
+
+
+@intrinsic
+def share(_typing: Any, tile: Any) -> Any:
+    """2^x of sixteen lanes that are not positive, as in ``lane_functions``."""
+    return _each(tile), _rowwise(_share)
 
 
 @intrinsic

@@ -5,12 +5,10 @@ After Cephes (Moshier 1989): within 1e-7 of the exact value everywhere.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy import float32, int32
 
-# becomes part of the loop that uses it
-inlined = numba.njit(error_model="numpy", fastmath={"contract"})
+from archsearch.kernels.compiled import inlined
 
 
 @inlined

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from archsearch.kernels.compiled import compiled
-from archsearch.kernels.lane_functions import share, sigmoid, softplus, totals
+from archsearch.kernels.lane_functions import hyperbolic, share, sigmoid, softplus, totals
 from archsearch.kernels.lanes import WIDTH, load, store
 
 
@@ -16,6 +16,12 @@ def apply(x: np.ndarray, powers: np.ndarray, soft: np.ndarray, open_: np.ndarray
         store(powers, at, share(load(x, at)))
         store(soft, at, softplus(load(x, at)))
         store(open_, at, sigmoid(load(x, at)))
+
+
+@compiled
+def bend(x: np.ndarray, y: np.ndarray) -> None:
+    for at in range(0, x.size, WIDTH):
+        store(y, at, hyperbolic(load(x, at)))
 
 
 @compiled
@@ -49,6 +55,19 @@ def test_the_ends_of_the_range_and_a_missing_number():
     assert open_[:2].max() < 1e-37
     assert open_[2:4].tolist() == [1.0, 1.0]
     assert all(np.isnan(found[4]) for found in (powers, soft, open_))
+
+
+def test_the_hyperbolic_tangent_is_right_for_small_and_large_numbers():
+    sizes = np.concatenate([np.logspace(-30, 2, 1 << 13), np.linspace(0, 12, 1 << 13)])
+    x = np.concatenate([sizes, -sizes]).astype(np.float32)
+    y = np.empty_like(x)
+    bend(x, y)
+    exact = np.tanh(x.astype(np.float64))
+    assert (np.abs(y - exact) <= 1e-6 * np.abs(exact)).all()
+    x[:5] = -np.inf, -1e30, 1e30, np.inf, np.nan
+    bend(x, y)
+    assert y[:4].tolist() == [-1.0, -1.0, 1.0, 1.0]
+    assert np.isnan(y[4])
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])

@@ -5,10 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
-from archsearch.cells.linear.projected import projected
 from archsearch.kernels.projections import projection_cpu
+from archsearch.kernels.projections.projected import projected
 from archsearch.kernels.projections.projection import projection
+
+
+@pytest.fixture(autouse=True)
+def _small_maps_go_the_same_way(monkeypatch):
+    monkeypatch.setattr(projection_cpu, "LEAST", 0)
 
 
 @pytest.mark.parametrize("biased", [True, False])
@@ -55,6 +61,13 @@ def test_double_precision_goes_the_plain_way(monkeypatch):
     assert torch.equal(projected(layer, x), layer(x))
 
 
+def test_maps_too_small_to_gain_go_the_plain_way(monkeypatch):
+    monkeypatch.setattr(projection_cpu, "LEAST", 2 * 16 * 16)
+    x, layer = torch.randn(2, 16), nn.Linear(16, 16)
+    ways = [type(projected(layer, part).grad_fn).__name__ for part in (x[:1], x)]
+    assert ways == ["AddmmBackward0", "_ProjectionBackward"]
+
+
 def test_what_was_put_around_a_map_is_called():
     x, layer = torch.randn(2, 16), nn.Linear(16, 16)
     torch.testing.assert_close(projected(layer, x), layer(x))
@@ -62,6 +75,10 @@ def test_what_was_put_around_a_map_is_called():
     layer.register_forward_hook(lambda *given: seen.append(given))
     projected(layer, x)
     assert len(seen) == 1
+    other, watched = nn.Linear(16, 16), []
+    with register_module_forward_hook(lambda *given: watched.append(given)):
+        projected(other, x)
+    assert len(watched) == 1
 
     class Doubled(nn.Linear):
         def forward(self, x):

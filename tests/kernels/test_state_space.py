@@ -12,6 +12,7 @@ from archsearch.kernels.scans.state_space import (
     diagonal_state_space,
     diagonal_state_space_reference,
     krylov,
+    squares,
     toeplitz,
 )
 
@@ -121,7 +122,7 @@ def test_equals_a_convolution_by_fourier_transform(shape):
 
 def test_window_memory_equals_a_convolution_by_fourier_transform():
     u, matrix, write, memory = (part.detach() for part in shared((2, 131, 3, 4)))
-    response = krylov(matrix, write, 131)  # (N, T)
+    response = krylov(squares(matrix, 131), write, 131)  # (N, T)
     both = torch.fft.rfft(u.mT, 262)[:, :, None] * torch.fft.rfft(response, 262)
     expected = torch.fft.irfft(both, 262)[..., :131].permute(0, 3, 1, 2)
     torch.testing.assert_close(window_memory(u, matrix, write, 0 * memory), expected)
@@ -139,4 +140,6 @@ def test_krylov_is_repeated_multiplication(count):
     columns = [vector]
     for _ in range(count - 1):
         columns.append(torch.einsum("wij,wj->wi", matrix, columns[-1]))
-    torch.testing.assert_close(krylov(matrix, vector, count), torch.stack(columns, -1))
+    torch.testing.assert_close(
+        krylov(squares(matrix, count), vector, count), torch.stack(columns, -1)
+    )

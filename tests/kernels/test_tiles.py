@@ -9,11 +9,14 @@ from archsearch.kernels.compiled import compiled
 from archsearch.kernels.tiles import (
     columns,
     fused,
+    larger,
     less,
     lessened,
     load,
     plus,
     product,
+    quotient,
+    share,
     store,
     summed,
     total,
@@ -65,3 +68,24 @@ def test_rows_of_any_number_are_summed(rows):
     a, out = np.random.default_rng(0).normal(size=rows * 16), np.zeros(16)
     add(a, out)
     np.testing.assert_allclose(out, a.reshape(rows, 16).sum(0))
+
+
+@compiled
+def compare(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    tile, row = load(a, 0, 16, 2, 16), load(b, 0, 0, 1, 16)
+    store(out, 0, 16, larger(tile, row))
+    store(out, 32, 16, quotient(tile, row))
+    store(out, 64, 16, share(tile))
+
+
+def test_comparisons_quotients_and_powers():
+    generator = np.random.default_rng(0)
+    a = -10 * generator.random(32).astype(np.float32)
+    b, out = -10 * generator.random(16).astype(np.float32), np.ones(96, np.float32)
+    a[3] = b[5] = np.nan
+    compare(a, b, out)
+    tile, more = a.reshape(2, 16), out.reshape(3, 2, 16)
+    want = np.where(tile > b, tile, b)
+    assert np.array_equal(more[0], want, equal_nan=True)
+    assert np.array_equal(more[1], tile / b, equal_nan=True)
+    np.testing.assert_allclose(more[2], np.exp2(tile), rtol=3e-7)

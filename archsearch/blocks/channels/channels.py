@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from archsearch.blocks.activations.activations import open_activation
 from archsearch.blocks.activations.clipped_activations import ClippedReLU
+from archsearch.kernels.projections.projected import projected
 
 
 class MLP(nn.Module):
@@ -29,7 +30,7 @@ class MLP(nn.Module):
             self.activation.prepare(self.into)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.activation(self.into(x)))
+        return projected(self.out, self.activation(projected(self.into, x)))
 
 
 class GLU(nn.Module):
@@ -49,8 +50,8 @@ class GLU(nn.Module):
         self.activation = open_activation(activation, hidden, **options)
 
     def forward(self, x: Tensor) -> Tensor:
-        value, gate = self.into(x).chunk(2, dim=-1)  # (.., hidden) each
-        return self.out(value * self.activation(gate))
+        value, gate = projected(self.into, x).chunk(2, dim=-1)  # (.., hidden) each
+        return projected(self.out, value * self.activation(gate))
 
 
 def hidden_units(width: int, expand: float) -> int:

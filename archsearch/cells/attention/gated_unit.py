@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, silu
 
 from archsearch.errors import ArchitectureError
+from archsearch.kernels.projections.projected import projected
 
 BLOCK = 32  # queries that share one stretch of keys
 SPARSE_FROM = 48  # below about as many positions one masked product beats many small ones
@@ -81,7 +82,7 @@ class GatedUnit(nn.Module):
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The gate u, queries, keys and values of inputs (..., W)."""
-        u, v, z = silu(self.project(x)).split(self.parts, -1)
+        u, v, z = silu(projected(self.project, x)).split(self.parts, -1)
         return u, z * self.scale[0] + self.shift[0], z * self.scale[1] + self.shift[1], v
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -119,4 +120,4 @@ class GatedUnit(nn.Module):
         return weigh(q @ k.mT, bias, allowed, self.normaliser, self.size) @ v
 
     def answer(self, u: Tensor, seen: Tensor) -> Tensor:
-        return self.output(u * seen)
+        return projected(self.output, u * seen)

@@ -10,6 +10,7 @@ from archsearch.cells.attention.features import POINTWISE, orthogonal, positive_
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, in_full
 from archsearch.kernels.memories.linear_attention import linear_attention
+from archsearch.kernels.projections.projected import projected
 
 SMALLEST_SUM = 1e-6
 
@@ -44,7 +45,7 @@ class LinearAttention(Cell):
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """f(q) and f(k) (..., H, F), and [v, 1] (..., H, d + 1), or v where nothing divides."""
-        parts = full(self.project(x)).unflatten(-1, (3 * self.heads, -1))
+        parts = full(projected(self.project, x)).unflatten(-1, (3 * self.heads, -1))
         q, k, v = parts.chunk(3, -2)
         if self.norm is not None:
             return q * self.head_size**-0.5, k, v
@@ -58,9 +59,10 @@ class LinearAttention(Cell):
 
     def _answer(self, read: Tensor) -> Tensor:
         if self.norm is not None:
-            return self.output(self.norm(read).flatten(-2))
+            return projected(self.output, self.norm(read).flatten(-2))
         floor = 0.0 if self.features == "exp" else SMALLEST_SUM
-        return self.output((read[..., :-1] / (read[..., -1:] + floor)).flatten(-2))
+        answers = (read[..., :-1] / (read[..., -1:] + floor)).flatten(-2)
+        return projected(self.output, answers)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (memory,) = self.initial_state(len(x)) if state is None else state

@@ -13,6 +13,7 @@ from archsearch.cells.attention.clustered import clustered_attention
 from archsearch.cells.attention.distance_bias import looked_up
 from archsearch.cells.attention.sparse import window_attention
 from archsearch.cells.cell import Cell, State, split_width
+from archsearch.kernels.projections.projected import projected
 
 SORTED_FROM = 256  # positions; below, masked products are faster
 
@@ -68,7 +69,7 @@ class Routing(Cell):
     def _read(self, x: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
         """Outputs, the state, and the queries and keys (B, R, 2 T, d) of the routed heads."""
         old_k, old_v, far_k, far_v, old_clusters = state
-        parts = self.project(x).unflatten(-1, (-1, self.head_size)).transpose(1, 2)
+        parts = projected(self.project, x).unflatten(-1, (-1, self.head_size)).transpose(1, 2)
         near, far = zip(
             *(part.split([self.local, self.heads - self.local], 1) for part in parts.chunk(3, 1)),
             strict=True,
@@ -87,7 +88,7 @@ class Routing(Cell):
         far_k, far_v = torch.cat([far_k, own_k], 2), torch.cat([far_v, own_v], 2)
         found.append(self._look_far(q, far_k, far_v, of_query, clusters))
 
-        y = self.output(torch.cat(found, 1).transpose(1, 2).flatten(2))
+        y = projected(self.output, torch.cat(found, 1).transpose(1, 2).flatten(2))
         after = (k[:, :, kept:], v[:, :, kept:], far_k, far_v, clusters)
         return y, after, torch.cat([q, own_k], 2)
 

@@ -8,11 +8,11 @@ from torch.nn.functional import relu
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.gates import full, in_full
-from archsearch.cells.linear.projected import projected
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.memories.delta_rule import delta_rule
 from archsearch.kernels.norms.gated_norm import gated_norm
 from archsearch.kernels.norms.unit_length import unit_length
+from archsearch.kernels.projections.projected import projected
 
 
 class DeltaNet(Cell):

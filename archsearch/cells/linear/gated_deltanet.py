@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.fading import Fading
 from archsearch.cells.linear.gates import full, in_full
-from archsearch.cells.linear.projected import projected
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.memories.gated_delta import gated_delta, overwrite_once
 from archsearch.kernels.memories.linear_attention import SLOWEST_LOG_DECAY
 from archsearch.kernels.norms.gated_norm import gated_norm
 from archsearch.kernels.norms.unit_length import unit_length
+from archsearch.kernels.projections.projected import projected
 
 
 class GatedDeltaNet(Cell):

@@ -8,10 +8,10 @@ from torch.nn.functional import silu
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, spread
-from archsearch.cells.linear.projected import projected
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.memories.signed_attention import attend_once, floored, signed_attention
 from archsearch.kernels.norms.gated_norm import gated_norm
+from archsearch.kernels.projections.projected import projected
 
 
 class HGRN2(Cell):

@@ -10,10 +10,10 @@ from torch.nn.functional import softplus
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.gates import full, in_full, spread
-from archsearch.cells.linear.projected import projected, untouched
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.cells.linear.timescale import before_softplus, log_uniform
 from archsearch.kernels.norms.gated_skip import gated_skip
+from archsearch.kernels.projections.projected import projected, untouched
 from archsearch.kernels.scans.linear_scan import linear_scan
 from archsearch.kernels.scans.selective.selective_mixer import selective_mixer
 from archsearch.kernels.scans.selective.selective_scan import selective_scan

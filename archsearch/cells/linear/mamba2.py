@@ -8,12 +8,12 @@ from torch.nn.functional import softplus
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, spread
-from archsearch.cells.linear.projected import projected, untouched
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.cells.linear.timescale import before_softplus, log_uniform
 from archsearch.kernels.memories.signed_attention import attend_once, floored, signed_attention
 from archsearch.kernels.norms.gated_skip import gated_skip
 from archsearch.kernels.projections.parts import parts
+from archsearch.kernels.projections.projected import projected, untouched
 
 
 class Mamba2(Cell):

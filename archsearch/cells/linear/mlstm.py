@@ -8,7 +8,6 @@ from torch.nn.functional import logsigmoid
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full
-from archsearch.cells.linear.projected import projected, untouched
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.errors import ArchitectureError
 from archsearch.kernels.memories.stabilised.mixer.stabilised_mixer import stabilised_mixer
@@ -18,6 +17,7 @@ from archsearch.kernels.memories.stabilised.stabilised_attention import (
     weigh_once,
 )
 from archsearch.kernels.memories.stabilised.stabilised_inputs import memory_inputs
+from archsearch.kernels.projections.projected import projected, untouched
 from archsearch.kernels.recurrences.block_product import block_product
 
 BLOCK = 4  # channels that meet in one block of the query, key and value matrices

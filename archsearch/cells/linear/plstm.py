@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, in_full
-from archsearch.cells.linear.projected import projected, untouched
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.memories.lanes.gated_lanes import Position, gated, gated_lanes
 from archsearch.kernels.memories.lanes.lane_memory import pass_once
 from archsearch.kernels.memories.lanes.lane_mixer import lane_mixer
 from archsearch.kernels.norms.gated_norm import gated_norm
+from archsearch.kernels.projections.projected import projected, untouched
 
 OWN_LANE = 3.0  # how much a transition prefers its own lane at the start
 

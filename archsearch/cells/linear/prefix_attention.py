@@ -10,7 +10,6 @@ from torch.nn.functional import elu, pad, relu
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import in_full
-from archsearch.cells.linear.projected import projected, untouched
 from archsearch.kernels.memories.pair_products import pair_products
 from archsearch.kernels.memories.taylor.taylor_attention import (
     parted,
@@ -18,6 +17,7 @@ from archsearch.kernels.memories.taylor.taylor_attention import (
     summed_twice,
     taylor_attention,
 )
+from archsearch.kernels.projections.projected import projected, untouched
 from archsearch.kernels.projections.projection import projection
 
 FEATURES: dict[str, Callable[[Tensor], Tensor]] = {

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from archsearch.cells.attention.rotary import rotate
 from archsearch.cells.cell import Cell, State, split_width
-from archsearch.cells.linear.projected import projected
 from archsearch.errors import ArchitectureError
 from archsearch.kernels.memories.linear_attention import linear_attention
 from archsearch.kernels.norms.gated_norm import EPSILON, gated_norm
+from archsearch.kernels.projections.projected import projected
 
 
 class Retention(Cell):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.recurrent.heads import HeadwiseLinear
+from archsearch.kernels.projections.projected import projected
 from archsearch.kernels.recurrences.graph_steps import Apply, Product, Program, graph_steps
 from archsearch.kernels.recurrences.recurrence import gru
 
@@ -65,7 +66,7 @@ class GRU(Cell):
 
     def _reset_before(self, x: Tensor, h: Tensor) -> tuple[Tensor, State]:
         u = self.recurrent
-        driven = u.by_head(self.input(x.transpose(0, 1)))  # (heads, T, B, 3 size)
+        driven = u.by_head(projected(self.input, x.transpose(0, 1)))  # (heads, T, B, 3 size)
         matrices = u.of_head(u.weight).unflatten(1, (3, -1)).mT
         heads = zip(driven, u.by_head(h), matrices, strict=True)
         found = [graph_steps(each, h[None], m, RESET_BEFORE)[0] for each, h, m in heads]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.recurrent.heads import HeadwiseLinear
+from archsearch.kernels.projections.projected import projected
 from archsearch.kernels.recurrences.gated import slstm
 
 
@@ -43,7 +44,7 @@ class SLSTM(Cell):
         state = self.initial_state(len(x)) if state is None else state
         u = self.recurrent
         first = tuple(u.by_head(part) for part in state)
-        y, last = slstm(u.by_head(self.input(x)), first, u.matrices(), self.sigmoid)
+        y, last = slstm(u.by_head(projected(self.input, x)), first, u.matrices(), self.sigmoid)
         return self._normed(u.of_heads(y)), tuple(u.of_heads(part) for part in last)
 
     def initial_state(self, batch: int) -> State:

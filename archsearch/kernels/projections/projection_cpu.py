@@ -18,13 +18,16 @@ from archsearch.kernels.trained import SINGLE, trained
 plain: Any = accelerated_projection.plain  # type: ignore[attr-defined]
 # of fewer outputs neither library is quick
 FEWEST = 16
+# multiplications below which the way to the other library takes longer than it saves
+LEAST = 1 << 24
 AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def projection(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """See :func:`archsearch.kernels.projections.projection.projection`."""
     inputs = (x, weight) if bias is None else (x, weight, bias)
-    if not AVAILABLE or min(weight.shape) < FEWEST or not trained(inputs, SINGLE):
+    small = min(weight.shape) < FEWEST or x.numel() * len(weight) < LEAST
+    if not AVAILABLE or small or not trained(inputs, SINGLE):
         return plain(x, weight, bias)  # type: ignore[no-any-return]
     return _Projection.apply(x, weight, bias)  # type: ignore[no-any-return]
 

@@ -11,20 +11,18 @@ from __future__ import annotations
 
 from functools import partial
 
-import numba
 import numpy as np
 
-from archsearch.kernels.compiled import compiled
+from archsearch.kernels.compiled import compiled, inlined
 from archsearch.kernels.lanes import WIDTH, fused, load, splat, store
 
 ROWS = 4
 PART = ROWS * WIDTH
 
 contracted = partial(compiled, contracted=True)
-part = numba.njit(error_model="numpy", fastmath={"contract"})
 
 
-@part
+@inlined
 def _gather(x: np.ndarray, at: int, row: int, step: int, rows: int, side: np.ndarray) -> None:
     zero = splat(x.dtype.type(0))
     for i in range(side.size // PART):
@@ -33,14 +31,14 @@ def _gather(x: np.ndarray, at: int, row: int, step: int, rows: int, side: np.nda
             store(side, i * PART + r * WIDTH, found)
 
 
-@part
+@inlined
 def _scatter(side: np.ndarray, x: np.ndarray, at: int, row: int, step: int, rows: int) -> None:
     for i in range(side.size // PART):
         for r in range(rows):
             store(x, at + r * row + i * step, load(side, i * PART + r * WIDTH))
 
 
-@part
+@inlined
 def _add(
     weights: np.ndarray, at: int, apart: int, side: np.ndarray, begin: int, step: int, count: int,
     sums: np.ndarray, to: int,
@@ -63,7 +61,7 @@ def _add(
     store(sums, to * PART + 3 * WIDTH, sum3)
 
 
-@part
+@inlined
 def _meet(
     one: np.ndarray, i: int, other: np.ndarray, j: int, count: int, sums: np.ndarray, at: int
 ) -> None:

@@ -83,13 +83,14 @@ def dense_state_space(
     all real. Returns (B, T, W) and the memory that is left.
     """
     chunk = min(CHUNK, u.shape[1])
-    reached = krylov(matrix, write, chunk)  # (W, N, C)
+    powers = squares(matrix, chunk)
+    turned = [power.mT for power in powers]
+    reached = krylov(powers, write, chunk)  # (W, N, C)
     taps = torch.einsum("wn,wnc->wc", read, reached)
-    turned = matrix.mT
-    answers = krylov(turned, torch.einsum("wij,wj->wi", turned, read), chunk)
+    answers = krylov(turned, torch.einsum("wij,wj->wi", turned[0], read), chunk)
 
     def carry(added: Tensor, start: Tensor, steps: int) -> Tensor:
-        power, after = torch.linalg.matrix_power(turned, steps), []
+        power, after = torch.linalg.matrix_power(turned[0], steps), []
         for one in added.unbind(1):
             start = torch.einsum("bwi,wij->bwj", start, power) + one
             after.append(start)
@@ -98,12 +99,20 @@ def dense_state_space(
     return _in_chunks(u, taps, reached.flip(-1).mT, answers, memory, carry)
 
 
-def krylov(matrix: Tensor, vector: Tensor, count: int) -> Tensor:
-    """vector, matrix vector, ... as columns (..., N, count), by doubling."""
+def squares(matrix: Tensor, most: int) -> list[Tensor]:
+    """The powers 1, 2, 4, ... of ``matrix`` up to ``most``."""
+    powers = [matrix]
+    while 2 ** len(powers) <= most:
+        powers.append(powers[-1] @ powers[-1])
+    return powers
+
+
+def krylov(powers: list[Tensor], vector: Tensor, count: int) -> Tensor:
+    """vector, matrix vector, ... as columns (..., N, count), by the matrix's :func:`squares`."""
     columns = vector[..., None]
-    while columns.shape[-1] < count:
-        columns = torch.cat([columns, matrix @ columns], -1)
-        matrix = matrix @ matrix
+    for power in powers:
+        if columns.shape[-1] < count:
+            columns = torch.cat([columns, power @ columns], -1)
     return columns[..., :count]
 
 

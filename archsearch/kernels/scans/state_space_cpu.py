@@ -41,18 +41,13 @@ def dense_state_space(
     whole = u.shape[1] - u.shape[1] % CHUNK
     if not whole or u.shape[-1] % WIDTH or not trained(inputs, NATIVE):
         return plain(*inputs)  # type: ignore[no-any-return]
-    reached = state_space.krylov(matrix, write, CHUNK)  # (W, N, C)
+    powers = state_space.squares(matrix, CHUNK)
+    turned = [power.mT for power in powers]
+    reached = state_space.krylov(powers, write, CHUNK)  # (W, N, C)
     taps = torch.einsum("wn,wnc->cw", read, reached)
-    turned = matrix.mT
-    first = torch.einsum("wij,wj->wi", turned, read)
+    first = torch.einsum("wij,wj->wi", turned[0], read)
     answers = state_space.krylov(turned, first, CHUNK)
-    # channels last: (C, N, W), (C, N, W), (N, N, W) and (B, N, W)
-    system = (
-        reached.flip(-1).permute(2, 1, 0),
-        answers.permute(2, 1, 0),
-        torch.linalg.matrix_power(matrix, CHUNK).permute(1, 2, 0),
-    )
-    y, left = _Dense.apply(u[:, :whole], taps, *system, memory.mT)
+    y, left = _Dense.apply(u[:, :whole], taps, reached, answers, powers[-1], memory.mT)
     if whole == u.shape[1]:
         return y, left.mT
     last, memory = plain(u[:, whole:], matrix, write, read, left.mT)
@@ -61,8 +56,19 @@ def dense_state_space(
 
 class _Dense(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        u, *system, first = (part.contiguous() for part in inputs)
+    def forward(
+        ctx: Any,
+        u: Tensor,
+        taps: Tensor,
+        reached: Tensor,
+        answers: Tensor,
+        power: Tensor,
+        first: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        u, first = u.contiguous(), first.contiguous()
+        # channels last: (C, N, W), (C, N, W), (N, N, W)
+        write, read = reached.flip(-1).permute(2, 1, 0), answers.permute(2, 1, 0)
+        system = [part.contiguous() for part in (taps, write, read, power.permute(1, 2, 0))]
         memory, y = first.clone(), torch.empty_like(u)
         kept = u.new_empty(len(u), u.shape[1] // CHUNK, *first.shape[1:])
         dense.forward(*arrays(u, *system, memory, y, kept))
@@ -76,7 +82,11 @@ class _Dense(torch.autograd.Function):
         du, dmemory = torch.empty_like(u), dleft.clone(memory_format=torch.contiguous_format)
         found = [torch.zeros_like(part) for part in system]
         dense.backward(*arrays(dy.contiguous(), u, *system, kept, dmemory, du, *found))
-        return du, *found, dmemory
+        dtaps, dwrite, dread, dpower = found
+        # products of matrices that do not lie in one piece are slow
+        dreached, danswers = dwrite.permute(2, 1, 0).flip(-1), dread.permute(2, 1, 0)
+        slopes = (part.contiguous() for part in (dreached, danswers, dpower.permute(2, 0, 1)))
+        return du, dtaps, *slopes, dmemory
 
 
 class _Diagonal(torch.autograd.Function):

@@ -7,12 +7,17 @@ i, one behind. All vectors are multiplied by ``scale`` first.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
+from archsearch.kernels.compiled import inlined
 from archsearch.kernels.tiles import columns, fused, load, plus, product, store, total
-from archsearch.kernels.vector_math import inlined
 
 LANES = 8
+
+# the size of a head is known when its loops are compiled
+specialised = partial(inlined, specialised=True)
 
 
 def number(size: int) -> int:
@@ -25,7 +30,7 @@ def shares(size: int, kind: type) -> np.ndarray:
     return np.triu(np.ones((size, size), kind), 1) + np.diag(np.full(size, 0.5**0.5, kind))
 
 
-@inlined
+@specialised
 def expand(
     x: np.ndarray, at: int, size: int, scale: np.ndarray, shares: np.ndarray, y: np.ndarray, to: int
 ) -> None:
@@ -45,7 +50,7 @@ def expand(
     store(y, to, 0, columns(scale, 1, 1, 1))
 
 
-@inlined
+@specialised
 def contract(
     x: np.ndarray,
     at: int,

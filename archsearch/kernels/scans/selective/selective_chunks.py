@@ -12,11 +12,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numba
 import numpy as np
 from numpy import float32
 
-from archsearch.kernels.compiled import compiled
+from archsearch.kernels.compiled import compiled, inlined
 from archsearch.kernels.lane_functions import LOG2_E, share, sigmoid, softplus
 from archsearch.kernels.lanes import (
     WIDTH,
@@ -32,7 +31,6 @@ from archsearch.kernels.lanes import (
 CHUNK = 8  # positions whose states are in registers at once; the loops below are written for 8
 
 contracted = partial(compiled, contracted=True)
-inlined = numba.njit(error_model="numpy", fastmath={"contract"})
 
 
 @inlined

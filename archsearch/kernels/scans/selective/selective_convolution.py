@@ -10,18 +10,16 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numba
 import numpy as np
 from numpy import float32
 
-from archsearch.kernels.compiled import compiled
+from archsearch.kernels.compiled import compiled, inlined
 from archsearch.kernels.lane_functions import sigmoid
 from archsearch.kernels.lanes import WIDTH, fused, load, prefetch, product, splat, store
 
 BLOCK = 64  # positions of a vector of channels that are worked on together, a multiple of 4
 
 contracted = partial(compiled, contracted=True)
-inlined = numba.njit(error_model="numpy", fastmath={"contract"})
 
 
 @inlined
