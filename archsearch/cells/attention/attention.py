@@ -13,10 +13,12 @@ from archsearch.cells.attention.few_keys import over_few_keys
 from archsearch.cells.attention.head_blocks import HeadBlocks
 from archsearch.cells.attention.normalisers import RECTIFIED, GatedNorm, divided, rectified
 from archsearch.cells.attention.patterns import PLACED, reach, seen, sight
-from archsearch.cells.attention.rotary import rotate
+from archsearch.cells.attention.rotary import rotate, turns
 from archsearch.cells.attention.sparse import sampled_attention
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.errors import ArchitectureError
+from archsearch.kernels.attention.causal_attention import causal_attention
+from archsearch.kernels.projections.projected import projected
 
 FARTHEST = 64  # distances with a learned bias of their own
 
@@ -84,7 +86,7 @@ class Attention(Cell):
         self.blocks = HeadBlocks(heads, block, select, dense) if per_head else None
 
     def _split(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        parts = self.project(x).unflatten(-1, (-1, self.head_size))
+        parts = projected(self.project, x).unflatten(-1, (-1, self.head_size))
         q, k, v = parts.split([self.heads, self.key_heads, self.key_heads], -2)  # (B, T, H, d)
         if self.unit:
             q, k = (
@@ -178,6 +180,8 @@ class Attention(Cell):
         return part if bound is None else part[:, :, max(part.shape[2] - (bound - 1), 0) :]
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        if state is None and self._sees_all():
+            return self._from_the_start(x)
         rows, length, _ = x.shape
         old_k, old_v, start = self.initial_state(rows) if state is None else state
         # all rows start together unless a state says otherwise
@@ -186,7 +190,22 @@ class Attention(Cell):
         k, v = torch.cat([old_k, k], 2), torch.cat([old_v, v], 2)
         out = self._attend(q, k, v, first).transpose(1, 2).flatten(2)
         out = out if self.norm is None else self.norm(out)
-        return self.output(out), (self._keep(k), self._keep(v), start + length)
+        return projected(self.output, out), (self._keep(k), self._keep(v), start + length)
+
+    def _sees_all(self) -> bool:
+        """Whether weights are the softmax over all keys so far, of queries and keys as they are."""
+        some = self.training and self.keep < 1
+        return self.pattern == "full" and self.normaliser == "softmax" and not (self.unit or some)
+
+    def _from_the_start(self, x: Tensor) -> tuple[Tensor, State]:
+        rows, length, _ = x.shape
+        both, at = projected(self.project, x), torch.arange(length, device=x.device)
+        spins = turns(at, self.head_size, x.dtype) if self.positions == "rope" else None
+        bias = self._added(at, x.dtype)
+        y, k = causal_attention(both, spins, bias, self.heads, self.key_heads)
+        v = both[..., -k.shape[-1] :]
+        k, v = (part.unflatten(-1, (-1, self.head_size)).transpose(1, 2) for part in (k, v))
+        return projected(self.output, y), (k, v, self.counters(rows) + length)
 
     def initial_state(self, batch: int) -> State:
         empty = self.zeros(batch, self.key_heads, 0, self.head_size)

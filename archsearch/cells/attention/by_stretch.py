@@ -13,19 +13,14 @@ from torch import Tensor
 from archsearch.cells.attention.distance_bias import Bias
 from archsearch.cells.attention.head_blocks import HeadBlocks
 from archsearch.cells.attention.patterns import seen, summaries
-from archsearch.kernels.attention.stretch_attention import Look, stretch_attention
+from archsearch.kernels.attention.stretch_attention import Look, all_before, stretch_attention
 
 STRETCH = 128  # queries
 
 
 def full_attention(q: Tensor, k: Tensor, v: Tensor, bias: Bias | None, rectify: bool) -> Tensor:
     """Each query over all positions so far."""
-
-    def look(begin: int, end: int) -> tuple[Tensor, Tensor]:
-        place = torch.arange(end, device=q.device)
-        return place, place[begin:, None] < place[begin:]
-
-    return _alike(q, k, v, bias, rectify, look)
+    return _alike(q, k, v, bias, rectify, all_before(q.device))
 
 
 def fixed_attention(

@@ -43,3 +43,13 @@ def stretch_attention(
 def distances(begin: int, end: int, keys: Tensor) -> Tensor:
     """How far before queries ``begin`` to ``end`` the keys stand, zero behind them: (T, n)."""
     return (torch.arange(begin, end, device=keys.device)[:, None] - keys).clamp_min(0)
+
+
+def all_before(device: torch.device) -> Look:
+    """Each query looks at all keys so far."""
+
+    def look(begin: int, end: int) -> tuple[Tensor, Tensor]:
+        place = torch.arange(end, device=device)
+        return place, place[begin:, None] < place[begin:]
+
+    return look
