@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv1d
+
+from archsearch.kernels.convolutions.causal_convolution import causal_convolution
 
 
 class CausalConv(nn.Module):
@@ -37,11 +38,14 @@ class CausalConv(nn.Module):
         length = self.weight.norm(dim=(1, 2), keepdim=True).clamp_min(1e-12)
         return self.gain * self.weight / length
 
-    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs (B, T, outputs) and the new state, both given the state (B, past, inputs)."""
+    def forward(self, x: Tensor, past: Tensor, rectified: bool = False) -> tuple[Tensor, Tensor]:
+        """Outputs (B, T, outputs), or relu of them, and the new state.
+
+        Both given the state (B, past, inputs).
+        """
         x = torch.cat([past, x], 1)  # the past on the left, so that no output sees its future
-        y = conv1d(x.transpose(1, 2), self._filter(), self.bias, dilation=self.dilation)
-        return y.transpose(1, 2), x[:, x.shape[1] - self.past :]
+        y = causal_convolution(x, self._filter(), self.bias, self.dilation, rectified)
+        return y, x[:, x.shape[1] - self.past :]
 
     def step(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         """The output (B, outputs) of one position."""

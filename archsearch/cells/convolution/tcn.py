@@ -36,9 +36,9 @@ class TCN(Cell):
         pasts = self.initial_state(len(x)) if state is None else state
         kept = []
         for index in range(0, len(pasts), 2):
-            inner, first = self.convolutions[index](x, pasts[index])
-            inner, second = self.convolutions[index + 1](inner.relu(), pasts[index + 1])
-            x = (x + inner.relu()).relu()
+            inner, first = self.convolutions[index](x, pasts[index], rectified=True)
+            inner, second = self.convolutions[index + 1](inner, pasts[index + 1], rectified=True)
+            x = (x + inner).relu_()
             kept += [first, second]
         return x, tuple(kept)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
+from archsearch.kernels.convolutions.trellis_levels import trellis_levels
 
 
 class Trellis(Cell):
@@ -32,26 +33,9 @@ class Trellis(Cell):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         past, *levels = self.initial_state(len(x)) if state is None else state
-        length = x.shape[1]
-        seen = torch.cat([past, x], 1)
-        before, now = seen @ self.inject[0], x @ self.inject[1] + self.bias
-        injected: dict[int, Tensor] = {}
-        kept: list[tuple[Tensor, Tensor]] = []
-        h = c = torch.zeros_like(x)
-        for level, dilation in enumerate(self.dilations):
-            if dilation not in injected:
-                begin = past.shape[1] - dilation
-                injected[dilation] = now + before[:, begin : begin + length]
-            gates = injected[dilation]
-            c_before = c
-            if level:
-                h_past, c_past = levels[level - 1]
-                h, c = torch.cat([h_past, h], 1), torch.cat([c_past, c], 1)
-                gates = gates + h[:, :length] @ self.hidden[0] + h[:, dilation:] @ self.hidden[1]
-                c_before = c[:, :length]
-                kept.append((h[:, length:], c[:, length:]))
-            h, c = _gated(gates, c_before)
-        return h, (seen[:, length:], *kept)
+        weights = self.inject, self.hidden, self.bias
+        y, kept = trellis_levels(x, past, levels, *weights, self.dilations)
+        return y, (torch.cat([past, x], 1)[:, x.shape[1] :], *kept)
 
     def initial_state(self, batch: int) -> State:
         def zeros(steps: int) -> Tensor:
@@ -63,9 +47,3 @@ class Trellis(Cell):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         y, state = self.forward(x[:, None], state)
         return y[:, 0], state
-
-
-def _gated(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    i, f, g, o = gates.chunk(4, -1)
-    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-    return torch.sigmoid(o) * torch.tanh(c), c
