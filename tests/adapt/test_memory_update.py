@@ -7,8 +7,8 @@ import torch
 from learning_networks import linear
 
 from archsearch.adapt.learning.memory import MemoryUpdate
-from archsearch.cells.memory.neural_memory import Rates, _Memory
-from archsearch.cells.memory.titans import Titans
+from archsearch.kernels.memories.descent.descent_memory import Memory, Rates, descent_memory
+from archsearch.kernels.memories.descent.descent_rule import Rule
 from archsearch.spec.learnsettings import MemorySettings
 
 WIDTH, OUTPUTS = 6, 3
@@ -69,11 +69,9 @@ def test_it_is_the_memory_of_the_titans_cell():
     model, given = linear(WIDTH, outputs, bias=False)
     settings = MemorySettings(rate=rate, momentum=momentum, forget=0.0, recent=0, max_norm=100.0)
     learner = MemoryUpdate(model, given, settings)
-    cell = Titans(WIDTH, heads=1, depth=1, chunk=1).double()
-    with torch.no_grad():
-        cell.start[0].copy_(model.head.project.weight[None])
-    one, zero = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, 1, WIDTH, WIDTH).double()
-    now = _Memory([zero], [zero], [zero], one, one)
+    start = (model.head.project.weight[None].detach().clone(),)
+    zero, one = torch.zeros_like(start[0])[None], torch.ones(1, 1, dtype=torch.float64)
+    now = Memory((zero,), (zero,), (zero,), one, one)
     gates = Rates(
         torch.full((1, 1, 1), rate / 2).double(),
         torch.zeros(1, 1, 1).double(),
@@ -85,10 +83,8 @@ def test_it_is_the_memory_of_the_titans_cell():
             learner.step(k[None])
             learner.observe(v[None])
             assert learner.update()
-            said, now = cell._stretch(
-                k.view(1, 1, 1, -1), k.view(1, 1, 1, -1), v.view(1, 1, 1, -1), gates, now
-            )
-            now = now.anchored(torch.ones(1, dtype=torch.bool))
+            key, value = k.view(1, 1, 1, -1), v.view(1, 1, 1, -1)
+            said, now = descent_memory(key, key, value, gates, now, start, None, 1, Rule())
             weights = model.head.project.weight + learner.memory[KEY]
             torch.testing.assert_close(said[0, 0, 0], weights @ k, rtol=1e-6, atol=1e-8)
 

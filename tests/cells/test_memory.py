@@ -5,20 +5,21 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import gelu, normalize, silu, softplus
+from torch.nn.functional import gelu, normalize, softplus
 
 from archsearch.cells.memory.memora import Memora
 from archsearch.cells.memory.moneta import Moneta
 from archsearch.cells.memory.titans import Titans
-from archsearch.cells.memory.yaad import SHARPNESS, Yaad
+from archsearch.cells.memory.yaad import Yaad
 from archsearch.kernels.memories.delta_rule import delta_rule
+from archsearch.kernels.memories.descent.descent_rule import SHARPNESS
 
 WIDTH, HEADS, LENGTH = 6, 2, 11
 
 
 def projected(cell, x):
     mixed, _ = cell.conv(cell.project(x), torch.zeros(len(x), 3, 3 * WIDTH, dtype=x.dtype))
-    q, k, v = silu(mixed).unflatten(-1, (3, HEADS, -1)).unbind(2)
+    q, k, v = mixed.unflatten(-1, (3, HEADS, -1)).unbind(2)
     return normalize(q, dim=-1), normalize(k, dim=-1), v
 
 
@@ -31,9 +32,9 @@ def read(weights, x):
 def loss_of(cell, difference, bound):
     """The loss whose gradient by M(k) the cell descends along, from the papers' equations."""
     if isinstance(cell, Moneta):
-        if cell.p == 2:
+        if cell.rule.p == 2:
             return difference.square().sum() / 2
-        error = difference.sign() * difference.abs() ** (cell.p - 1)
+        error = difference.sign() * difference.abs() ** (cell.rule.p - 1)
         return (error / error.norm().clamp_min(1.0)).detach() @ difference
     if isinstance(cell, Yaad) and difference.norm() > bound:
         return (bound * torch.tanh(SHARPNESS * difference)).detach() @ difference
@@ -44,7 +45,9 @@ def retained(cell, matrix):
     if isinstance(cell, Memora):
         return matrix.softmax(-1)
     if isinstance(cell, Moneta):
-        return matrix / (matrix**cell.q).sum().clamp_min(1.0) ** ((cell.q - 2) / cell.q)
+        return matrix / (matrix**cell.rule.q).sum().clamp_min(1.0) ** (
+            (cell.rule.q - 2) / cell.rule.q
+        )
     return matrix
 
 
@@ -164,6 +167,6 @@ def test_every_row_of_memora_stays_a_distribution():
     cell = Memora(WIDTH, HEADS, chunk=4)
     past, _, _, (share, _), _, _ = cell(10 * torch.randn(2, 50, WIDTH))[1]
     for kept, start in zip(past, cell.start, strict=True):
-        weights = cell.retain(kept + share[..., None, None] * start)
+        weights = cell.rule.retain(kept + share[..., None, None] * start)
         assert (weights > 0).all()
         torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))

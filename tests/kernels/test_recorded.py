@@ -10,7 +10,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from archsearch.kernels import choose
 from archsearch.kernels.convolutions.depthwise import depthwise
 from archsearch.kernels.convolutions.short_convolution import short_convolution
+from archsearch.kernels.convolutions.trellis_levels import trellis_levels
 from archsearch.kernels.memories.delta_rule import delta_rule
+from archsearch.kernels.memories.descent.descent_memory import Memory, Rates, descent_memory
+from archsearch.kernels.memories.descent.descent_rule import Rule
 from archsearch.kernels.memories.gated_delta import gated_delta
 from archsearch.kernels.memories.lanes.gated_lanes import gated_lanes
 from archsearch.kernels.memories.lanes.lane_mixer import lane_mixer
@@ -51,6 +54,18 @@ def taylor_memory(mixed, own, memory):
     return taylor_attention(mixed, own, torch.tensor([2.0, 4.0]), memory.abs())
 
 
+def learned_memory(q, k, v, step, log_keep, matrix, share, start):
+    memory, rates = (
+        Memory((matrix,), (), (matrix,), share, share),
+        Rates(step, log_keep, None, None),
+    )
+    return descent_memory(q, k, v, rates, memory, (start,), None, 4, Rule())[0]
+
+
+def two_levels(x, past, h, c, inject, hidden, bias):
+    return trellis_levels(x, past, [(h, c)], inject, hidden, bias, (1, 2))
+
+
 def leaky_states(drives, h, matrix, share):
     return ode_states(drives, h, matrix, share, "rk4", 1)
 
@@ -62,6 +77,15 @@ KERNELS = {
     delta_rule: (VECTORS, VECTORS, VECTORS, VECTORS[:3], MEMORY),
     gated_delta: (VECTORS, VECTORS, VECTORS, VECTORS[:3], VECTORS[:3], MEMORY),
     gated_lanes: ((ROWS, STEPS, 3 * SIZE), (ROWS, STEPS, 11), (ROWS, 1, 2, SIZE, SIZE)),
+    learned_memory: (
+        *((ROWS, HEADS, STEPS, SIZE),) * 3,
+        *((ROWS, HEADS, STEPS),) * 2,
+        *(MEMORY, MEMORY[:2], MEMORY[1:]),
+    ),
+    two_levels: (
+        *(CHANNELS, *((ROWS, 2, SIZE),) * 3),
+        *(*((2, SIZE, 4 * SIZE),) * 2, (4 * SIZE,)),
+    ),
     leaky_states: ((STEPS, ROWS, SIZE), (ROWS, SIZE), (SIZE, SIZE), (SIZE,)),
     lane_mixer: (
         *(CHANNELS, (ROWS, 3, 3 * SIZE), (ROWS, 1, 2, SIZE, SIZE), (3 * SIZE, SIZE)),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from archsearch.cells.memory.neural_memory import NeuralMemory
+from archsearch.kernels.memories.descent.descent_rule import Rule
 
 
 class Memora(NeuralMemory):
@@ -25,10 +24,4 @@ class Memora(NeuralMemory):
         chunk: int = 8,
         rate: float = 1.0,
     ) -> None:
-        super().__init__(width, heads, depth, expand, chunk, rate, retains=True)
-
-    def error(self, difference: Tensor, size: Tensor | None) -> Tensor:
-        return difference
-
-    def retain(self, matrix: Tensor) -> Tensor:
-        return matrix.softmax(-1)
+        super().__init__(width, heads, depth, expand, chunk, rate, Rule(spread=True))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from archsearch.cells.memory.neural_memory import NeuralMemory
+from archsearch.kernels.memories.descent.descent_rule import Rule
 
 
 class Moneta(NeuralMemory):
@@ -26,15 +25,4 @@ class Moneta(NeuralMemory):
         p: int = 3,
         q: int = 4,
     ) -> None:
-        super().__init__(width, heads, depth, expand, chunk, rate, retains=q > 2)
-        self.p, self.q = p, q
-
-    def error(self, difference: Tensor, size: Tensor | None) -> Tensor:
-        if self.p == 2:
-            return difference
-        error = difference.sign() * difference.abs() ** (self.p - 1)
-        return error / error.norm(dim=-1, keepdim=True).clamp_min(1.0)
-
-    def retain(self, matrix: Tensor) -> Tensor:
-        length = (matrix**self.q).sum((-2, -1), keepdim=True).clamp_min(1.0) ** (1 / self.q)
-        return matrix / length ** (self.q - 2)
+        super().__init__(width, heads, depth, expand, chunk, rate, Rule(p=p, q=q))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
-from archsearch.cells.memory.kept_rows import by_stretches, window
+from archsearch.kernels.memories.messages import messages
 
 
 class Relational(Cell):
@@ -32,16 +32,9 @@ class Relational(Cell):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (old,) = self.initial_state(len(x)) if state is None else state
-        y, kept = by_stretches(x, old, self.reach, self._look)
-        return y, (kept,)
-
-    def _look(self, x: Tensor, old: Tensor) -> tuple[Tensor, Tensor]:
-        rows, ages, seen, kept = window(old, self.others(x), self.reach)
-        messages = torch.relu(self.own(x)[:, :, None] + rows[:, None] + self.ages[ages])
-        for layer in self.more:
-            messages = torch.relu(layer(messages))  # (B, T, S, W)
-        weights = seen.to(x.dtype) / seen.sum(-1, keepdim=True)
-        return self.output(torch.einsum("btsw,ts->btw", messages, weights)), kept
+        rows = torch.cat([old, self.others(x)], 1)
+        y = self.output(messages(self.own(x), rows, self.ages, list(self.more)))
+        return y, (rows[:, max(rows.shape[1] - (self.reach - 1), 0) :],)
 
     def initial_state(self, batch: int) -> State:
         return (self.zeros(batch, 0, self.width),)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from archsearch.cells.memory.neural_memory import NeuralMemory
+from archsearch.kernels.memories.descent.descent_rule import Rule
 
 
 class Titans(NeuralMemory):
@@ -27,7 +26,4 @@ class Titans(NeuralMemory):
         forget: bool = True,
     ) -> None:
         sizes = (width, heads, depth, expand, chunk, rate)
-        super().__init__(*sizes, momentum=momentum, forget=forget)
-
-    def error(self, difference: Tensor, size: Tensor | None) -> Tensor:
-        return difference
+        super().__init__(*sizes, Rule(), momentum=momentum, forget=forget)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
 from archsearch.cells.memory.neural_memory import NeuralMemory
-
-SHARPNESS = 10.0  # of the smooth sign, tanh(SHARPNESS e)
+from archsearch.kernels.memories.descent.descent_rule import Rule
 
 
 class Yaad(NeuralMemory):
@@ -27,10 +23,4 @@ class Yaad(NeuralMemory):
         chunk: int = 8,
         rate: float = 1.0,
     ) -> None:
-        super().__init__(width, heads, depth, expand, chunk, rate, sized=True)
-
-    def error(self, difference: Tensor, size: Tensor | None) -> Tensor:
-        assert size is not None
-        bound = size[..., None]
-        outlier = difference.norm(dim=-1, keepdim=True) > bound
-        return torch.where(outlier, bound * torch.tanh(SHARPNESS * difference), difference)
+        super().__init__(width, heads, depth, expand, chunk, rate, Rule(outliers=True))

@@ -7,6 +7,11 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.recurrent.bidirectional import INNER
+from archsearch.cells.recurrent.gru import GRU
+from archsearch.cells.recurrent.lstm import LSTM
+from archsearch.cells.recurrent.rnn import RNN
+from archsearch.kernels.projections.projected import untouched
+from archsearch.kernels.recurrences.attentive.attentive import Maps, attentive
 
 
 class AttentiveRNN(Cell):
@@ -38,7 +43,25 @@ class AttentiveRNN(Cell):
         self.bias = nn.Parameter(torch.zeros(heads, window))  # the farthest distance first
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        inner, past, last = self.initial_state(len(x)) if state is None else state
+        state = self.initial_state(len(x)) if state is None else state
+        core = self.core
+        alone = all(untouched(layer) for layer in (self.query, self.seen, self.output))
+        if not alone or not isinstance(core, (GRU, LSTM, RNN)):
+            return self._repeated(x, state)
+        maps = Maps(
+            core.input.weight,
+            core.input.bias,
+            core.recurrent.weight,
+            core.candidate_bias if isinstance(core, GRU) else None,
+            self.query.weight,
+            self.seen.weight,
+            self.output.weight,
+            self.bias,
+        )
+        return attentive(x, state, maps, type(core).__name__.lower(), self._repeated)
+
+    def _repeated(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        inner, past, last = state
         outputs = []
         for x_t, query in zip(x.unbind(1), self.query(x).unbind(1), strict=True):
             y, inner, past, last = self._advance(x_t, query, inner, past, last)
