@@ -7,13 +7,14 @@ import itertools
 import pytest
 import torch
 
-from archsearch.kernels.recurrences import gated_cpu
+from archsearch.kernels.recurrences import gated_cpu, slstm_cpu
 from archsearch.kernels.recurrences.gated import lstm, slstm
 
 torch.set_num_threads(1)
 
-# heads, rows, steps, size: one of everything, odd everything, no multiple of a vector
-SHAPES = [(1, 1, 1, 1), (1, 1, 9, 5), (2, 3, 17, 5), (4, 2, 1, 16), (1, 4, 33, 66)]
+# heads, rows, steps, size: one of everything, odd everything, more rows than go together
+SHAPES = [(1, 1, 1, 1), (1, 1, 9, 5), (2, 3, 17, 5), (4, 2, 1, 16), (1, 4, 33, 66), (2, 35, 6, 16)]
+SHAPES += [(6, 2, 7, 3), (3, 2, 4, 8)]  # heads that share a vector, one that is left out
 LSTMS = list(itertools.product(("own", "coupled", "none"), (True, False), (True, False)))
 
 
@@ -93,9 +94,8 @@ def compare(fused, plain, exact):
 def calls(monkeypatch):
     """The fused forms that ran."""
     seen = []
-    for name in ("_LSTM", "_SLSTM"):
-        kind = getattr(gated_cpu, name)
-        apply = kind.apply
+    for kind in (gated_cpu._LSTM, slstm_cpu._SLSTM):
+        name, apply = kind.__name__, kind.apply
         monkeypatch.setattr(
             kind, "apply", lambda *given, name=name, apply=apply: seen.append(name) or apply(*given)
         )

@@ -45,7 +45,7 @@ def lstm(
     return torch.stack(outputs, 2), (h, c)
 
 
-@accelerated(cpu="archsearch.kernels.recurrences.gated_cpu:slstm")
+@accelerated(cpu="archsearch.kernels.recurrences.slstm_cpu:slstm")
 def slstm(drives: Tensor, state: State, matrix: Tensor, sigmoid: bool) -> tuple[Tensor, State]:
     """c_t = F c_{t-1} + exp(i) tanh(z), n_t = F n_{t-1} + exp(i), h_t = s(o) c_t / n_t.
 

@@ -1,4 +1,4 @@
-"""LSTM variants and the sLSTM trained on one core of a CPU, in one loop forward and one back."""
+"""LSTM variants trained on one core of a CPU, in one loop forward and one back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from archsearch.kernels.recurrences import gated, lstm_loops, slstm_loops
+from archsearch.kernels.recurrences import gated, lstm_loops
 from archsearch.kernels.recurrences.recurrence_cpu import WIDEST
 from archsearch.kernels.trained import SINGLE, arrays, trained
 
@@ -21,22 +21,14 @@ def lstm(
     drives: Tensor, state: State, matrix: Tensor, peepholes: Tensor, forget: str, squash: bool
 ) -> tuple[Tensor, State]:
     """See :func:`archsearch.kernels.recurrences.gated.lstm`."""
-    if _plain((drives, *state, matrix, peepholes)):
+    if untrained((drives, *state, matrix, peepholes)):
         return gated.lstm.plain(drives, state, matrix, peepholes, forget, squash)  # type: ignore[attr-defined,no-any-return]
     kind = torch.tensor([FORGET[forget], float(peepholes.requires_grad or peepholes.any()), squash])
     y, h, c = _LSTM.apply(drives, *state, matrix, peepholes, kind)
     return y, (h, c)
 
 
-def slstm(drives: Tensor, state: State, matrix: Tensor, sigmoid: bool) -> tuple[Tensor, State]:
-    """See :func:`archsearch.kernels.recurrences.gated.slstm`."""
-    if _plain((drives, *state, matrix)):
-        return gated.slstm.plain(drives, state, matrix, sigmoid)  # type: ignore[attr-defined,no-any-return]
-    y, *last = _SLSTM.apply(drives, *state, matrix, torch.tensor([float(sigmoid)]))
-    return y, tuple(last)
-
-
-def _plain(inputs: Sequence[Tensor]) -> bool:
+def untrained(inputs: Sequence[Tensor]) -> bool:
     """Torch does what is only evaluated, recorded, in another precision, or wide."""
     return not trained(inputs, SINGLE) or inputs[1].shape[-1] > WIDEST
 
@@ -89,50 +81,10 @@ class _LSTM(torch.autograd.Function):
             if forget != lstm_loops.NONE:
                 dpeepholes[1] = (of_gates[-1] * before).sum((1, 2))
             dpeepholes[2] = (of_o * memory).sum((1, 2))
-        return ddrives, dh, dc, _of_matrix(h0, y, ddrives), dpeepholes, None
+        return ddrives, dh, dc, of_matrix(h0, y, ddrives), dpeepholes, None
 
 
-class _SLSTM(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        drives: Tensor,
-        h0: Tensor,
-        c0: Tensor,
-        n0: Tensor,
-        m0: Tensor,
-        matrix: Tensor,
-        kind: Tensor,
-    ) -> tuple[Tensor, ...]:
-        heads, batch, steps, size = *drives.shape[:3], h0.shape[-1]
-        y = drives.new_empty(heads, batch, steps, size)
-        kept = drives.new_empty(heads, batch, steps, 7 * size)
-        state = [part.clone(memory_format=torch.contiguous_format) for part in (h0, c0, n0, m0)]
-        for head in range(heads):
-            slstm_loops.forward(
-                *arrays(drives[head], matrix[head], kind, *(part[head] for part in state)),
-                *arrays(y[head], kept[head]),
-            )
-        ctx.save_for_backward(h0, c0, n0, matrix, y, kept)
-        ctx.mark_non_differentiable(state[3])
-        return y, *state
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dy: Tensor, *dstate: Tensor) -> tuple[Tensor | None, ...]:
-        h0, c0, n0, matrix, y, kept = ctx.saved_tensors
-        ddrives = y.new_empty(*y.shape[:3], matrix.shape[-1])
-        dh, dc, dn = (part.clone(memory_format=torch.contiguous_format) for part in dstate[:3])
-        recurrent = matrix.transpose(1, 2)
-        for head in range(len(y)):
-            slstm_loops.backward(
-                *arrays(dy[head], c0[head], n0[head], recurrent[head], kept[head]),
-                *arrays(ddrives[head], dh[head], dc[head], dn[head]),
-            )
-        return ddrives, dh, dc, dn, None, _of_matrix(h0, y, ddrives), None
-
-
-def _of_matrix(h0: Tensor, y: Tensor, ddrives: Tensor) -> Tensor:
+def of_matrix(h0: Tensor, y: Tensor, ddrives: Tensor) -> Tensor:
     """The gradient of (H, S, G S) from what every step saw and what came back to it."""
     before = torch.cat([h0[:, :, None], y[:, :, :-1]], 2).flatten(1, 2)
     return before.transpose(1, 2) @ ddrives.flatten(1, 2)

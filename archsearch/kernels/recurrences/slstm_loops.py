@@ -1,4 +1,4 @@
-"""The loops of the sLSTM in single precision, for one head.
+"""The loops of the sLSTM in single precision, for one head, its size a multiple of ``WIDTH``.
 
 Arrays of all steps are (B, T, ...), ``size`` is S. ``kind`` is one number: whether F is s(f).
 """
@@ -8,10 +8,82 @@ from __future__ import annotations
 import numpy as np
 from numpy import float32
 
-from archsearch.kernels.recurrences.recurrence_loops import add_product, contracted
-from archsearch.kernels.vector_math import exponential, hyperbolic, logistic
+from archsearch.kernels.lane_functions import LOG2_E, hyperbolic, share, sigmoid, softplus
+from archsearch.kernels.lanes import WIDTH, fused, lessened, load, product, quotient, splat, store
+from archsearch.kernels.memories.lanes.lane_blocks import larger
+from archsearch.kernels.projections.tile_products import add_products
+from archsearch.kernels.recurrences.recurrence_loops import contracted
+from archsearch.kernels.vector_math import inlined
 
-ONE = float32(1.0)
+ROWS = 32  # that go through all steps together: fewer would read the weights more often
+KEPT = 7  # numbers of each unit and step: see ``forward``
+ZERO, ONE, BASE = float32(0.0), float32(1.0), float32(LOG2_E)
+
+
+@inlined
+def _advance(
+    sums: np.ndarray, at: int, logistic: bool, h: np.ndarray, c: np.ndarray, n: np.ndarray,
+    m: np.ndarray, own: int, y: np.ndarray, to: int, kept: np.ndarray, place: int, size: int,
+) -> None:  # fmt: skip
+    """One step of one row, whose states are at ``own``."""
+    none, one, base = splat(ZERO), splat(ONE), splat(BASE)
+    for j in range(0, size, WIDTH):
+        i, f = load(sums, at + j), load(sums, at + size + j)
+        z, o = load(sums, at + 2 * size + j), load(sums, at + 3 * size + j)
+        slope, state = one, own + j
+        if logistic:
+            rest = lessened(f, one, none)
+            slope = sigmoid(rest)
+            f = lessened(softplus(rest), one, none)
+        f = fused(one, f, load(m, state))
+        level = larger(f, i)
+        take = share(product(base, lessened(one, level, i)))
+        keep = share(product(base, lessened(one, level, f)))
+        z, o = hyperbolic(z), sigmoid(o)
+        memory = fused(keep, load(c, state), product(take, z))
+        weight = fused(keep, load(n, state), take)
+        answer = quotient(product(o, memory), weight)
+        store(c, state, memory)
+        store(n, state, weight)
+        store(m, state, level)
+        store(h, state, answer)
+        store(y, to + j, answer)
+        store(kept, place + j, take)
+        store(kept, place + size + j, keep)
+        store(kept, place + 2 * size + j, z)
+        store(kept, place + 3 * size + j, o)
+        store(kept, place + 4 * size + j, memory)
+        store(kept, place + 5 * size + j, weight)
+        store(kept, place + 6 * size + j, slope)
+
+
+@inlined
+def _retreat(
+    kept: np.ndarray, at: int, cs: np.ndarray, of_c: int, ns: np.ndarray, of_n: int,
+    dy: np.ndarray, to: int, dh: np.ndarray, dc: np.ndarray, dn: np.ndarray, own: int,
+    slopes: np.ndarray, place: int, size: int,
+) -> None:  # fmt: skip
+    """One step back of one row: c and n before it are at ``of_c`` and ``of_n``."""
+    one, none = splat(ONE), splat(ZERO)
+    for j in range(0, size, WIDTH):
+        take, keep = load(kept, at + j), load(kept, at + size + j)
+        z, o = load(kept, at + 2 * size + j), load(kept, at + 3 * size + j)
+        memory, weight = load(kept, at + 4 * size + j), load(kept, at + 5 * size + j)
+        state = own + j
+        # of c_t / n_t
+        given = quotient(fused(one, load(dy, to + j), load(dh, state)), weight)
+        dmemory = fused(given, o, load(dc, state))
+        ratio = quotient(memory, weight)
+        dweight = lessened(product(given, o), ratio, load(dn, state))
+        df = fused(dmemory, load(cs, of_c + j), product(dweight, load(ns, of_n + j)))
+        df = product(product(df, keep), load(kept, at + 6 * size + j))
+        store(slopes, place + j, product(fused(dmemory, z, dweight), take))
+        store(slopes, place + size + j, df)
+        store(slopes, place + 2 * size + j, product(product(dmemory, take), lessened(z, z, one)))
+        store(slopes, place + 3 * size + j, product(product(given, memory), lessened(o, o, o)))
+        store(dc, state, product(dmemory, keep))
+        store(dn, state, product(dweight, keep))
+        store(dh, state, none)
 
 
 @contracted
@@ -29,48 +101,24 @@ def forward(
     """``matrix`` is (S, 4 S); h, c, n, m are the first state and become the last. ``kept``
     (B, T, 7 S) receives what is taken and kept, tanh(z), s(o), c_t, n_t, and d log F / d f."""
     batch, steps, size = y.shape
-    sigmoid = kind[0] > 0
-    hidden = np.empty((batch, 4 * size), float32)
-    for t in range(steps):
-        for row in range(batch):
-            hidden[row] = drives[row, t]
-        add_product(h, matrix, hidden)
-        for row in range(batch):
-            i, f = hidden[row, :size], hidden[row, size : 2 * size]
-            known, level, state = kept[row, t], m[row], h[row]
-            take, keep = known[:size], known[size : 2 * size]
-            z, o = known[2 * size : 3 * size], known[3 * size : 4 * size]
-            memory, weight = known[4 * size : 5 * size], known[5 * size : 6 * size]
-            slope = known[6 * size :]
-            for j in range(size):
-                slope[j] = logistic(-f[j]) if sigmoid else ONE
-            if sigmoid:
-                for j in range(size):
-                    # log s(f), exact at both ends
-                    f[j] = min(f[j], float32(0.0)) - np.log1p(exponential(-abs(f[j])))
-            for j in range(size):
-                f[j] += level[j]
-            for j in range(size):
-                level[j] = f[j] if f[j] > i[j] else i[j]
-            for j in range(size):
-                take[j] = exponential(i[j] - level[j])
-            for j in range(size):
-                keep[j] = exponential(f[j] - level[j])
-            for j in range(2 * size):
-                known[2 * size + j] = hidden[row, 2 * size + j]
-            for j in range(size):
-                z[j] = hyperbolic(z[j])
-            for j in range(size):
-                o[j] = logistic(o[j])
-            for j in range(size):
-                c[row, j] = keep[j] * c[row, j] + take[j] * z[j]
-            for j in range(size):
-                n[row, j] = keep[j] * n[row, j] + take[j]
-            memory[:] = c[row]
-            weight[:] = n[row]
-            for j in range(size):
-                state[j] = o[j] * memory[j] / weight[j]
-            y[row, t] = state
+    logistic, gates = kind[0] > 0, 4 * size
+    sums = np.empty((ROWS, gates), float32)
+    total, weights, outputs, known = sums.ravel(), matrix.ravel(), y.ravel(), kept.ravel()
+    state, memory, weight, level = h.ravel(), c.ravel(), n.ravel(), m.ravel()
+    for begin in range(0, batch, ROWS):
+        rows = min(ROWS, batch - begin)
+        for t in range(steps):
+            for row in range(rows):
+                sums[row] = drives[begin + row, t]
+            add_products(
+                state, begin * size, size, 1, weights, 0, gates, total, 0, gates, rows, size, gates
+            )
+            for row in range(rows):
+                place = (begin + row) * steps + t
+                _advance(
+                    total, row * gates, logistic, state, memory, weight, level,
+                    (begin + row) * size, outputs, place * size, known, place * KEPT * size, size,
+                )  # fmt: skip
 
 
 @contracted
@@ -88,42 +136,27 @@ def backward(
     """``recurrent`` is (4 S, S). dh, dc and dn are those of the last state and become those of the
     first; ``ddrives`` (B, T, 4 S) is written."""
     batch, steps, size = dy.shape
-    slopes = np.empty((batch, 4 * size), float32)
-    for t in range(steps - 1, -1, -1):
-        for row in range(batch):
-            known, total, all_ = kept[row, t], dh[row], slopes[row]
-            take, keep = known[:size], known[size : 2 * size]
-            z, o = known[2 * size : 3 * size], known[3 * size : 4 * size]
-            memory, weight = known[4 * size : 5 * size], known[5 * size : 6 * size]
-            slope, given, dcell, dweight = known[6 * size :], dy[row, t], dc[row], dn[row]
-            c, n = c0[row], n0[row]
-            if t > 0:
-                c, n = kept[row, t - 1, 4 * size : 5 * size], kept[row, t - 1, 5 * size : 6 * size]
-            di, df = all_[:size], all_[size : 2 * size]
-            dz, do = all_[2 * size : 3 * size], all_[3 * size :]
-            for j in range(size):
-                # of c_t / n_t
-                total[j] = (total[j] + given[j]) / weight[j]
-            for j in range(size):
-                do[j] = total[j] * memory[j] * o[j] * (ONE - o[j])
-            for j in range(size):
-                total[j] *= o[j]
-            for j in range(size):
-                dcell[j] += total[j]
-            for j in range(size):
-                dweight[j] -= total[j] * (memory[j] / weight[j])
-            for j in range(size):
-                di[j] = (dcell[j] * z[j] + dweight[j]) * take[j]
-            for j in range(size):
-                dz[j] = dcell[j] * take[j] * (ONE - z[j] * z[j])
-            for j in range(size):
-                df[j] = dcell[j] * c[j] + dweight[j] * n[j]
-            for j in range(size):
-                df[j] *= keep[j] * slope[j]
-            for j in range(size):
-                dcell[j] *= keep[j]
-            for j in range(size):
-                dweight[j] *= keep[j]
-            ddrives[row, t] = all_
-        dh[:] = float32(0.0)
-        add_product(slopes, recurrent, dh)
+    gates, apart = 4 * size, KEPT * size
+    given, known, slopes, weights = dy.ravel(), kept.ravel(), ddrives.ravel(), recurrent.ravel()
+    memory, weight = c0.ravel(), n0.ravel()
+    dstate, dmemory, dweight = dh.ravel(), dc.ravel(), dn.ravel()
+    for begin in range(0, batch, ROWS):
+        rows = min(ROWS, batch - begin)
+        for t in range(steps - 1, -1, -1):
+            for row in range(begin, begin + rows):
+                place, own = row * steps + t, row * size
+                at = place * apart
+                if t > 0:
+                    _retreat(
+                        known, at, known, at - 3 * size, known, at - 2 * size, given,
+                        place * size, dstate, dmemory, dweight, own, slopes, place * gates, size,
+                    )  # fmt: skip
+                else:
+                    _retreat(
+                        known, at, memory, own, weight, own, given,
+                        place * size, dstate, dmemory, dweight, own, slopes, place * gates, size,
+                    )  # fmt: skip
+            add_products(
+                slopes, (begin * steps + t) * gates, steps * gates, 1, weights, 0, size,
+                dstate, begin * size, size, rows, gates, size,
+            )  # fmt: skip
