@@ -12,7 +12,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from archsearch.kernels.lanes import ROUNDED_ONCE, WIDTH, _alike
+from archsearch.kernels import sums
+from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.vector_math import inlined
 
 ROWS, LANES = 4, 4  # of a tile: sixteen sums, none of which waits for another
@@ -65,23 +66,20 @@ def add_tile(
 
         a, b, c = start(0), start(4), start(7)
         down, along, below, under, depth = map(whole, (2, 3, 6, 9, 10))
-        places = [place for i in range(high) for place in row(c, builder.mul(under, under.type(i)))]
-        sums = [cgutils.alloca_once(builder, kind) for _ in places]
-        for place, held in zip(places, sums, strict=True):
-            builder.store(builder.load(place, align=size), held)
+        places = [row(c, builder.mul(under, under.type(i))) for i in range(high)]
         across = [builder.mul(down, down.type(i)) for i in range(high)]
-        with cgutils.for_range(builder, depth) as loop:
-            others = [
-                builder.load(place, align=size) for place in row(b, builder.mul(loop.index, below))
-            ]
-            here = cgutils.gep(builder, a, builder.mul(loop.index, along))
-            for i, far in enumerate(across):
-                one = _alike(builder, kind, builder.load(cgutils.gep(builder, here, far)))
-                for other, held in zip(others, sums[i * wide :], strict=False):
-                    part = builder.fmul(one, other, flags=ROUNDED_ONCE)
-                    builder.store(builder.fadd(part, builder.load(held), flags=ROUNDED_ONCE), held)
-        for place, held in zip(places, sums, strict=True):
-            builder.store(builder.load(held), place, align=size)
+
+        def first(place: Any) -> Any:
+            return builder.load(place, align=size)
+
+        def factors(s: Any) -> list[Any]:
+            here = cgutils.gep(builder, a, builder.mul(s, along))
+            return [cgutils.gep(builder, here, far) for far in across]
+
+        def vectors(s: Any) -> list[Any]:
+            return row(b, builder.mul(s, below))
+
+        sums.add_products(builder, places, first, factors, vectors, depth, size)
         return context.get_dummy_value()
 
     given = (a, at, down, along, b, bt, below, c, ct, under, depth, rows, lanes)

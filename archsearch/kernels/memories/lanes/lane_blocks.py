@@ -16,6 +16,7 @@ from numba.extending import intrinsic, overload
 
 from archsearch.kernels.lane_functions import share
 from archsearch.kernels.lanes import ROUNDED_ONCE, WIDTH, Lanes, _alike, _function, splat
+from archsearch.kernels.sums import add_products, held
 
 
 @intrinsic
@@ -78,21 +79,20 @@ def _code(added: bool) -> Any:
 
         a, b, c = start(0), start(4), start(7)
         down, along, below, under, depth = map(whole, (2, 3, 6, 9, 10))
-        rows = [wide(c, builder.mul(under, under.type(i))) for i in range(WIDTH)]
-        sums = [cgutils.alloca_once(builder, lanes) for _ in rows]
-        for row, held in zip(rows, sums, strict=True):
-            first = builder.load(row, align=size) if added else ir.Constant(lanes, [0.0] * WIDTH)
-            builder.store(first, held)
+        rows = [[wide(c, builder.mul(under, under.type(i)))] for i in range(WIDTH)]
         across = [builder.mul(down, down.type(i)) for i in range(WIDTH)]
-        with cgutils.for_range(builder, depth) as loop:
-            other = builder.load(wide(b, builder.mul(loop.index, below)), align=size)
-            here = cgutils.gep(builder, a, builder.mul(loop.index, along))
-            for i, held in zip(across, sums, strict=True):
-                one = _alike(builder, lanes, builder.load(cgutils.gep(builder, here, i)))
-                part = builder.fmul(one, other, flags=ROUNDED_ONCE)
-                builder.store(builder.fadd(part, builder.load(held), flags=ROUNDED_ONCE), held)
-        for row, held in zip(rows, sums, strict=True):
-            builder.store(builder.load(held), row, align=size)
+
+        def first(place: Any) -> Any:
+            return builder.load(place, align=size) if added else ir.Constant(lanes, [0.0] * WIDTH)
+
+        def factors(s: Any) -> list[Any]:
+            here = cgutils.gep(builder, a, builder.mul(s, along))
+            return [cgutils.gep(builder, here, i) for i in across]
+
+        def vectors(s: Any) -> list[Any]:
+            return [wide(b, builder.mul(s, below))]
+
+        add_products(builder, rows, first, factors, vectors, depth, size)
         return context.get_dummy_value()
 
     return code
@@ -163,17 +163,20 @@ def _triangle(rows_of: Callable[[int], range]) -> Any:
         down, along, below, under = map(steps, (2, 3, 6, 9))
         rows = [wide(c, at) for at in under]
         sums = [builder.load(row, align=size) for row in rows]
-        for s in range(WIDTH):
-            other, here = (
-                builder.load(wide(b, below[s]), align=size),
-                cgutils.gep(builder, a, along[s]),
-            )
-            for i in rows_of(s):
-                one = _alike(builder, lanes, builder.load(cgutils.gep(builder, here, down[i])))
-                part = builder.fmul(one, other, flags=ROUNDED_ONCE)
-                sums[i] = builder.fadd(part, sums[i], flags=ROUNDED_ONCE)
-        for row, held in zip(rows, sums, strict=True):
-            builder.store(held, row, align=size)
+        high = min(WIDTH, held(8 * size))
+        for begin in range(0, WIDTH, high):
+            for s in range(WIDTH):
+                own = [i for i in rows_of(s) if begin <= i < begin + high]
+                other, here = (
+                    builder.load(wide(b, below[s]), align=size),
+                    cgutils.gep(builder, a, along[s]),
+                )
+                for i in own:
+                    one = _alike(builder, lanes, builder.load(cgutils.gep(builder, here, down[i])))
+                    part = builder.fmul(one, other, flags=ROUNDED_ONCE)
+                    sums[i] = builder.fadd(part, sums[i], flags=ROUNDED_ONCE)
+        for row, sum_ in zip(rows, sums, strict=True):
+            builder.store(sum_, row, align=size)
         return context.get_dummy_value()
 
     return code

@@ -16,10 +16,11 @@ import numpy as np
 
 from archsearch.kernels.compiled import compiled
 from archsearch.kernels.lanes import WIDTH, load, store
+from archsearch.kernels.memories.chunk_convolution import convolve
 from archsearch.kernels.memories.lanes.lane_blocks import accumulate, multiply
-from archsearch.kernels.memories.lanes.lane_ends import convolve, norm
 from archsearch.kernels.memories.lanes.lane_gates import read_gates
 from archsearch.kernels.memories.lanes.lane_heads import answer, begin_paths
+from archsearch.kernels.memories.lanes.lane_norm import norm
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK, REACH
 from archsearch.kernels.memories.lanes.lane_tiles import empty, fill, foresee, give, take
 from archsearch.kernels.vector_math import inlined
@@ -108,7 +109,7 @@ def forward(
                 accumulate(
                     row, 0, width, 1, taught, c * width, WIDTH, found, here + c, apart, width
                 )
-            convolve(found, at, apart, taken, taps, width, numbers[0], act, nothing)
+            convolve(found, at, apart, taken, taps, 3 * width, width, numbers[0], act, nothing)
             read_gates(found, here + 4 * width, apart, count, gates_wide, gates, table)
             foresee(given, (n * steps + begin + CHUNK) * width, CHUNK, width, width)
             for h in range(heads):

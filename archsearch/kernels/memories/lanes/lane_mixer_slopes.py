@@ -11,11 +11,12 @@ import numpy as np
 
 from archsearch.kernels.compiled import compiled
 from archsearch.kernels.lanes import WIDTH, fused, load, product, splat, store
+from archsearch.kernels.memories.chunk_convolution import convolve, convolve_back
 from archsearch.kernels.memories.lanes.lane_blocks import accumulate
-from archsearch.kernels.memories.lanes.lane_ends import convolve, convolve_back, norm_back
 from archsearch.kernels.memories.lanes.lane_gates import read_gates, write_gates
 from archsearch.kernels.memories.lanes.lane_heads import begin_paths, trace
 from archsearch.kernels.memories.lanes.lane_mixer_loops import stripes
+from archsearch.kernels.memories.lanes.lane_norm import norm_back
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK, REACH
 from archsearch.kernels.memories.lanes.lane_tiles import empty, fill, foresee, give, take
 from archsearch.kernels.vector_math import inlined
@@ -143,7 +144,7 @@ def backward(
                 made_of,
                 dscale,
             )
-            convolve(found, at, apart, taken, taps, width, numbers[0], act, turns)
+            convolve(found, at, apart, taken, taps, wide, width, numbers[0], act, turns)
             read_gates(found, here + 4 * width, apart, count, gates_wide, gates, table)
             for h in range(heads):
                 old = (n * (chunks + 1) + chunk) * span + h * lanes * area
@@ -188,7 +189,7 @@ def backward(
             for i in range(0, CHUNK * wide, WIDTH):
                 store(slopes, i, product(load(dact, i), load(turns, i)))
             convolve_back(
-                found, at, apart, taken, taps, wide, slopes, dmade_of, dslot, made_of, dtaken
+                found, at, apart, taken, taps, wide, slopes, dmade_of, dslot, made_of, False, dtaken
             )
             for i in range(past):
                 t = steps - past + i - begin

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
-from archsearch.kernels.lanes import ROUNDED_ONCE, WIDTH
+from archsearch.kernels.lanes import ROUNDED_ONCE, WIDTH, _alike
+from archsearch.kernels.sums import add_products
 from archsearch.kernels.vector_math import inlined
 
 TALL = 8
@@ -139,40 +140,29 @@ def _function(module: Any, number: Any, size: int, wide: int, adds: int) -> Any:
     def vector(at: Any) -> Any:
         return builder.bitcast(at, lanes.as_pointer())
 
-    def spread(one: Any) -> Any:
-        nothing = ir.Constant(lanes, ir.Undefined)
-        held = builder.insert_element(nothing, one, ir.Constant(ir.IntType(32), 0))
-        same = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-        return builder.shuffle_vector(held, nothing, same)
-
     rows = [builder.gep(first, [builder.mul(down, whole(r))]) for r in range(TALL)]
     places = [
-        builder.gep(target, [builder.add(builder.mul(under, whole(r)), whole(c * WIDTH))])
-        for r in range(TALL)
-        for c in range(wide)
-    ]
-    sums = [cgutils.alloca_once(builder, lanes) for _ in places]
-    kept = spread(share)
-    for held, at in zip(sums, places, strict=True):
-        if adds:
-            before = builder.load(vector(at), align=size)
-            builder.store(builder.fmul(before, kept, flags=ROUNDED_ONCE), held)
-        else:
-            builder.store(ir.Constant(lanes, [0.0] * WIDTH), held)
-    with cgutils.for_range(builder, count) as loop:
-        row = builder.gep(second, [builder.mul(loop.index, below)])
-        columns = [
-            builder.load(vector(builder.gep(row, [whole(c * WIDTH)])), align=size)
-            for c in range(wide)
+        [
+            vector(builder.gep(target, [builder.add(builder.mul(under, whole(r)), whole(c))]))
+            for c in range(0, wide * WIDTH, WIDTH)
         ]
-        step = builder.mul(loop.index, along)
-        for r in range(TALL):
-            factor = spread(builder.load(builder.gep(rows[r], [step])))
-            for c in range(wide):
-                held = sums[r * wide + c]
-                part = builder.fmul(factor, columns[c], flags=ROUNDED_ONCE)
-                builder.store(builder.fadd(builder.load(held), part, flags=ROUNDED_ONCE), held)
-    for held, at in zip(sums, places, strict=True):
-        builder.store(builder.load(held), vector(at), align=size)
+        for r in range(TALL)
+    ]
+    kept = _alike(builder, lanes, share)
+
+    def before(place: Any) -> Any:
+        if not adds:
+            return ir.Constant(lanes, [0.0] * WIDTH)
+        return builder.fmul(builder.load(place, align=size), kept, flags=ROUNDED_ONCE)
+
+    def factors(s: Any) -> list[Any]:
+        step = builder.mul(s, along)
+        return [builder.gep(row, [step]) for row in rows]
+
+    def vectors(s: Any) -> list[Any]:
+        row = builder.gep(second, [builder.mul(s, below)])
+        return [vector(builder.gep(row, [whole(c)])) for c in range(0, wide * WIDTH, WIDTH)]
+
+    add_products(builder, places, before, factors, vectors, count, size)
     builder.ret_void()
     return function

@@ -18,7 +18,8 @@ import numpy as np
 
 from archsearch.kernels.compiled import compiled
 from archsearch.kernels.lanes import WIDTH, load, store
-from archsearch.kernels.memories.stabilised.mixer.stabilised_ends import convolve, open_gates
+from archsearch.kernels.memories.chunk_convolution import convolve
+from archsearch.kernels.memories.stabilised.mixer.stabilised_gates import open_gates
 from archsearch.kernels.memories.stabilised.stabilised_answer_loops import close
 from archsearch.kernels.memories.stabilised.stabilised_chunks import SQUARE, answer, units
 from archsearch.kernels.memories.stabilised.stabilised_inputs_loops import ask
@@ -123,7 +124,7 @@ def forward(
             if fine < count:
                 row[fine * width :] = 0
             multiply(row, 0, width, 1, taught, 0, apart, made, here, apart, WIDTH, apart, width)
-            convolve(made, at, apart, tap, past + 1, inner, act, nothing)
+            convolve(made, at, apart, tap, past + 1, inner, 0, 1.0, act, nothing)
             ask(act, made, here, apart, weight, inner, WIDTH, q, k, v, 0)
             for i in range(WIDTH):
                 for c in range(0, wide, WIDTH):

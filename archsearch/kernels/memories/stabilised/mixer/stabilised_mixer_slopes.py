@@ -11,11 +11,8 @@ import numpy as np
 
 from archsearch.kernels.compiled import compiled
 from archsearch.kernels.lanes import WIDTH, fused, load, product, splat, store, total
-from archsearch.kernels.memories.stabilised.mixer.stabilised_ends import (
-    convolve,
-    convolve_back,
-    shut_gates,
-)
+from archsearch.kernels.memories.chunk_convolution import convolve, convolve_back
+from archsearch.kernels.memories.stabilised.mixer.stabilised_gates import shut_gates
 from archsearch.kernels.memories.stabilised.mixer.stabilised_mixer_loops import empty, fill
 from archsearch.kernels.memories.stabilised.stabilised_answer_loops import close_back, join_sums
 from archsearch.kernels.memories.stabilised.stabilised_chunks import SQUARE
@@ -137,7 +134,7 @@ def backward(
             take(given, place, count, width, rows, row)
             take(slope, place, count, width, douts, row)
             multiply(douts, row, width, 1, led, 0, inner, dgated, 0, inner, WIDTH, inner, width)
-            convolve(made, at, apart, tap, past + 1, inner, act, turns)
+            convolve(made, at, apart, tap, past + 1, inner, 0, 1.0, act, turns)
             ask(act, made, here, apart, weight, inner, WIDTH, q, k, v, 0)
             close_back(
                 *(dgated, 0, told, answered, scaled, act, 0, skip, made, here + inner, apart),
@@ -180,7 +177,9 @@ def backward(
             )
             for i in range(0, tile, WIDTH):
                 store(slopes, i, product(load(dc, i), load(turns, i)))
-            convolve_back(made, at, apart, tap, past + 1, inner, slopes, dboth, drow, under, dtap)
+            convolve_back(
+                made, at, apart, tap, past + 1, inner, slopes, dboth, drow, under, True, dtap
+            )
             for i in range(past):
                 t = steps - past + i - begin
                 if 0 <= t < WIDTH:
