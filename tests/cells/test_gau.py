@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn.functional import silu
 
-from archsearch.cells.attention.gated_unit import laplace, weigh
 from archsearch.cells.attention.gau import GAU
 from archsearch.errors import ArchitectureError
+from archsearch.kernels.attention.weighed_attention import laplace, weigh
 
 KINDS = ["relu2", "laplace", "softmax"]
 
@@ -59,7 +59,8 @@ def test_is_its_sum_over_pairs(normaliser, pattern, bias):
         torch.testing.assert_close(y[1, i], expected, rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize("window", [1, 7, 33])
+# in blocks, as one product, and in stretches of queries
+@pytest.mark.parametrize("window", [1, 7, 33, 100, 150])
 @pytest.mark.parametrize("past", [0, 3, 60])
 @pytest.mark.parametrize("normaliser", KINDS)
 def test_blocks_of_a_window_are_the_masked_product(normaliser, past, window):
@@ -132,3 +133,41 @@ def test_a_window_reaches_as_far_as_it_says():
     for steps in (30, 130):
         cell = built(pattern="window", window=7, normaliser="laplace")
         assert torch.equal(reached(cell, steps), torch.arange(steps) >= steps - 7)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("normaliser", KINDS)
+def test_pieces_answer_and_learn_as_the_whole(normaliser, bias):
+    torch.manual_seed(0)
+    cell = GAU(16, expand=1.5, query_size=20, normaliser=normaliser, bias=bias)
+    x, weights = torch.randn(2, 75, 16), list(cell.parameters())
+    whole, kept = cell(x)
+    state, outputs = None, []
+    for part in x.split([33, 1, 41], 1):
+        y, state = cell(part, state)
+        outputs.append(y)
+    pieces = torch.cat(outputs, 1)
+    torch.testing.assert_close(pieces, whole, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(state, kept, rtol=1e-5, atol=1e-6)
+    slope = torch.randn_like(whole)
+    torch.testing.assert_close(
+        torch.autograd.grad(pieces, weights, slope),
+        torch.autograd.grad(whole, weights, slope),
+        rtol=1e-3,
+        atol=1e-4,
+    )
+
+
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize("normaliser", KINDS)
+@pytest.mark.parametrize("pattern", ["full", "window"])
+def test_a_missing_number_stays_with_those_that_see_it(pattern, normaliser, trained):
+    torch.manual_seed(0)
+    cell = GAU(16, query_size=6, normaliser=normaliser, pattern=pattern, window=5)
+    x = torch.randn(2, 130, 16)
+    x[0, 70] = torch.nan
+    with torch.set_grad_enabled(trained):
+        missing = cell(x)[0].isnan().any(-1)
+    expected = torch.zeros(2, 130, dtype=torch.bool)
+    expected[0, 70 : 75 if pattern == "window" else 130] = True
+    assert torch.equal(missing, expected)

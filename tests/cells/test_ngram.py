@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from archsearch.cells.attention.hash_codes import HashCodes
 from archsearch.cells.attention.linear_attention import LinearAttention
 from archsearch.cells.attention.ngram import NGram
+from archsearch.kernels.memories.following import following
 
 
 def built(width=32, **options):
@@ -129,6 +130,18 @@ def test_nothing_alike_leaves_the_linear_part():
     cell = built(rounds=4)
     x = told("abcdefghijkl", cell)
     torch.testing.assert_close(cell(x)[0], cell.own(x))
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_missing_number_stays_with_those_that_look_at_it(trained):
+    cell = built(rounds=4)
+    x = told("abcadabeabc", cell)
+    found = cell.follow(x).detach()
+    found[:, 4] = torch.nan  # behind the second a
+    with torch.set_grad_enabled(trained):
+        grams = cell.codes(x).mT
+        missing = following(found[:, None].requires_grad_(), grams, 11).isnan().any(-1)
+    assert missing.flatten().nonzero().flatten().tolist() == [5, 8]  # the two that follow
 
 
 class Recalling(nn.Module):

@@ -90,3 +90,18 @@ def test_along_its_key_a_write_of_strength_beta_leaves_one_minus_beta():
         beta = torch.full((1, 1, 1), strength)
         out, _ = delta_rule(key, key, torch.zeros(1, 1, 1, 5), beta, memory)
         torch.testing.assert_close(out[:, 0], (1 - strength) * held)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize("which", range(4), ids=["q", "k", "v", "beta"])
+def test_a_missing_number_reaches_no_earlier_answer(which, trained):
+    inputs = [part.detach() for part in problem((2, 40, 2, 16, 16), 1)]
+    want = delta_rule(*inputs)[0]
+    for at in (0, 5, 16, 39):
+        broken = [part.clone() for part in inputs]
+        broken[which][0, at] = torch.nan
+        with torch.set_grad_enabled(trained):
+            found = delta_rule(*(part.requires_grad_() for part in broken))[0]
+        assert found[0, at].isnan().all()
+        torch.testing.assert_close(found[0, :at], want[0, :at])
+        torch.testing.assert_close(found[1], want[1])

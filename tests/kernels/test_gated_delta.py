@@ -89,3 +89,18 @@ def test_single_precision_stays_exact_when_gates_saturate(form):
     exact = gated_delta_reference(*(part.double() for part in inputs))[0]
     error = (form(*inputs)[0].double() - exact).abs().max() / exact.abs().max()
     assert error < 1e-5
+
+
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize("which", range(5), ids=["q", "k", "v", "beta", "decay"])
+def test_a_missing_number_reaches_no_earlier_answer(which, trained):
+    inputs = [part.detach() for part in problem((2, 40, 2, 16, 16), 1)]
+    want = gated_delta(*inputs)[0]
+    for at in (0, 5, 16, 39):
+        broken = [part.clone() for part in inputs]
+        broken[which][0, at] = torch.nan
+        with torch.set_grad_enabled(trained):
+            found = gated_delta(*(part.requires_grad_() for part in broken))[0]
+        assert found[0, at].isnan().all()
+        torch.testing.assert_close(found[0, :at], want[0, :at])
+        torch.testing.assert_close(found[1], want[1])

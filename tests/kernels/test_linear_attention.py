@@ -151,3 +151,21 @@ def test_one_position_may_have_any_stride():
     )
     for fast, slow in zip((*got, *found), (*want, *expected), strict=True):
         torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize("which", range(4), ids=["q", "k", "v", "decay"])
+@pytest.mark.parametrize("per_head", [True, False])
+def test_a_missing_number_reaches_no_earlier_answer(per_head, which, trained):
+    inputs = [part.detach() for part in problem((2, 40, 2, 16, 16), per_head, torch.float32)]
+    want = linear_attention(*inputs)[0]
+    for at in (0, 5, 16, 39):
+        broken = [part.clone() for part in inputs]
+        broken[which][0, at] = torch.nan
+        with torch.set_grad_enabled(trained):
+            found = linear_attention(*(part.requires_grad_() for part in broken))[0]
+        assert found[0, at].isnan().all()
+        torch.testing.assert_close(found[0, :at], want[0, :at], rtol=1e-4, atol=1e-5)
+        # a decay of a head is that of all rows
+        if len(inputs[which]) == 2:
+            torch.testing.assert_close(found[1], want[1], rtol=1e-4, atol=1e-5)

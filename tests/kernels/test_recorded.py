@@ -8,12 +8,14 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.flop_counter import FlopCounterMode
 
 from archsearch.kernels import choose
+from archsearch.kernels.attention.squared_attention import squared_attention
 from archsearch.kernels.convolutions.depthwise import depthwise
 from archsearch.kernels.convolutions.short_convolution import short_convolution
 from archsearch.kernels.convolutions.trellis_levels import trellis_levels
 from archsearch.kernels.memories.delta_rule import delta_rule
 from archsearch.kernels.memories.descent.descent_memory import Memory, Rates, descent_memory
 from archsearch.kernels.memories.descent.descent_rule import Rule
+from archsearch.kernels.memories.following import following
 from archsearch.kernels.memories.gated_delta import gated_delta
 from archsearch.kernels.memories.lanes.gated_lanes import gated_lanes
 from archsearch.kernels.memories.lanes.lane_mixer import lane_mixer
@@ -70,7 +72,13 @@ def leaky_states(drives, h, matrix, share):
     return ode_states(drives, h, matrix, share, "rk4", 1)
 
 
+def recalled(values):
+    return following(values, torch.arange(STEPS).remainder(3).expand(values.shape[:3]), STEPS)
+
+
 KERNELS = {
+    squared_attention: ((ROWS, STEPS, 3 * SIZE), (2, SIZE), (2, SIZE), (5,)),
+    recalled: ((ROWS, HEADS, STEPS, SIZE),),
     linear_attention: (VECTORS, VECTORS, VECTORS, VECTORS, MEMORY),
     signed_attention: (VECTORS, VECTORS, VECTORS, VECTORS, MEMORY),
     taylor_memory: ((ROWS, STEPS, 96), (ROWS, 4, 64), (ROWS, HEADS, 153, SIZE + 1)),

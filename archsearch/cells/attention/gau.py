@@ -41,6 +41,9 @@ class GAU(Cell):
         return part if window is None else part[:, max(part.shape[1] - (window - 1), 0) :]
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        if state is None and self.unit.squares_all:
+            y, k, v = self.unit.from_the_start(x)
+            return y, (k, v)
         old_k, old_v = self.initial_state(len(x)) if state is None else state
         u, q, k, v = self.unit.split(x)
         k, v = torch.cat([old_k, k], 1), torch.cat([old_v, v], 1)

@@ -8,6 +8,8 @@ from torch.nn.functional import pad
 
 from archsearch.cells.attention.hash_codes import HashCodes
 from archsearch.cells.cell import Cell, State, split_width
+from archsearch.kernels.memories.following import following
+from archsearch.kernels.projections.projected import projected
 
 
 class NGram(Cell):
@@ -48,18 +50,10 @@ class NGram(Cell):
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         old_codes, old_values = self.initial_state(len(x)) if state is None else state
         codes = torch.cat([old_codes, self.codes(x)], 1)
-        values = torch.cat([old_values, self.follow(x)], 1)
-        length, seen = x.shape[1], codes.shape[1]
-        grams = self._grams(codes)
-        here, there = grams[..., seen - length :, None], grams[..., None, :-1]
-        i = torch.arange(seen - length, seen, device=x.device)[:, None]
-        alike = (here == there) & (there >= 0) & (torch.arange(seen - 1, device=x.device) < i - 1)
-        weights = (alike / alike.sum(-1, keepdim=True).clamp_min(1)).to(values.dtype)
-        followers = (
-            values[:, 1:].unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        )  # (B, H, S - 1, d)
-        answer = (weights @ followers).transpose(1, 2).flatten(2)
-        return answer + self.own(x), (codes, values)
+        values = torch.cat([old_values, projected(self.follow, x)], 1)
+        by_head = values.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, S, d)
+        means = following(by_head, self._grams(codes), x.shape[1])
+        return means.transpose(1, 2).flatten(2) + projected(self.own, x), (codes, values)
 
     def initial_state(self, batch: int) -> State:
         codes = self.codes.places.new_zeros(batch, 0, self.heads)

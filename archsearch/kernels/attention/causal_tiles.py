@@ -63,6 +63,22 @@ def store_some(_typing: Any, array: Any, at: Any, count: Any, lanes: Any) -> Any
     return types.void(array, at, count, lanes), code
 
 
+@inlined
+def load_part(array: np.ndarray, at: int, count: int) -> Any:
+    """As :func:`load_some`, of up to ``WIDTH`` numbers."""
+    # a mask costs many times as much on processors without a register for it
+    return load(array, at) if count == WIDTH else load_some(array, at, count)
+
+
+@inlined
+def store_part(array: np.ndarray, at: int, count: int, lanes: Any) -> None:
+    """As :func:`store_some`, of up to ``WIDTH`` numbers."""
+    if count == WIDTH:
+        store(array, at, lanes)
+    else:
+        store_some(array, at, count, lanes)
+
+
 @intrinsic
 def swapped(_typing: Any, lanes: Any) -> Any:
     """Each two neighbours in turn."""
@@ -104,7 +120,7 @@ def taken(
         for c in range(0, size, WIDTH):
             part, count = none, min(size - c, WIDTH)
             if t < last:
-                part = product(load_some(source, here + c, count), factor)
+                part = product(load_part(source, here + c, count), factor)
                 if turns.size > 0:
                     turn = 2 * (t * wide + c)
                     other = product(swapped(part), load(turns, turn + WIDTH))
@@ -135,7 +151,7 @@ def given_back(
                 turn = 2 * (t * wide + c)
                 other = product(swapped(part), load(turns, turn + WIDTH))
                 part = lessened(one, other, product(part, load(turns, turn)))
-            store_some(target, to + c, min(size - c, WIDTH), part)
+            store_part(target, to + c, min(size - c, WIDTH), part)
 
 
 @inlined

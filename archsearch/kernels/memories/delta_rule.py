@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from archsearch.kernels.choose import accelerated
+from archsearch.kernels.memories.lower_product import lower_product
 
 CHUNK = 16
 
@@ -55,8 +56,8 @@ def delta_rule(
         befores.append(memory)
         changes.append(target - read @ memory)
         memory = memory + key @ changes[-1]
-    scores = (q @ k.transpose(-1, -2)).tril()
-    out = q @ torch.stack(befores) + scores @ torch.stack(changes)  # (n, B, H, C, V)
+    scores = q @ k.transpose(-1, -2)
+    out = q @ torch.stack(befores) + lower_product(scores, torch.stack(changes))  # (n, B, H, C, V)
     return out.permute(1, 0, 3, 2, 4).flatten(1, 2)[:, each - 1 : length : each], memory
 
 

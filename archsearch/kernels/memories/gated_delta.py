@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 from archsearch.kernels.choose import accelerated
 from archsearch.kernels.memories.delta_rule import spaced
 from archsearch.kernels.memories.linear_attention import SLOWEST_LOG_DECAY
+from archsearch.kernels.memories.lower_product import lower_product
 
 CHUNK = 16
 
@@ -73,8 +74,9 @@ def gated_delta(
         befores.append(memory)
         changes.append(target - read @ memory)
         memory = keep * memory + write @ changes[-1]
-    scores = ((q @ k.mT) * between).tril()
-    out = (q * fallen.exp()[..., None]) @ torch.stack(befores) + scores @ torch.stack(changes)
+    scores = (q @ k.mT) * between
+    out = (q * fallen.exp()[..., None]) @ torch.stack(befores)
+    out = out + lower_product(scores, torch.stack(changes))
     return out.permute(1, 0, 3, 2, 4).flatten(1, 2)[:, each - 1 : length : each], memory
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from archsearch.kernels.choose import accelerated
+from archsearch.kernels.memories.lower_product import lower_product
 from archsearch.kernels.scans.linear_scan import linear_scan
 
 # a step never forgets below exp(-5), 0.7 %: then no chunk's decay leaves the range of a float
@@ -61,7 +62,7 @@ def linear_attention(
     written = write.transpose(-1, -2) @ v  # (B, n, H, K, V)
     after = linear_scan(kept, written, memory)
     before = torch.cat([memory[:, None], after[:, :-1]], 1)
-    out = scores.tril() @ v + read @ before  # (B, n, H, C, V)
+    out = lower_product(scores, v) + read @ before  # (B, n, H, C, V)
     return out.transpose(2, 3).flatten(1, 2)[:, :length], after[:, -1]
 
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from archsearch.kernels.memories.lower_product import lower_product
+
 CHUNK = 16
 
 
@@ -71,9 +73,7 @@ def lane_memory(
     q, k, v, source, mark = (_chunks(part) for part in (q, k, v, source, mark))
     direct = _chunks(direct[..., None])  # (B, n, H, C, 1)
     between, reach, arrived, through = _paths(source, transition, mark)
-    earlier = torch.ones(CHUNK, CHUNK, dtype=torch.bool, device=q.device).tril()
     scores = (q @ k.mT) * (between + torch.diag_embed(direct[..., 0]))
-    scores = torch.where(earlier, scores, 0.0)
     # what a chunk writes into each lane (B, n, H, J, K, V)
     written = (arrived[..., None] * k[..., None, :, :]).mT @ v[..., None, :, :]
     before = []
@@ -81,9 +81,7 @@ def lane_memory(
         before.append(memory)
         memory = torch.einsum("bhij,bhjkv->bhikv", move, memory) + add
     found = torch.einsum("bnhcj,bnhck,bnhjkv->bnhcv", reach, q, torch.stack(before, 1))
-    # nothing times a missing number is missing: from where it stands on, but not before
-    known, lost = torch.where(v.isfinite(), v, 0.0), (0 * v).cumsum(-2)
-    out = scores @ known + lost + found
+    out = lower_product(scores, v) + found
     return out.transpose(2, 3).flatten(1, 2)[:, :length], memory
 
 
