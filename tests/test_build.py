@@ -135,9 +135,11 @@ def test_a_stream_equals_the_whole_on_every_prefix(
     names = CAUSAL if every_step else CELL_NAMES
     if cell not in names:
         pytest.skip("it sees the future, so no task with an answer at every step takes it")
-    for draw in range(2):
+    smooth = dtype == torch.float32
+    # all that single precision has of its own are compiled loops; their contracts ask more of them
+    draws, compared = (1, {0, 3, time - 1}) if smooth else (2, range(time))
+    for draw in range(draws):
         rng = random.Random(f"{cell}/{inputs}/{every_step}/{draw}")
-        smooth = dtype == torch.float32
         others = [name for name in names if not (smooth and name in CHOOSING)]
         architecture = drawn(rng, [cell, rng.choice(others), rng.choice(others)], smooth)
         model = halting_often(build(architecture, CATALOG, given, seed=draw)).eval().to(dtype)
@@ -147,11 +149,12 @@ def test_a_stream_equals_the_whole_on_every_prefix(
             state = model.initial_state(batch)
             for t in range(time):
                 prediction, state = model.step(x[:, t], state)
-                whole, penalty = model(x[:, : t + 1])
-                assert penalty.shape == ()
-                expected = whole[:, t] if every_step else whole
                 assert prediction.shape == (batch, 3)
-                torch.testing.assert_close(prediction, expected, rtol=tolerance, atol=tolerance)
+                if t in compared:
+                    whole, penalty = model(x[:, : t + 1])
+                    assert penalty.shape == ()
+                    expected = whole[:, t] if every_step else whole
+                    torch.testing.assert_close(prediction, expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("cell", ["leaky", "bidirectional"])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from forked_commands import forked
 
 from archsearch.build import build
 from archsearch.cli.main import COMMANDS
@@ -71,14 +72,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def archsearch(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "archsearch", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "100"},
-    )
+    return forked(list(arguments), folder, os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "100"})
 
 
 @pytest.fixture(scope="module")

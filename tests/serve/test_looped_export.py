@@ -6,11 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from exported import FACTS, PREPARATION, REGRESSION, TASK, TOKENS, VALUES, export, random_state
+from exported import (
+    FACTS,
+    PREPARATION,
+    REGRESSION,
+    TASK,
+    TOKENS,
+    VALUES,
+    compare_short,
+    export,
+    random_state,
+)
 
 from archsearch.build import build
 from archsearch.plugins import load_catalog
-from archsearch.serve import standalone
 from archsearch.serve.bundle import write_bundle
 from archsearch.serve.standalone import write_standalone
 from archsearch.sparsity.sparsify import sparsify
@@ -23,9 +32,12 @@ CATALOG = load_catalog()
 @pytest.mark.parametrize("signature", [TOKENS, REGRESSION], ids=("tokens", "regression"))
 @pytest.mark.parametrize("tie", CATALOG.names("tie"))
 def test_every_tie_with_every_halting_is_written_out(
-    tmp_path: Path, tie: str, signature: Signature
+    tmp_path: Path, tie: str, signature: Signature, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.set_num_threads(1)
+    if signature is REGRESSION:
+        # what comes in and what goes out has no part in when a loop ends; tokens come for long
+        compare_short(monkeypatch)
     options = {"shared": {"embedding": True, "norms": True}, "lora": {"rank": 2}}.get(tie, {})
     blocks = (Block(Layer("gru"), channel=Layer("mlp")), Block(Layer("attention")))
     stages = tuple(
@@ -48,8 +60,7 @@ def test_every_sparsity_with_every_tie_is_trained_and_exported(
     """Two updates, then a bundle and a source file that give what the trained model gives."""
     torch.set_num_threads(1)
     # sparsity does not depend on how long a stream is; the test above has long ones
-    short = [x[:, :7] for x in standalone._samples(VALUES)]
-    monkeypatch.setattr(standalone, "_samples", lambda _: iter(short))
+    compare_short(monkeypatch)
     blocks = (Block(Layer("gru"), channel=Layer("mlp")), Block(Layer("attention")))
     stages = tuple(
         Stage(blocks, loops=2, tie=Layer(tie), halting=Layer("act")) for tie in CATALOG.names("tie")
