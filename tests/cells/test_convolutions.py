@@ -127,6 +127,16 @@ def test_dilated_fsmn_is_its_equations():
     torch.testing.assert_close(cell(x)[0], cell.output(u * (v + found[0] + found[-1])))
 
 
+def test_dilated_fsmn_calls_a_norm_that_is_watched():
+    torch.manual_seed(0)
+    cell, x, seen = DilatedFSMN(16), torch.randn(2, 13, 16), []
+    expected = cell(x)[0]
+    for memory in cell.memories:
+        memory.norm.register_forward_hook(lambda module, *_: seen.append(module))
+    torch.testing.assert_close(cell(x)[0], expected)
+    assert seen == [memory.norm for memory in cell.memories]
+
+
 @pytest.mark.parametrize("reach", [8, 33, 64])
 def test_fmlp_filters_with_its_spectrum(reach):
     torch.manual_seed(0)

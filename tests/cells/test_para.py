@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from archsearch.cells.recurrent import paragru
 from archsearch.cells.recurrent.gru import GRU
 from archsearch.cells.recurrent.paragru import ParaGRU
 from archsearch.cells.recurrent.paralstm import ParaLSTM
+from archsearch.kernels.recurrences import diagonal
 
 WIDTH = 6
 
@@ -93,8 +93,8 @@ def test_few_long_rows_are_solved_at_once_and_give_what_the_loop_gives(monkeypat
     x = torch.randn(2, 600, WIDTH, dtype=torch.float64, requires_grad=True)
     h = torch.randn(2, WIDTH, dtype=torch.float64, requires_grad=True)
     parts, weight, found = (x, h, *cell.parameters()), torch.randn_like(x), {}
-    for way, limit in (("newton", paragru.SMALL), ("loop", 0)):
-        monkeypatch.setattr(paragru, "SMALL", limit)
+    for way, limit in (("newton", diagonal.SMALL), ("loop", 0)):
+        monkeypatch.setattr(diagonal, "SMALL", limit)
         y, (after,) = cell(x, (h,))
         assert torch.equal(after, y[:, -1])
         names = {type(y.grad_fn).__name__}

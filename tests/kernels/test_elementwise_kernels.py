@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from archsearch.kernels.norms.gated_norm import gated_norm
+from archsearch.kernels.norms.rectified_norm import rectified_norm
 from archsearch.kernels.norms.unit_length import unit_length
 from archsearch.kernels.recurrences.block_product import block_product
 
@@ -51,6 +52,27 @@ def test_gated_norm_under_gates_that_saturate():
     dx, dgate = torch.autograd.grad(y.sum(), (x, gate))
     assert y[:, 0].abs().max() < 1e-30
     assert all(part.isfinite().all() for part in (y, dx, dgate))
+
+
+@pytest.mark.parametrize("slope", [0.25, 0.0, -0.5])
+@pytest.mark.parametrize("shape", SIZES, ids=str)
+def test_rectified_norm(shape, slope):
+    torch.manual_seed(0)
+    # beside rows in one piece, a part of wider ones
+    for x in (torch.randn(shape), torch.randn(*shape[:-1], 2 * shape[-1])[..., 1::2]):
+        compared(rectified_norm, [x, torch.randn(shape[-1]), torch.tensor([slope])], 1e-5)
+
+
+def test_a_rectified_norm_of_zeros_and_of_no_numbers():
+    x = torch.zeros(4, 16)
+    x[1, 3] = torch.nan
+    x.requires_grad_()
+    weight, slope = (torch.ones(size, requires_grad=True) for size in (16, 1))
+    y = rectified_norm(x, weight, slope)
+    (dx,) = torch.autograd.grad(y.sum(), x)
+    torch.testing.assert_close(y, rectified_norm.plain(x, weight, slope), equal_nan=True)
+    assert torch.equal(dx.isnan(), y.isnan())
+    assert torch.equal(y.isnan().all(1), torch.tensor([False, True, False, False]))
 
 
 @pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])

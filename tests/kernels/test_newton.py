@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 import torch
 
-from archsearch.cells.recurrent import paragru
-from archsearch.cells.recurrent.paragru import ParaGRU, advance, linearised
+from archsearch.kernels.recurrences import diagonal
+from archsearch.kernels.recurrences.diagonal import advance_gru, diagonal_gru, linearised_gru
 from archsearch.kernels.scans.newton import newton_scan
 
 WIDTH = 5
@@ -24,13 +24,13 @@ def drawn(rows, length, dtype=torch.float64, size=0.5):
 def looped(driven, a, h):
     states = []
     for drive in driven.unbind(1):
-        h = advance(drive, a, h)
+        h = advance_gru(drive, a, h)
         states.append(h)
     return torch.stack(states, 1)
 
 
 def solved(driven, a, h, **options):
-    after, slope = partial(advance, driven, a), partial(linearised, driven, a)
+    after, slope = partial(advance_gru, driven, a), partial(linearised_gru, driven, a)
     return newton_scan(after, slope, h, driven.shape[1], **options)
 
 
@@ -53,9 +53,9 @@ def test_the_gradients_are_those_of_the_loop():
 
 def test_the_derivative_is_the_diagonal_of_the_jacobian():
     driven, a, h = drawn(2, 1)
-    value, slope = linearised(driven[:, 0], a, h)
-    torch.testing.assert_close(value, advance(driven[:, 0], a, h))
-    jacobian = torch.func.vmap(torch.func.jacrev(advance, 2), (0, None, 0))(driven[:, 0], a, h)
+    value, slope = linearised_gru(driven[:, 0], a, h)
+    torch.testing.assert_close(value, advance_gru(driven[:, 0], a, h))
+    jacobian = torch.func.vmap(torch.func.jacrev(advance_gru, 2), (0, None, 0))(driven[:, 0], a, h)
     torch.testing.assert_close(jacobian, torch.diag_embed(slope))
 
 
@@ -78,22 +78,18 @@ def test_k_iterations_settle_the_first_k_states():
 
 
 def test_what_does_not_settle_is_left_to_the_loop(monkeypatch):
-    torch.manual_seed(0)
-    cell = ParaGRU(WIDTH).double()
-    torch.nn.init.normal_(cell.a, std=30.0)
-    x = 3 * torch.randn(1, 400, WIDTH, dtype=torch.float64)
-    refused = []
+    driven, a, h = drawn(1, 400, size=30.0)
+    bias, refused = torch.zeros(3 * WIDTH, dtype=torch.float64), []
 
     def counted(*given):
         found = newton_scan(*given)
         refused.append(found is None)
         return found
 
-    monkeypatch.setattr(paragru, "newton_scan", counted)
-    y, _ = cell(x)
+    monkeypatch.setattr(diagonal, "newton_scan", counted)
+    y = diagonal_gru(3 * driven, bias, a, h)
     assert refused == [True]
-    monkeypatch.setattr(paragru, "LONG", 1000)
-    assert torch.equal(cell(x)[0], y)
+    assert torch.equal(looped(3 * driven, a, h), y)
     assert y.isfinite().all()
 
 

@@ -27,8 +27,10 @@ from archsearch.kernels.memories.stabilised.stabilised_attention import stabilis
 from archsearch.kernels.memories.stabilised.stabilised_inputs import memory_inputs
 from archsearch.kernels.memories.taylor.taylor_attention import taylor_attention
 from archsearch.kernels.norms.gated_norm import gated_norm
+from archsearch.kernels.norms.rectified_norm import rectified_norm
 from archsearch.kernels.norms.unit_length import unit_length
 from archsearch.kernels.recurrences.block_product import block_product
+from archsearch.kernels.recurrences.diagonal import diagonal_gru, diagonal_lstm
 from archsearch.kernels.recurrences.ode_states import ode_states
 from archsearch.kernels.scans.selective.selective_mixer import selective_mixer
 from archsearch.kernels.scans.selective.selective_scan import selective_scan
@@ -95,6 +97,8 @@ KERNELS = {
         *(*((2, SIZE, 4 * SIZE),) * 2, (4 * SIZE,)),
     ),
     leaky_states: ((STEPS, ROWS, SIZE), (ROWS, SIZE), (SIZE, SIZE), (SIZE,)),
+    diagonal_gru: ((ROWS, STEPS, 3 * SIZE), (3 * SIZE,), (3, SIZE), (ROWS, SIZE)),
+    diagonal_lstm: ((ROWS, STEPS, 3 * SIZE), (3 * SIZE,), (5, SIZE), *2 * [(ROWS, SIZE)]),
     lane_mixer: (
         *(CHANNELS, (ROWS, 3, 3 * SIZE), (ROWS, 1, 2, SIZE, SIZE), (3 * SIZE, SIZE)),
         *((4, 3 * SIZE), (11, SIZE), (11,), (SIZE,), (SIZE, SIZE), (SIZE, SIZE)),
@@ -105,6 +109,7 @@ KERNELS = {
         *((1 + 2 * SIZE, SIZE), (SIZE, 1), (SIZE,), (SIZE, SIZE), (SIZE,), (SIZE, SIZE)),
     ),
     gated_norm: (VECTORS, (SIZE,), (ROWS, STEPS, HEADS * SIZE)),
+    rectified_norm: (CHANNELS, (SIZE,), (1,)),
     block_product: (CHANNELS, (4, 4, 4)),
     stabilised_memory: (
         *(VECTORS, VECTORS, VECTORS, VECTORS[:3], VECTORS[:3]),

@@ -8,6 +8,8 @@ from torch.nn.functional import silu
 
 from archsearch.cells.cell import Cell, State
 from archsearch.kernels.convolutions.depthwise import depthwise
+from archsearch.kernels.norms.rectified_norm import rectified_norm
+from archsearch.kernels.projections.projected import projected, untouched
 
 
 class DilatedFSMN(Cell):
@@ -33,15 +35,16 @@ class DilatedFSMN(Cell):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         pasts = self.initial_state(len(x)) if state is None else state
-        u, v = (None, x) if self.enter is None else silu(self.enter(x)).chunk(2, -1)
-        first = found = self.project(self.widen(v).relu())
-        everything, kept = first, []
+        u, v = (None, x) if self.enter is None else silu(projected(self.enter, x)).chunk(2, -1)
+        found, kept = [projected(self.project, projected(self.widen, v).relu())], []
         for memory, past in zip(self.memories, pasts, strict=True):
-            found, past = memory(everything, past)
-            everything = torch.cat([everything, found], -1)
+            new, past = memory(found, past)
+            found.append(new)
             kept.append(past)
-        y = v + first + found
-        return (y if u is None or self.output is None else self.output(u * y)), tuple(kept)
+        y = v + found[0] + found[-1]
+        if u is not None and self.output is not None:
+            y = projected(self.output, u * y)
+        return y, tuple(kept)
 
     def initial_state(self, batch: int) -> State:
         return tuple(
@@ -64,8 +67,17 @@ class _Memory(nn.Module):
         self.norm = nn.RMSNorm(width, eps=1e-5)
         self.activation = nn.PReLU()
 
-    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        seen = torch.cat([past, x], 1)
-        filtered = depthwise(seen, self.taps, self.dilation)
-        summed = filtered.unflatten(-1, (self.sources, -1)).sum(-2)
-        return self.activation(self.norm(summed)), seen[:, x.shape[1] :]
+    def forward(self, found: list[Tensor], past: Tensor) -> tuple[Tensor, Tensor]:
+        pasts, taps = (part.chunk(self.sources, -1) for part in (past, self.taps))
+        seen = [torch.cat(both, 1) for both in zip(pasts, found, strict=True)]
+        summed = depthwise(seen[0], taps[0], self.dilation)
+        for part, own in zip(seen[1:], taps[1:], strict=True):
+            summed = summed + depthwise(part, own, self.dilation)
+        after = torch.cat([part[:, found[0].shape[1] :] for part in seen], -1)
+        return self._rectified(summed), after
+
+    def _rectified(self, x: Tensor) -> Tensor:
+        if untouched(self.norm, nn.RMSNorm) and untouched(self.activation, nn.PReLU):
+            return rectified_norm(x, self.norm.weight, self.activation.weight)
+        rectified: Tensor = self.activation(self.norm(x))
+        return rectified

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from archsearch.cells.cell import split_width
+from archsearch.kernels.projections.projection import projection
 
 
 class HeadwiseLinear(nn.Linear):
@@ -34,7 +34,7 @@ class HeadwiseLinear(nn.Linear):
 
     def forward(self, h: Tensor) -> Tensor:
         if self.heads == 1:
-            return F.linear(h, self.weight)
+            return projection(h, self.weight, None)
         parts = torch.unflatten(h, -1, (self.heads, -1))
         weight = self.weight.view(self.gates, self.heads, -1, self.in_features)
         return torch.einsum("...hi,ghoi->...gho", parts, weight).flatten(-3)

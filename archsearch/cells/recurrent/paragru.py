@@ -1,18 +1,13 @@
-"""A gated unit whose recurrence is diagonal, so that a long sequence can be solved at once."""
+"""A gated unit whose recurrence is diagonal, so that units are worked on side by side."""
 
 from __future__ import annotations
-
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.recurrent.heads import HeadwiseLinear
-from archsearch.kernels.scans.newton import newton_scan
-
-# numbers per step and steps for which Newton's method is the faster way
-SMALL, LONG = 512, 256
+from archsearch.kernels.recurrences.diagonal import advance_gru, diagonal_gru
 
 
 class ParaGRU(Cell):
@@ -21,8 +16,7 @@ class ParaGRU(Cell):
 
     All a are vectors: units hear themselves only, and mix through B, which has one block per
     head. ``clip`` bounds every |a|; 0 leaves them free, which counting modulo two needs. a starts
-    at N(0, 4 / (5 W)), b at zero but for z: from 0 down to -1. Few rows of long sequences are
-    solved by Newton's method, all else step by step. State: h (B, W).
+    at N(0, 4 / (5 W)), b at zero but for z: from 0 down to -1. State: h (B, W).
     """
 
     no_decay = frozenset({"a"})
@@ -41,47 +35,15 @@ class ParaGRU(Cell):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (h,) = self.initial_state(len(x)) if state is None else state
-        a, driven = self._recurrent(), self._driven(x)
-        if len(x) * self.width <= SMALL and x.shape[1] >= LONG:
-            after, slope = partial(advance, driven, a), partial(linearised, driven, a)
-            y = newton_scan(after, slope, h, x.shape[1])
-            if y is not None:
-                return y, (y[:, -1],)
-        states = []
-        for drive in driven.unbind(1):
-            h = advance(drive, a, h)
-            states.append(h)
-        return torch.stack(states, 1), (h,)
+        y = diagonal_gru(self.input(x), self.bias, self._recurrent(), h)
+        return y, (y[:, -1],)
 
     def initial_state(self, batch: int) -> State:
         return (self.zeros(batch, self.width),)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        h = advance(self._driven(x), self._recurrent(), state[0])
+        h = advance_gru(self.input(x) + self.bias, self._recurrent(), state[0])
         return h, (h,)
-
-    def _driven(self, x: Tensor) -> Tensor:
-        driven: Tensor = self.input(x) + self.bias
-        return driven
 
     def _recurrent(self) -> Tensor:
         return self.a.clamp(-self.clip, self.clip) if self.clip else self.a
-
-
-def advance(driven: Tensor, a: Tensor, h: Tensor) -> Tensor:
-    """The next state, for any number of positions: driven (.., 3 W), a (3, W), h (.., W)."""
-    of_z, of_r, of_c = driven.chunk(3, -1)
-    z = torch.sigmoid(torch.addcmul(of_z, a[0], h))
-    r = torch.sigmoid(torch.addcmul(of_r, a[1], h))
-    c = torch.tanh(torch.addcmul(of_c, a[2], r * h))
-    return torch.lerp(h, c, z)
-
-
-def linearised(driven: Tensor, a: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    """The next state and its derivative by the state, element by element."""
-    of_z, of_r, of_c = driven.chunk(3, -1)
-    z, r = torch.sigmoid(of_z + a[0] * h), torch.sigmoid(of_r + a[1] * h)
-    c = torch.tanh(of_c + a[2] * (r * h))
-    by_z = (c - h) * z * (1 - z) * a[0]
-    by_c = z * (1 - c * c) * a[2] * r * (1 + h * (1 - r) * a[1])
-    return torch.lerp(h, c, z), 1 - z + by_z + by_c

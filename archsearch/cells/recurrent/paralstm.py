@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.recurrent.heads import HeadwiseLinear
+from archsearch.kernels.recurrences.diagonal import advance_lstm, diagonal_lstm
 
 
 class ParaLSTM(Cell):
@@ -34,33 +35,17 @@ class ParaLSTM(Cell):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         h, c = self.initial_state(len(x)) if state is None else state
-        weights, states = self._weights(), []
-        for drive in (self.input(x.transpose(0, 1)) + self.bias).unbind(0):
-            h, c = self._advance(drive, weights, h, c)
-            states.append(h)
-        return torch.stack(states, 1), (h, c)
+        y, c = diagonal_lstm(self.input(x), self.bias, self._weights(), h, c)
+        return y, (y[:, -1], c)
 
     def initial_state(self, batch: int) -> State:
         return self.zeros(batch, self.width), self.zeros(batch, self.width)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        h, c = self._advance(self.input(x) + self.bias, self._weights(), *state)
+        h, c = advance_lstm(self.input(x) + self.bias, self._weights().unbind(0), *state)
         return h, (h, c)
 
-    def _weights(self) -> tuple[Tensor, ...]:
+    def _weights(self) -> Tensor:
         """a_f, a_z, a_o, p_f and p_o, within their bound."""
-        weights = (*self.a, *self.p)
-        if not self.clip:
-            return weights
-        return tuple(weight.clamp(-self.clip, self.clip) for weight in weights)
-
-    @staticmethod
-    def _advance(
-        drive: Tensor, weights: tuple[Tensor, ...], h: Tensor, c: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        a_f, a_z, a_o, p_f, p_o = weights
-        f, z, o = drive.chunk(3, -1)
-        f = torch.sigmoid(torch.addcmul(torch.addcmul(f, a_f, h), p_f, c))
-        c = torch.lerp(torch.tanh(torch.addcmul(z, a_z, h)), c, f)
-        o = torch.sigmoid(torch.addcmul(torch.addcmul(o, a_o, h), p_o, c))
-        return o * torch.tanh(c), c
+        weights = torch.cat([self.a, self.p])
+        return weights.clamp(-self.clip, self.clip) if self.clip else weights
