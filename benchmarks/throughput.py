@@ -6,7 +6,8 @@
 A training step is forward, backward and an optimizer step of a model of width 64 and depth 2 on
 32 sequences of 256 steps in single precision. Runs in the environment that workers get. Models
 are measured in turns, one after the other, so that whatever else the machine does meets all of
-them; figures are medians of processor time. Writes benchmarks/results/throughput.json.
+them; figures are medians of processor time. Writes benchmarks/results/throughput.json, where
+processors with other instructions have results of their own.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ def main() -> None:
     rows = rows_of(spent, {name: entry.family for name, entry in found.items()})
     show(rows)
     if not chosen:
-        known = {"machine": facts, "rows": rows}
+        known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        known[facts["instructions"]] = {"machine": facts, "rows": rows}
         RESULTS.write_text(json.dumps(known, indent=2) + "\n")
 
 

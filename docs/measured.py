@@ -14,6 +14,7 @@ from typing import Any
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "benchmarks" / "results"
 PAGES = ("speed.md", "what-cells-solve.md")
+NAMES = {"AVX512": "AVX-512", "AVX2": "AVX2"}
 SHOWN = {"solved": "✓", "partial": "◐", "failed": "✗", "diverged": "!", "not applicable": "–"}
 
 
@@ -27,40 +28,60 @@ def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def training() -> str:
+    told = read("throughput")
+    ratios = {
+        name: {row["model"]: f"{row['times_lstm']:.2f}" for row in run["rows"]}
+        for name, run in told.items()
+    }
+    last = list(told)[-1]
     rows = (
-        (f"`{row['model']}`", row["family"], f"{row['tokens_per_s']:,}", f"{row['times_lstm']:.2f}")
-        for row in read("throughput")["rows"]
+        (
+            f"`{row['model']}`",
+            row["family"],
+            f"{row['tokens_per_s']:,}",
+            *(of.get(row["model"], "") for of in ratios.values()),
+        )
+        for row in told[last]["rows"]
     )
-    return table(["cell", "kind", "tokens per second", "times `nn.LSTM`"], rows)
+    titles = [f"times `nn.LSTM`, {NAMES[name]}" for name in told]
+    return table(["cell", "kind", f"tokens per second, {NAMES[last]}", *titles], rows)
 
 
 def scan() -> str:
     rows = (
         (
             f"({', '.join(map(str, row['size']))})",
+            NAMES[name],
             f"{row['ms']['linear_scan']:.2f}",
             f"{row['times_the_autograd_loop']:.1f}",
             f"{row['times_the_best_rival']:.1f}",
             f"{row['share_of_8_passes']:.1f}",
         )
-        for row in read("kernels")["scan"]["rows"]
+        for name, told in read("kernels").items()
+        for row in told["scan"]["rows"]
     )
-    head = ["(B, T, D)", "ms", "times a loop", "times the best other way", "floors"]
+    head = ["(B, T, D)", "processor", "ms", "times a loop", "times the best other way", "floors"]
     return table(head, rows)
 
 
 def steps() -> str:
     told, rows = read("kernels"), []
+    first = next(iter(told.values()))
     for name, rival, key in (
         ("gated linear attention", "a loop over steps", "times_the_step_loop"),
         ("delta rule", "a loop over steps", "times_the_step_loop"),
         ("gated recurrent unit", "`nn.GRU`", "times_torch"),
     ):
         rows += [
-            (name, f"({', '.join(map(str, row['size']))})", rival, f"{row[key]:.1f}")
-            for row in told[name]["rows"]
+            (
+                name,
+                f"({', '.join(map(str, row['size']))})",
+                rival,
+                *(f"{run[name]['rows'][at][key]:.1f}" for run in told.values()),
+            )
+            for at, row in enumerate(first[name]["rows"])
         ]
-    return table(["kernel", "size", "beside", "times as fast"], rows)
+    return table(["kernel", "size", "beside", *(f"times, {NAMES[name]}" for name in told)], rows)
 
 
 def memory() -> str:
