@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import hashlib
 import os
 import shutil
@@ -16,11 +17,10 @@ from typing import Any, TypeAlias
 
 import numba
 import numpy as np
-from numba.core import types
+
+from archsearch.kernels.inlined import CONTRACTED
 
 Loop: TypeAlias = Callable[..., None]
-# what the processor can do in one instruction it may, rounding once
-CONTRACTED = {"contract"}
 OUTDATED = 30 * 86400.0  # seconds
 
 
@@ -34,6 +34,7 @@ def compiled(function: Loop, *, contracted: bool = False) -> Loop:
     """
     options = {
         "nogil": True,
+        "no_cfunc_wrapper": True,
         "error_model": "numpy",
         "fastmath": CONTRACTED if contracted else False,
     }
@@ -48,35 +49,13 @@ def compiled(function: Loop, *, contracted: bool = False) -> Loop:
     def call(*arrays: np.ndarray) -> None:
         kind = arrays[0].dtype
         if kind not in known:
-            with _alone(f"{function.__module__}.{function.__qualname__}"):
+            with _alone(f"{function.__module__}.{function.__qualname__}"), _uncollected():
                 machine.compile(tuple(numba.typeof(array) for array in arrays))
             known.add(kind)
         machine(*arrays)
 
     call.machine = machine  # type: ignore[attr-defined]
     return call
-
-
-def inlined(function: Callable[..., Any], *, specialised: bool = False) -> Callable[..., Any]:
-    """``function`` as a part of the loops that call it; Python cannot.
-
-    One form of it serves all whole numbers, written out in the call or not, which saves a third
-    of what large loops take to compile; ``specialised``, each that is written out has its own.
-    """
-    part = numba.njit(
-        error_model="numpy",
-        fastmath=CONTRACTED,
-        no_cpython_wrapper=True,
-        no_cfunc_wrapper=True,
-    )(function)
-    if not specialised:
-        resolve = part.get_call_template
-
-        def template(arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-            return resolve(tuple(types.unliteral(kind) for kind in arguments), named)
-
-        part.get_call_template = template
-    return part  # type: ignore[no-any-return]
 
 
 @cache
@@ -140,3 +119,15 @@ def _alone(name: str) -> Iterator[None]:
     with (folder() / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Garbage is left to later: looking for it is a tenth of what compiling takes."""
+    looked = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if looked:
+            gc.enable()

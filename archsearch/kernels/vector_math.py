@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy import float32, int32
 
-from archsearch.kernels.compiled import inlined
+from archsearch.kernels.inlined import inlined
 
 
 @inlined

@@ -9,6 +9,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lane_functions import LOG2_E
 from archsearch.kernels.lanes import (
     WIDTH,
@@ -27,7 +28,6 @@ from archsearch.kernels.lanes import (
     transpose,
 )
 from archsearch.kernels.memories.lanes.lane_blocks import larger, multiply, smaller
-from archsearch.kernels.vector_math import inlined
 
 
 @intrinsic

@@ -11,10 +11,10 @@ import numpy as np
 from numpy import float32
 
 from archsearch.kernels.attention.causal_tiles import across_lanes, load_part, store_part
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lane_functions import positive_part, sigmoid
 from archsearch.kernels.lanes import WIDTH, fused, lessened, load, product, splat, store
 from archsearch.kernels.projections.tile_products import add_tile
-from archsearch.kernels.vector_math import inlined
 
 ROWS = 6  # of a tile of sums, for which sixteen registers of half a ``WIDTH`` are enough
 BLOCK = 96  # keys at a time, whose scores stay in the nearest cache

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy import float32
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import (
     WIDTH,
     fused,
@@ -21,7 +22,6 @@ from archsearch.kernels.lanes import (
     splat,
     store,
 )
-from archsearch.kernels.vector_math import inlined
 
 LOG2_E = 1.4426950408889634
 TAPS = 4

@@ -15,10 +15,10 @@ import numpy as np
 from numpy import float32
 
 from archsearch.kernels.compiled import compiled
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lane_functions import hyperbolic, sigmoid
 from archsearch.kernels.lanes import WIDTH, fused, lessened, load, product, splat, store
 from archsearch.kernels.projections.tile_products import add_products
-from archsearch.kernels.vector_math import inlined
 
 contracted = partial(compiled, contracted=True)
 STRETCH = 64  # positions at a time

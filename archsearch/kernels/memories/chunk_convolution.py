@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import WIDTH, fused, load, product, quotient, splat, store
 from archsearch.kernels.memories.lanes.lane_blocks import raised
-from archsearch.kernels.vector_math import inlined
 
 CHUNK = WIDTH  # positions
 LOG2_E = math.log2(math.e)

@@ -20,8 +20,8 @@ from functools import partial
 import numpy as np
 
 from archsearch.kernels.compiled import compiled
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import WIDTH, fused, load, prefetch, product, splat, store, total
-from archsearch.kernels.vector_math import inlined
 
 CHUNK = 16  # positions whose memories the backward pass holds at once
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy import float32
 
 from archsearch.kernels.compiled import compiled
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lane_functions import positive_part
 from archsearch.kernels.lane_masks import above_zero, where
 from archsearch.kernels.lanes import WIDTH, fused, load, product, splat, store
 from archsearch.kernels.projections.tile_products import add_products
-from archsearch.kernels.vector_math import inlined
 
 contracted = partial(compiled, contracted=True)
 ZERO, ONE = float32(0.0), float32(1.0)

@@ -13,8 +13,8 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from archsearch.kernels import sums
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import WIDTH
-from archsearch.kernels.vector_math import inlined
 
 ROWS, LANES = 4, 4  # of a tile: sixteen sums, none of which waits for another
 SPAN = LANES * WIDTH

@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy import float32
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.recurrences.recurrence_loops import add_product, contracted
-from archsearch.kernels.vector_math import hyperbolic, inlined, logistic
+from archsearch.kernels.vector_math import hyperbolic, logistic
 
 OWN, COUPLED, NONE = 0, 1, 2
 ONE = float32(1.0)

@@ -16,8 +16,9 @@ import numpy as np
 from numpy import float32
 
 from archsearch.kernels.compiled import compiled
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.recurrences.recurrence_loops import add_product
-from archsearch.kernels.vector_math import hyperbolic, inlined, logistic
+from archsearch.kernels.vector_math import hyperbolic, logistic
 
 contracted = partial(compiled, contracted=True)
 

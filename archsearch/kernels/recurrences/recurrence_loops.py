@@ -12,7 +12,8 @@ import numpy as np
 from numpy import float32
 
 from archsearch.kernels.compiled import compiled
-from archsearch.kernels.vector_math import hyperbolic, inlined, logistic
+from archsearch.kernels.inlined import inlined
+from archsearch.kernels.vector_math import hyperbolic, logistic
 
 contracted = partial(compiled, contracted=True)
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 from numpy import float32
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lane_functions import LOG2_E, hyperbolic, share, sigmoid, softplus
 from archsearch.kernels.lanes import WIDTH, fused, lessened, load, product, quotient, splat, store
 from archsearch.kernels.memories.lanes.lane_blocks import larger
 from archsearch.kernels.projections.tile_products import add_products
 from archsearch.kernels.recurrences.recurrence_loops import contracted
-from archsearch.kernels.vector_math import inlined
 
 ROWS = 32  # that go through all steps together: fewer would read the weights more often
 KEPT = 7  # numbers of each unit and step: see ``forward``

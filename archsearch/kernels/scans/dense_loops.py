@@ -13,7 +13,8 @@ from functools import partial
 
 import numpy as np
 
-from archsearch.kernels.compiled import compiled, inlined
+from archsearch.kernels.compiled import compiled
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import WIDTH, fused, load, splat, store
 
 ROWS = 4

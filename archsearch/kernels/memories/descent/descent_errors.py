@@ -11,11 +11,12 @@ import math
 import numpy as np
 from numpy import float32
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.memories.descent.descent_products import dot
 from archsearch.kernels.memories.descent.descent_rule import SHARPNESS
 from archsearch.kernels.tiles import store
-from archsearch.kernels.vector_math import exponential, hyperbolic, inlined
+from archsearch.kernels.vector_math import exponential, hyperbolic
 
 ONE, HALF, TWO, STEEP = float32(1.0), float32(0.5), float32(2.0), float32(SHARPNESS)
 DENSITY = float32((2 * math.pi) ** -0.5)

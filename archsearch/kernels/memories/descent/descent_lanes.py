@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 
 from archsearch.kernels.compiled import compiled
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import WIDTH, load, store, transpose
-from archsearch.kernels.vector_math import inlined
 
 contracted = partial(compiled, contracted=True)
 

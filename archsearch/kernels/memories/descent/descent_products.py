@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy import float32
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lane_functions import LOG2_E
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.tiles import (
@@ -24,7 +25,6 @@ from archsearch.kernels.tiles import (
     store,
     summed,
 )
-from archsearch.kernels.vector_math import inlined
 
 ROWS, TILE = 4, 4 * WIDTH
 ZEROS, NUMBERS = np.zeros(ROWS, float32), np.array([1.0, LOG2_E], float32)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy import float32
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.memories.descent.descent_products import (
     NUMBERS,
@@ -34,7 +35,6 @@ from archsearch.kernels.tiles import (
     share,
     store,
 )
-from archsearch.kernels.vector_math import inlined
 
 ONE = float32(1.0)
 

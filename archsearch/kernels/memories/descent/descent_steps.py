@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.memories.descent.descent_products import ROWS, ZEROS, scale
 from archsearch.kernels.memories.descent.descent_retention import measure, shrinkage, spread
 from archsearch.kernels.tiles import columns, fused, lessened, load, plus, product, store, summed
-from archsearch.kernels.vector_math import inlined
 
 # of a position: theta, alpha, eta and the bound of the loss
 RATES, STEP, KEEP, SWING, BOUND = 4 * WIDTH, 0, WIDTH, 2 * WIDTH, 3 * WIDTH

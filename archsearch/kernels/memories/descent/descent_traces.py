@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.memories.descent.descent_products import (
     ROWS,
@@ -36,7 +37,6 @@ from archsearch.kernels.tiles import (
     store,
     summed,
 )
-from archsearch.kernels.vector_math import inlined
 
 NEAR = 16  # columns
 

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import (
     WIDTH,
     fused,
@@ -24,7 +25,6 @@ from archsearch.kernels.memories.lanes.gated_lanes import STEEPNESS
 from archsearch.kernels.memories.lanes.lane_blocks import larger, raised
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK
 from archsearch.kernels.memories.lanes.lane_tiles import give, take, turn
-from archsearch.kernels.vector_math import inlined
 
 LOG2_E = math.log2(math.e)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import (
     WIDTH,
     fused,
@@ -37,7 +38,6 @@ from archsearch.kernels.memories.lanes.lane_tiles import (
     weigh_back,
     weigh_turned,
 )
-from archsearch.kernels.vector_math import inlined
 
 PARTS = 4  # in which a head asks for what comes next
 

@@ -15,12 +15,12 @@ from functools import partial
 import numpy as np
 
 from archsearch.kernels.compiled import compiled
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import WIDTH, load, product, repeated, store
 from archsearch.kernels.memories.lanes.lane_gates import read_gates, write_gates
 from archsearch.kernels.memories.lanes.lane_heads import answer, begin_paths, trace
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK, REACH
 from archsearch.kernels.memories.lanes.lane_tiles import empty, fill, foresee, give, take
-from archsearch.kernels.vector_math import inlined
 
 contracted = partial(compiled, contracted=True)
 

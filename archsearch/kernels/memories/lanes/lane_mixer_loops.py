@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 
 from archsearch.kernels.compiled import compiled
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import WIDTH, load, store
 from archsearch.kernels.memories.chunk_convolution import convolve
 from archsearch.kernels.memories.lanes.lane_blocks import accumulate, multiply
@@ -23,7 +24,6 @@ from archsearch.kernels.memories.lanes.lane_heads import answer, begin_paths
 from archsearch.kernels.memories.lanes.lane_norm import norm
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK, REACH
 from archsearch.kernels.memories.lanes.lane_tiles import empty, fill, foresee, give, take
-from archsearch.kernels.vector_math import inlined
 
 contracted = partial(compiled, contracted=True)
 

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from archsearch.kernels.compiled import compiled
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import WIDTH, fused, load, product, splat, store
 from archsearch.kernels.memories.chunk_convolution import convolve, convolve_back
 from archsearch.kernels.memories.lanes.lane_blocks import accumulate
@@ -19,7 +20,6 @@ from archsearch.kernels.memories.lanes.lane_mixer_loops import stripes
 from archsearch.kernels.memories.lanes.lane_norm import norm_back
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK, REACH
 from archsearch.kernels.memories.lanes.lane_tiles import empty, fill, foresee, give, take
-from archsearch.kernels.vector_math import inlined
 
 GROUP = 4  # chunks whose slopes of weights are summed at once
 

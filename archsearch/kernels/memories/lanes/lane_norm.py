@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import (
     WIDTH,
     fused,
@@ -21,7 +22,6 @@ from archsearch.kernels.lanes import (
 )
 from archsearch.kernels.memories.lanes.lane_blocks import raised, root, row_sums
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK
-from archsearch.kernels.vector_math import inlined
 
 LOG2_E = math.log2(math.e)
 

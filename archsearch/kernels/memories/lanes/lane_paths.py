@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import WIDTH, fused, load, product, repeated, splat, store
 from archsearch.kernels.memories.lanes.lane_blocks import row_sums
-from archsearch.kernels.vector_math import inlined
 
 CHUNK = WIDTH  # positions
 REACH = 2 * WIDTH

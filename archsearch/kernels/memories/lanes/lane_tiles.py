@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import (
     WIDTH,
     fused,
@@ -19,7 +20,6 @@ from archsearch.kernels.lanes import (
     transpose,
 )
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK
-from archsearch.kernels.vector_math import inlined
 
 
 @inlined

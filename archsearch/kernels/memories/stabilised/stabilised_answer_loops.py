@@ -12,6 +12,7 @@ import numpy as np
 from numpy import float32
 
 from archsearch.kernels.compiled import compiled
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import (
     WIDTH,
     fused,
@@ -23,7 +24,6 @@ from archsearch.kernels.lanes import (
     store,
 )
 from archsearch.kernels.memories.stabilised.stabilised_rows import inverse_root, totals
-from archsearch.kernels.vector_math import inlined
 
 LOG2_E = 1.4426950408889634
 EPSILON = float32(1e-5)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import (
     WIDTH,
     fused,
@@ -27,7 +28,6 @@ from archsearch.kernels.lanes import (
 )
 from archsearch.kernels.memories.stabilised.stabilised_rows import divisor, totals, turn
 from archsearch.kernels.memories.stabilised.stabilised_tiles import TALL, join, multiply
-from archsearch.kernels.vector_math import inlined
 
 SQUARE = WIDTH * WIDTH
 

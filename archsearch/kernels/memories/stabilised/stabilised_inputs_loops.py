@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from archsearch.kernels.compiled import compiled
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import WIDTH, fused, load, product, splat, store, turned
 from archsearch.kernels.memories.stabilised.stabilised_rows import blank, gather
 from archsearch.kernels.memories.stabilised.stabilised_tiles import TALL, join, multiply
-from archsearch.kernels.vector_math import inlined
 
 contracted = partial(compiled, contracted=True)
 

@@ -9,8 +9,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import WIDTH, fused, load, splat, store, transpose
-from archsearch.kernels.vector_math import inlined
 
 LINE = 64  # bytes
 

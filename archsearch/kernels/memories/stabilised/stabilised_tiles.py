@@ -14,9 +14,9 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import ROUNDED_ONCE, WIDTH, _alike
 from archsearch.kernels.sums import add_products
-from archsearch.kernels.vector_math import inlined
 
 TALL = 8
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import (
     WIDTH,
     fused,
@@ -24,7 +25,6 @@ from archsearch.kernels.memories.stabilised.stabilised_rows import (
     turn,
 )
 from archsearch.kernels.memories.stabilised.stabilised_tiles import TALL, join, multiply
-from archsearch.kernels.vector_math import inlined
 
 SQUARES = 6  # of scratch, beside those of the memory
 

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from archsearch.kernels.compiled import inlined
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.tiles import columns, fused, load, plus, product, store, total
 
 LANES = 8

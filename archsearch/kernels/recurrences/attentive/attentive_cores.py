@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy import float32
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.recurrences.recurrence_loops import row_slopes
-from archsearch.kernels.vector_math import hyperbolic, inlined, logistic
+from archsearch.kernels.vector_math import hyperbolic, logistic
 
 GRU, LSTM, RNN = 0, 1, 2
 KEPT = (4, 6, 0)  # times W

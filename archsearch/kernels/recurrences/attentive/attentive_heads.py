@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy import float32
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lane_functions import share, totals
 from archsearch.kernels.lanes import (
     WIDTH,
@@ -23,7 +24,6 @@ from archsearch.kernels.lanes import (
     store,
     total,
 )
-from archsearch.kernels.vector_math import inlined
 
 LOG2_E = float32(1.4426950408889634)
 ZERO, ONE, LOWEST = float32(0.0), float32(1.0), float32(-1e30)

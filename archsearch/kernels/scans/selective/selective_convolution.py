@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy import float32
 
-from archsearch.kernels.compiled import compiled, inlined
+from archsearch.kernels.compiled import compiled
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lane_functions import sigmoid
 from archsearch.kernels.lanes import WIDTH, fused, load, prefetch, product, splat, store
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy import float32
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lane_functions import sigmoid, softplus
 from archsearch.kernels.lanes import (
     WIDTH,
@@ -21,7 +22,6 @@ from archsearch.kernels.memories.stabilised.stabilised_attention import (
     SMALLEST_LOG_FORGET,
     SMALLEST_SUM,
 )
-from archsearch.kernels.vector_math import inlined
 
 LOG2_E = math.log2(math.e)
 LEAST, GREATEST = float32(math.log(SMALLEST_SUM)), float32(GREATEST_FLOOR)

@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 
 from archsearch.kernels.compiled import compiled
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import WIDTH, load, store
 from archsearch.kernels.memories.chunk_convolution import convolve
 from archsearch.kernels.memories.stabilised.mixer.stabilised_gates import open_gates
@@ -32,7 +33,6 @@ from archsearch.kernels.memories.stabilised.stabilised_rows import (
     turn,
 )
 from archsearch.kernels.memories.stabilised.stabilised_tiles import join, multiply
-from archsearch.kernels.vector_math import inlined
 
 contracted = partial(compiled, contracted=True)
 

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from archsearch.kernels.compiled import compiled
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lanes import WIDTH, fused, load, product, splat, store, total
 from archsearch.kernels.memories.chunk_convolution import convolve, convolve_back
 from archsearch.kernels.memories.stabilised.mixer.stabilised_gates import shut_gates
@@ -20,7 +21,6 @@ from archsearch.kernels.memories.stabilised.stabilised_inputs_loops import ask, 
 from archsearch.kernels.memories.stabilised.stabilised_rows import blank, foresee
 from archsearch.kernels.memories.stabilised.stabilised_tiles import TALL, join, multiply
 from archsearch.kernels.memories.stabilised.stabilised_traces import SQUARES, patterns, trace
-from archsearch.kernels.vector_math import inlined
 
 TOGETHER = 4  # chunks whose slopes of weights are summed at once
 
