@@ -10,20 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import cgutils
 
 from archsearch.kernels.lanes import ROUNDED_ONCE, WIDTH, _alike
-
-
-def registers() -> tuple[int, int]:
-    """How many registers for vectors this processor has, and the bits of one."""
-    features = binding.get_host_cpu_features()
-    if features.get("avx512f"):
-        return 32, 512
-    if "neon" in features:
-        return 32, 128
-    return 16, 256 if features.get("avx") else 128
+from archsearch.kernels.registers import registers
 
 
 def held(bits: int) -> int:

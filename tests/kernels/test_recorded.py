@@ -15,6 +15,7 @@ from archsearch.kernels.convolutions.trellis_levels import trellis_levels
 from archsearch.kernels.memories.delta_rule import delta_rule
 from archsearch.kernels.memories.descent.descent_memory import Memory, Rates, descent_memory
 from archsearch.kernels.memories.descent.descent_rule import Rule
+from archsearch.kernels.memories.duality.duality_mixer import duality_mixer
 from archsearch.kernels.memories.following import following
 from archsearch.kernels.memories.gated_delta import gated_delta
 from archsearch.kernels.memories.lanes.gated_lanes import gated_lanes
@@ -74,6 +75,11 @@ def leaky_states(drives, h, matrix, share):
     return ode_states(drives, h, matrix, share, "rk4", 1)
 
 
+def many_heads(x, memory, recent, project, taps, bias, rate, *rest):
+    # memories fade
+    return duality_mixer(x, memory, recent, project, taps, bias, rate.abs(), *rest)[0]
+
+
 def recalled(values):
     return following(values, torch.arange(STEPS).remainder(3).expand(values.shape[:3]), STEPS)
 
@@ -107,6 +113,10 @@ KERNELS = {
     selective_mixer: (
         *(CHANNELS, (ROWS, 3, SIZE), (ROWS, SIZE, SIZE), (2 * SIZE, SIZE), (4, SIZE)),
         *((1 + 2 * SIZE, SIZE), (SIZE, 1), (SIZE,), (SIZE, SIZE), (SIZE,), (SIZE, SIZE)),
+    ),
+    many_heads: (
+        *(CHANNELS, MEMORY, (ROWS, 3, (HEADS + 2) * SIZE), (98, SIZE), (4, (HEADS + 2) * SIZE)),
+        *((HEADS,), (HEADS,), (HEADS * SIZE,), (HEADS * SIZE,), (SIZE, HEADS * SIZE)),
     ),
     gated_norm: (VECTORS, (SIZE,), (ROWS, STEPS, HEADS * SIZE)),
     rectified_norm: (CHANNELS, (SIZE,), (1,)),

@@ -10,6 +10,7 @@ from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, spread
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.cells.linear.timescale import before_softplus, log_uniform
+from archsearch.kernels.memories.duality.duality_mixer import duality_mixer
 from archsearch.kernels.memories.signed_attention import attend_once, floored, signed_attention
 from archsearch.kernels.norms.gated_skip import gated_skip
 from archsearch.kernels.projections.parts import parts
@@ -70,15 +71,29 @@ class Mamba2(Cell):
         factor = spread(torch.exp(-delta * self.a_log.exp()), self.negative)
         return read[..., None, :], write[..., None, :], u, factor  # one head that all share
 
+    def _whole(self) -> bool:
+        """Whether the cell's weights alone say what it computes, so that one kernel can do it."""
+        linear = (self.project, self.output)
+        plain = all(untouched(part) and part.bias is None for part in linear)
+        rest = untouched(self.norm, nn.RMSNorm) and untouched(self.conv, ShortConv)
+        return plain and rest and self.conv.taps > 0 and not self.negative
+
+    def _skip(self) -> Tensor:
+        return self.skip[:, None].expand(-1, self.head_size).flatten()
+
     def _answer(self, read: Tensor, u: Tensor, z: Tensor) -> Tensor:
-        skip = self.skip[:, None].expand(-1, self.head_size).flatten()
-        gated = gated_skip(read.flatten(-2), u.flatten(-2), skip, z, self.norm.weight)
+        gated = gated_skip(read.flatten(-2), u.flatten(-2), self._skip(), z, self.norm.weight)
         if untouched(self.output):
             return parts(gated, self.output.weight, [self.width])[0]
         return projected(self.output, gated)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state
+        if self._whole():
+            weights = self.project.weight, self.conv.weight, self.delta_bias, self.a_log.exp()
+            weights += self._skip(), self.norm.weight, self.output.weight
+            y, *left = duality_mixer(x, memory, recent, *weights)
+            return y, tuple(left)
         z, mixed, delta = self._parts(x)
         mixed, recent = self.conv(mixed, recent)
         q, k, u, factor = self._split(mixed, delta)
