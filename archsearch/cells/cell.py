@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, ClassVar, TypeAlias
 
 import torch
@@ -51,6 +52,15 @@ class Cell(nn.Module, ABC):
         super().__init__()
         self.width = width
 
+    def __call__(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """``forward``; raises ArchitectureError for a state of other rows than those of ``x``."""
+        if state is None:
+            return super().__call__(x)  # type: ignore[no-any-return]
+        rows = next((len(part) for part in _parts(state) if len(part) != len(x)), len(x))
+        if rows != len(x):
+            raise ArchitectureError(f"a state of {rows} rows does not fit a batch of {len(x)}")
+        return super().__call__(x, state)  # type: ignore[no-any-return]
+
     @abstractmethod
     def initial_state(self, batch: int) -> State:
         """The state before the first position of ``batch`` sequences."""
@@ -75,6 +85,14 @@ class Cell(nn.Module, ABC):
     def counters(self, batch: int) -> Tensor:
         """One whole number per row, zero, on the parameters' device."""
         return torch.zeros(batch, dtype=torch.long, device=next(self.parameters()).device)
+
+
+def _parts(state: State) -> Iterator[Tensor]:
+    for part in state:
+        if isinstance(part, tuple):
+            yield from _parts(part)
+        else:
+            yield part
 
 
 def split_width(width: int, heads: int, what: str = "width") -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from importlib.util import find_spec
 from pkgutil import resolve_name
+from threading import RLock
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -20,6 +21,7 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 _found: dict[str, Callable[..., object] | None] = {}
+_importing = RLock()
 
 
 def accelerated(
@@ -45,7 +47,9 @@ def accelerated(
                 # an import has no place in a compiled or exported graph
                 return plain(*inputs, **options)
             if place not in _found:
-                _found[place] = _find(place, COMPILERS[first.device.type])
+                # the compilers cannot be imported by two threads at once
+                with _importing:
+                    _found[place] = _find(place, COMPILERS[first.device.type])
             chosen = _found[place] or plain
             return chosen(*inputs, **options)  # type: ignore[return-value]
 

@@ -30,7 +30,7 @@ def compiled(function: Loop, *, contracted: bool = False) -> Loop:
     All arrays are contiguous and of one type. Nothing is reordered, and unless ``contracted`` a
     product and the sum after it are rounded each, so that every machine rounds alike. The code is
     kept in :func:`folder`; of several processes that need it first, one compiles and the others
-    read.
+    read. Where nothing can be written, each compiles for itself.
     """
     options = {
         "nogil": True,
@@ -50,12 +50,26 @@ def compiled(function: Loop, *, contracted: bool = False) -> Loop:
         kind = arrays[0].dtype
         if kind not in known:
             with _alone(f"{function.__module__}.{function.__qualname__}"), _uncollected():
-                machine.compile(tuple(numba.typeof(array) for array in arrays))
+                _make(machine, tuple(numba.typeof(array) for array in arrays))
             known.add(kind)
         machine(*arrays)
 
     call.machine = machine  # type: ignore[attr-defined]
     return call
+
+
+def _make(machine: Any, kinds: tuple[Any, ...]) -> None:
+    """Read or compile the code; what was cut short, or cannot be kept, costs a compilation."""
+    try:
+        machine.compile(kinds)
+    except OSError:
+        # compiled before it was to be written
+        if kinds not in machine.overloads:
+            raise
+    except Exception:
+        # what cannot be read is made anew; a fault of the loop itself shows again
+        machine._cache.flush()
+        machine.compile(kinds)
 
 
 @cache

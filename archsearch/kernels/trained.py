@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache, wraps
 from typing import Any
 
 import torch
@@ -27,11 +28,67 @@ def trained(inputs: Sequence[Tensor], kinds: Sequence[torch.dtype]) -> bool:
     return one_type and first.numel() > 0 and not torch.is_autocast_enabled("cpu")
 
 
+def fit(letters: str, *inputs: Tensor) -> bool:
+    """Whether each letter stands for one size: ``fit("btk bk", x, h)``; a capital may also be one.
+
+    Loops do not look whether what they read is there. Torch does, and says what is wrong.
+    """
+    return _fit(letters, *(part.shape for part in inputs))
+
+
+@lru_cache(maxsize=1024)
+def _fit(letters: str, *shapes: torch.Size) -> bool:
+    words, sizes = letters.split(), dict[str, int]()
+    if list(map(len, words)) != list(map(len, shapes)):
+        return False
+    pairs = [pair for each in zip(words, shapes, strict=True) for pair in zip(*each, strict=True)]
+    if not all(sizes.setdefault(one, size) == size for one, size in pairs if one.islower()):
+        return False
+    return all(size in (1, sizes[one.lower()]) for one, size in pairs if one.isupper())
+
+
 def recorded(x: Tensor) -> bool:
     """Whether operations on ``x`` are written down, counted or compiled rather than just done."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or transformed():
         return True
     return type(x) is not Tensor or _get_current_dispatch_mode() is not None
+
+
+def transformed() -> bool:
+    """Whether torch.func is at work (grad, vmap, jvp, ...), which knows torch's operations only."""
+    return torch._C._are_functorch_transforms_active()
+
+
+def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """``backward`` whose slopes cannot be differentiated again; then RuntimeError says so.
+
+    torch's decorator of this name lets it pass where what comes in is a constant, as with a sum of
+    the outputs; a penalty on slopes would then do nothing.
+    """
+
+    @wraps(backward)
+    def call(ctx: Any, *slopes: Any) -> Any:
+        with torch.no_grad():
+            found = backward(ctx, *slopes)
+        if not torch.is_grad_enabled():
+            return found
+        asked = torch.ones((), requires_grad=True)
+        parts = _Final.apply(asked, *(found if isinstance(found, tuple) else (found,)))
+        return parts if isinstance(found, tuple) else parts[0]
+
+    return call
+
+
+class _Final(torch.autograd.Function):
+    @staticmethod
+    def forward(_ctx: Any, _asked: Tensor, *slopes: Tensor | None) -> tuple[Tensor | None, ...]:
+        return slopes
+
+    @staticmethod
+    def backward(_ctx: Any, *_: Tensor) -> Any:
+        raise RuntimeError(
+            "there is no second derivative of this; ARCHSEARCH_KERNELS=plain has that of a loop"
+        )
 
 
 def arrays(*tensors: Tensor) -> tuple[Any, ...]:

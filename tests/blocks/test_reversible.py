@@ -141,3 +141,10 @@ def test_in_a_loop_too_gradients_are_those_of_plain_autograd(tie, monkeypatch):
         found.append(torch.autograd.grad(model(x)[0].square().sum(), list(model.parameters())))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_a_second_derivative_is_refused():
+    body, x = stage(1), inputs()
+    (slope,) = torch.autograd.grad(body(x).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        slope.square().sum().backward()

@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 
+from archsearch.errors import ArchitectureError
 from archsearch.kernels.choose import VARIABLE
 from archsearch.plugins import implementation, load_catalog
 from archsearch.testing.cells import variants
@@ -54,6 +55,20 @@ def test_fast_and_plain_forms_agree(name, rows, steps, monkeypatch):
                 torch.testing.assert_close(
                     fast, plain, rtol=1e-3, atol=1e-3 * _size(plain) + 1e-5, equal_nan=True
                 )
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("name", CATALOG.names("cell"))
+def test_a_state_of_other_rows_is_refused(name, rows):
+    """What is left of a data set makes a smaller batch; loops would read on behind its end."""
+    cell = implementation(CATALOG.find("cell", name))(WIDTH)
+    state = cell.initial_state(rows)
+    if not list(flatten(state)):
+        pytest.skip("has no state")
+    for given in ((state,), ()):
+        named = {} if given else {"state": state}
+        with pytest.raises(ArchitectureError, match=f"a state of {rows} rows .* a batch of 2$"):
+            cell(torch.randn(2, 5, WIDTH), *given, **named)
 
 
 def _size(x: torch.Tensor) -> float:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,7 @@ print(json.dumps({
 }))
 """
 TYPES = ["float32", "float64"]
+ROOT = Path(archsearch.__file__).parents[1]
 
 
 def scaled(*types, **variables):
@@ -81,6 +84,62 @@ def test_processes_that_start_together_share_it(tmp_path):
     assert sum(each["compiled"] for each in found) == 2 * len(TYPES)
     again = scaled(*TYPES, XDG_CACHE_HOME=tmp_path)
     assert (again["read"], again["compiled"]) == (2 * len(TYPES), 0)
+
+
+DOUBLE = """
+from archsearch.kernels.compiled import compiled
+
+@compiled
+def double(x, y):
+    for i in range(len(x)):
+        y[i] = 2 * x[i]
+"""
+DOUBLED = """
+import json
+import numpy as np
+from doubled import double
+x, y = np.ones(3), np.zeros(3)
+double(x, y)
+assert y.tolist() == [2, 2, 2]
+stats = double.machine.stats
+print(json.dumps([sum(found.values()) for found in (stats.cache_hits, stats.cache_misses)]))
+"""
+
+
+def doubled(folder, start=None):
+    """How often the code of a small loop was read, and how often compiled."""
+    if not (folder / "doubled.py").exists():
+        (folder / "doubled.py").write_text(DOUBLE)
+    places = {"NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": f"{folder}:{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-c", DOUBLED],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | places,
+        preexec_fn=start,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(("kind", "left"), [("nbi", 0), ("nbi", 0.99), ("nbc", 0.5)])
+def test_code_that_was_cut_short_is_made_anew(tmp_path, kind, left):
+    """As where the power failed before all of it was on the disk."""
+    assert doubled(tmp_path) == [0, 1]
+    (file,) = tmp_path.rglob(f"*.{kind}")
+    os.truncate(file, int(left * file.stat().st_size))
+    assert doubled(tmp_path) == [0, 1]
+    assert doubled(tmp_path) == [1, 0]
+
+
+def test_a_full_disk_costs_no_more_than_a_compilation(tmp_path):
+    doubled(tmp_path)
+    (file,) = tmp_path.rglob("*.nbi")
+    file.unlink()
+    full = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (0, 0))
+    assert doubled(tmp_path, full) == [0, 1]
+    assert not file.exists()
 
 
 def test_a_home_that_cannot_be_written_costs_no_more_than_one_compilation(tmp_path, unwritable):
@@ -146,6 +205,37 @@ sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
 
 def test_a_forked_worker_has_it_from_its_parent():
     done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+THREADS = """
+import sys, threading
+import torch
+from archsearch.kernels.choose import accelerated
+names, found = sys.argv[1:], []
+start = threading.Barrier(len(names))
+def first_call(name):
+    start.wait()
+    found.append(accelerated(cpu=f"{name}:double")(torch.neg)(torch.ones(1)).item())
+threads = [threading.Thread(target=first_call, args=(name,)) for name in names]
+for each in threads:
+    each.start()
+for each in threads:
+    each.join()
+assert found == [2.0] * len(names), found
+"""
+
+
+def test_threads_may_be_the_first_to_need_it_together(tmp_path):
+    """A compiler that two threads import at once is left half imported."""
+    for name, imports in {"one": "import numba", "two": "from numba.core import cgutils"}.items():
+        (tmp_path / f"{name}.py").write_text(f"{imports}\ndef double(x):\n    return 2 * x\n")
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS, "one", "two"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"},
+    )
     assert done.returncode == 0, done.stderr
 
 

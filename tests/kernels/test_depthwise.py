@@ -37,3 +37,9 @@ def test_gradcheck(channels):
     weight = torch.randn(4, channels, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(depthwise, (x, weight))
     assert torch.autograd.gradcheck(depthwise, (x, weight, 2))
+
+
+def test_the_plain_form_is_differentiated_twice():
+    x = torch.randn(2, 8, 3, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(depthwise.plain, (x, weight, 2))

@@ -64,10 +64,9 @@ def slstm_problem(shape, beginning):
 
 
 def run_slstm(form, problem, dtype, sigmoid):
-    *inputs, m = problem
-    given = [part.to(dtype, copy=True).requires_grad_() for part in inputs]
-    drives, h, c, n, matrix = given
-    y, last = form(drives, (h, c, n, m.to(dtype)), matrix, sigmoid)
+    given = [part.to(dtype, copy=True).requires_grad_() for part in problem]
+    drives, h, c, n, matrix, m = given
+    y, last = form(drives, (h, c, n, m), matrix, sigmoid)
     return [y, *last], given
 
 

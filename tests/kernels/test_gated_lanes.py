@@ -132,3 +132,17 @@ def test_who_is_only_evaluated_gets_the_plain_form():
     inputs = [part.detach() for part in problem((2, 37, 3, 5, 3))]
     for one, other in zip(gated_lanes(*inputs), gated_lanes.plain(*inputs), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+@pytest.mark.parametrize("size", [5, 16])
+def test_a_missing_number_has_no_slope_in_other_rows(size, lanes):
+    inputs = problem((3, 37, 2, size, lanes))
+    found = []
+    for number in (1.0, torch.nan):
+        with torch.no_grad():
+            inputs[0][1, 20] = number
+        out, left = gated_lanes(*inputs)
+        slopes = torch.autograd.grad(out[::2].sum() + left[::2].sum(), inputs)
+        found.append([part[::2] for part in slopes])
+    torch.testing.assert_close(*found)

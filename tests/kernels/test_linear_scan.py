@@ -227,12 +227,13 @@ def test_shapes_that_do_not_fit_are_refused(size):
     b, h0 = torch.randn(2, 5, 4), torch.randn(2, 4)
     with pytest.raises(ValueError, match="do not fit"):
         linear_scan(torch.ones(size), b, h0)
-    with pytest.raises(ValueError, match="reshape"):
-        linear_scan(torch.ones(1, 1, 4), b, torch.randn(2, 5))
+    for other in ((2, 5), (1, 4), (4, 2)):
+        with pytest.raises(ValueError, match="does not fit"):
+            linear_scan(torch.ones(1, 1, 4), b, torch.randn(other))
 
 
 def test_a_second_derivative_is_refused():
     a, b, h0 = problem((2, 3, 2), torch.float64)
     (first,) = torch.autograd.grad(linear_scan(a, b, h0).square().sum(), a, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
+    with pytest.raises(RuntimeError, match="no second derivative"):
         first.sum().backward()

@@ -173,3 +173,17 @@ def test_a_missing_number_reaches_no_position_before_it(form, place, part):
     torch.testing.assert_close(read[0], expected[0])
     assert read[1, place:, 0].isnan().any(-1).all()
     assert held[1, 0].isnan().any()
+
+
+@pytest.mark.parametrize("size", [5, 16])
+@pytest.mark.parametrize("part", range(5))
+def test_a_missing_number_is_not_seen_in_other_rows(part, size):
+    inputs = problem((3, 37, 2, size, size))
+    found = []
+    for number in (-1.0, torch.nan):
+        with torch.no_grad():
+            inputs[part][1, 20] = number
+        read, held, _ = run(stabilised_attention, inputs)
+        slopes = torch.autograd.grad(read[::2].sum() + held[::2].sum(), inputs[:6])
+        found.append([read[1, :20], *(each[::2] for each in (read, held, *slopes))])
+    torch.testing.assert_close(*found)

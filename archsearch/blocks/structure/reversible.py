@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import FunctionCtx
 from torch.utils.checkpoint import get_device_states, set_device_states
 
 from archsearch.blocks.structure.block import Block
 from archsearch.blocks.structure.connections import Apply, Connections
+from archsearch.kernels.trained import once_differentiable
 
 
 class Reversible(Connections):

@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.attention.distance_attention import distance_attention as accelerated_form
 from archsearch.kernels.attention.distance_attention_loops import backward, forward
-from archsearch.kernels.trained import SINGLE, arrays, trained
+from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
 
 plain: Any = accelerated_form.plain  # type: ignore[attr-defined]
 

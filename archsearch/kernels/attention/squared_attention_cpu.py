@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from archsearch.kernels.attention.squared_attention import (
@@ -14,7 +13,7 @@ from archsearch.kernels.attention.squared_attention import (
 )
 from archsearch.kernels.attention.squared_attention_loops import backward, forward
 from archsearch.kernels.lanes import WIDTH
-from archsearch.kernels.trained import SINGLE, arrays, trained
+from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
 
 plain: Any = accelerated_attention.plain  # type: ignore[attr-defined]
 

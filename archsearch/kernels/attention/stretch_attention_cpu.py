@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.attention.stretch_attention import Look, distances
 from archsearch.kernels.attention.stretch_attention import stretch_attention as accelerated_form
 from archsearch.kernels.attention.stretch_attention_loops import exponentials
-from archsearch.kernels.trained import arrays, trained
+from archsearch.kernels.trained import arrays, once_differentiable, trained
 
 PAIRS = 2**17  # of queries and keys at a time, so that a processor's cache holds their scores
 

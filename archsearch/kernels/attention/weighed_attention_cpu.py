@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.attention.weighed_attention import marked, met, stretches
 from archsearch.kernels.attention.weighed_attention import weighed_attention as accelerated_form
-from archsearch.kernels.trained import trained
+from archsearch.kernels.trained import once_differentiable, trained
 
 KEPT = 512  # queries, of so few that to meet them again costs more than their weights take
 NATIVE = (torch.float32, torch.float64)

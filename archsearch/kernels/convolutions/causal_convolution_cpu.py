@@ -6,14 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.convolutions.causal_convolution import (
     causal_convolution as accelerated_convolution,
 )
 from archsearch.kernels.convolutions.causal_convolution_loops import convolve, correlate
 from archsearch.kernels.lanes import WIDTH
-from archsearch.kernels.trained import SINGLE, arrays, trained
+from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
 
 plain: Any = accelerated_convolution.plain  # type: ignore[attr-defined]
 # numbers of a filter that stay in the nearer caches

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.choose import accelerated
 
@@ -23,10 +22,16 @@ def depthwise(x: Tensor, weight: Tensor, dilation: int = 1) -> Tensor:
 
 
 class _Depthwise(torch.autograd.Function):
+    # torch.func needs both
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], _output: Tensor) -> None:
+        x, weight, ctx.dilation = inputs
         ctx.save_for_backward(x, weight)
-        ctx.dilation = dilation
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
         length = x.shape[1] - (len(weight) - 1) * dilation
         y = x[:, :length] * weight[0]
         for tap in range(1, len(weight)):
@@ -35,7 +40,6 @@ class _Depthwise(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight = ctx.saved_tensors
         length = dy.shape[1]

@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.convolutions.depthwise import depthwise as accelerated_convolution
 from archsearch.kernels.convolutions.depthwise_loops import backward, forward
 from archsearch.kernels.lanes import WIDTH
-from archsearch.kernels.trained import arrays, trained
+from archsearch.kernels.trained import arrays, once_differentiable, trained
 
 NATIVE = (torch.float32, torch.float64)
 plain: Any = accelerated_convolution.plain  # type: ignore[attr-defined]

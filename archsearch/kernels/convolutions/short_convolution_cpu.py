@@ -7,21 +7,21 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.convolutions.short_convolution import (
     short_convolution as accelerated_convolution,
 )
 from archsearch.kernels.convolutions.short_convolution_loops import backward, forward
 from archsearch.kernels.lanes import WIDTH
-from archsearch.kernels.trained import SINGLE, arrays, flat, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, flat, once_differentiable, trained
 
 plain: Any = accelerated_convolution.plain  # type: ignore[attr-defined]
 
 
 def short_convolution(x: Tensor, recent: Tensor, weight: Tensor, activated: bool) -> Tensor:
     """See :func:`archsearch.kernels.convolutions.short_convolution.short_convolution`."""
-    if x.shape[-1] % WIDTH or not trained((x, recent, weight), SINGLE):
+    inputs = (x, recent, weight)
+    if x.shape[-1] % WIDTH or not trained(inputs, SINGLE) or not fit("btc bpc qc", *inputs):
         return plain(x, recent, weight, activated)  # type: ignore[no-any-return]
     return _Convolution.apply(x, recent, weight, activated)  # type: ignore[no-any-return]
 

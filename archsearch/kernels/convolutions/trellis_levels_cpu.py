@@ -7,13 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from archsearch.kernels.convolutions.trellis_levels import trellis_levels as accelerated_levels
 from archsearch.kernels.convolutions.trellis_levels_loops import backward, forward
 from archsearch.kernels.lanes import WIDTH
-from archsearch.kernels.trained import SINGLE, arrays, trained
+from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
 
 plain: Any = accelerated_levels.plain  # type: ignore[attr-defined]
 Levels = Sequence[tuple[Tensor, Tensor]]

@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.memories.following import following as accelerated_following
 from archsearch.kernels.memories.following_loops import backward, forward
-from archsearch.kernels.trained import arrays, trained
+from archsearch.kernels.trained import arrays, once_differentiable, trained
 
 NATIVE = (torch.float32, torch.float64)
 plain: Any = accelerated_following.plain  # type: ignore[attr-defined]

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.memories.long_keys_loops import CHUNK, backward, forward
 from archsearch.kernels.memories.memory_layout import apart, filled, laid
-from archsearch.kernels.trained import arrays, flat
+from archsearch.kernels.trained import arrays, flat, once_differentiable
 
 
 def overwritten(

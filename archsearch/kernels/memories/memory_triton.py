@@ -12,11 +12,11 @@ from typing import Any
 import torch
 import triton
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.memories.linear_attention import SLOWEST_LOG_DECAY
 from archsearch.kernels.memories.memory_programs import backward_program, forward_program
 from archsearch.kernels.memories.signed_attention import floored
+from archsearch.kernels.trained import once_differentiable
 
 STRETCH = 32  # positions between memories that are kept
 COLUMNS = 16  # of a memory, held by one program

@@ -11,13 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.memories.messages import messages as accelerated_messages
 from archsearch.kernels.memories.messages_loops import backward, forward
 from archsearch.kernels.projections.projected import untouched
-from archsearch.kernels.trained import SINGLE, arrays, trained
+from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
 
 plain: Any = accelerated_messages.plain  # type: ignore[attr-defined]
 

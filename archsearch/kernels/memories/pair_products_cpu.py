@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.memories.pair_products import pair_products as accelerated_products
 from archsearch.kernels.memories.pair_products_loops import backward, forward
-from archsearch.kernels.trained import trained
+from archsearch.kernels.trained import once_differentiable, trained
 
 NATIVE = (torch.float32, torch.float64)
 plain: Any = accelerated_products.plain  # type: ignore[attr-defined]

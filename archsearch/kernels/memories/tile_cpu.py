@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.memories import tile_loops, tile_slopes
 from archsearch.kernels.memories.linear_attention import SLOWEST_LOG_DECAY
 from archsearch.kernels.memories.memory_layout import apart, filled, grid, laid
 from archsearch.kernels.memories.signed_attention import SMALLEST, floored
-from archsearch.kernels.trained import arrays, flat
+from archsearch.kernels.trained import arrays, flat, once_differentiable
 
 # rows and columns of a tile
 SMALL, LARGE = 8, 16

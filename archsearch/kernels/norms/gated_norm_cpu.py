@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.norms.gated_norm import EPSILON
 from archsearch.kernels.norms.gated_norm import gated_norm as accelerated_norm
 from archsearch.kernels.norms.gated_norm_loops import backward, forward
-from archsearch.kernels.trained import trained
+from archsearch.kernels.trained import once_differentiable, trained
 
 plain: Any = accelerated_norm.plain  # type: ignore[attr-defined]
 

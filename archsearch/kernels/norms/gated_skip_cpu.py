@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.norms.gated_norm import EPSILON
 from archsearch.kernels.norms.gated_skip import gated_skip as accelerated_skip
 from archsearch.kernels.norms.gated_skip_loops import backward, forward
-from archsearch.kernels.trained import SINGLE, arrays, flat, in_rows, trained
+from archsearch.kernels.trained import SINGLE, arrays, flat, in_rows, once_differentiable, trained
 
 plain: Any = accelerated_skip.plain  # type: ignore[attr-defined]
 
@@ -36,8 +35,8 @@ class _Skip(torch.autograd.Function):
     ) -> Tensor:
         x, skip, weight = x.contiguous(), skip.contiguous(), weight.contiguous()
         (u, apart), (gate, gates_apart) = in_rows(u), in_rows(gate)
-        y, ctx.layout = torch.empty_like(x), layout(apart, gates_apart)
-        forward(*arrays(x), flat(u), *arrays(skip), flat(gate), *arrays(weight, y), *ctx.layout)
+        y, known = torch.empty_like(x), layout(apart, gates_apart)
+        forward(*arrays(x), flat(u), *arrays(skip), flat(gate), *arrays(weight, y), *known)
         ctx.save_for_backward(x, u, skip, gate, weight)
         return y
 
@@ -45,10 +44,13 @@ class _Skip(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
         x, u, skip, gate, weight = ctx.saved_tensors
+        # who keeps tensors elsewhere may lay them out anew
+        (u, apart), (gate, gates_apart) = in_rows(u), in_rows(gate)
         dx, du, dgate = torch.empty_like(x), torch.empty_like(x), torch.empty_like(x)
         dskip, dweight = torch.zeros_like(skip), torch.zeros_like(weight)
         known = (*arrays(dy, x), flat(u), *arrays(skip), flat(gate), *arrays(weight))
-        backward(*known, *arrays(dx, du, dskip, dgate, dweight), *ctx.layout)
+        found = arrays(dx, du, dskip, dgate, dweight)
+        backward(*known, *found, *layout(apart, gates_apart))
         return dx, du, dskip, dgate, dweight
 
 

@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.norms.rectified_norm import rectified_norm as accelerated_norm
 from archsearch.kernels.norms.rectified_norm_loops import backward, forward
-from archsearch.kernels.trained import SINGLE, arrays, trained
+from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
 
 plain: Any = accelerated_norm.plain  # type: ignore[attr-defined]
 

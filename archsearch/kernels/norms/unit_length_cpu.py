@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.norms.unit_length import SHORTEST
 from archsearch.kernels.norms.unit_length import unit_length as accelerated_scaling
 from archsearch.kernels.norms.unit_length_loops import backward, forward
-from archsearch.kernels.trained import trained
+from archsearch.kernels.trained import once_differentiable, trained
 
 NATIVE = (torch.float32, torch.float64)
 plain: Any = accelerated_scaling.plain  # type: ignore[attr-defined]

@@ -10,13 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.projections import parts_loops
 from archsearch.kernels.projections.parts import parts as accelerated_parts
-from archsearch.kernels.trained import SINGLE, arrays, trained
+from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
 
 plain: Any = accelerated_parts.plain  # type: ignore[attr-defined]
 # numbers of a weight that stay in the nearer cache

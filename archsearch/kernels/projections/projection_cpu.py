@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.projections.projection import projection as accelerated_projection
-from archsearch.kernels.trained import SINGLE, trained
+from archsearch.kernels.trained import SINGLE, once_differentiable, trained
 
 plain: Any = accelerated_projection.plain  # type: ignore[attr-defined]
 # of fewer outputs neither library is quick

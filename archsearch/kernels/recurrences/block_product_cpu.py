@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.lanes import GROUP, WIDTH
 from archsearch.kernels.recurrences.block_product import block_product as accelerated_product
 from archsearch.kernels.recurrences.block_product import diagonals
 from archsearch.kernels.recurrences.block_product_loops import backward, forward
-from archsearch.kernels.trained import trained
+from archsearch.kernels.trained import once_differentiable, trained
 
 NATIVE = (torch.float32, torch.float64)
 plain: Any = accelerated_product.plain  # type: ignore[attr-defined]

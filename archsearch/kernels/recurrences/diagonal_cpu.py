@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.recurrences import diagonal, diagonal_gru_loops, diagonal_lstm_loops
-from archsearch.kernels.trained import SINGLE, arrays, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
 
 
 def diagonal_gru(drives: Tensor, bias: Tensor, a: Tensor, h: Tensor) -> Tensor:
@@ -19,10 +18,11 @@ def diagonal_gru(drives: Tensor, bias: Tensor, a: Tensor, h: Tensor) -> Tensor:
 
     Torch does what is only evaluated, recorded, or in another precision.
     """
-    if not trained((drives, bias, a, h), SINGLE):
-        return diagonal.diagonal_gru.plain(drives, bias, a, h)  # type: ignore[attr-defined,no-any-return]
+    given = drives, bias, a, h
+    if not trained(given, SINGLE) or not fit("btg g aw bw", *given):
+        return diagonal.diagonal_gru.plain(*given)  # type: ignore[attr-defined,no-any-return]
     width = h.shape[-1]
-    y = _GRU.apply(*(_whole_lanes(part, width) for part in (drives, bias, a, h)))
+    y = _GRU.apply(*(_whole_lanes(part, width) for part in given))
     return y[..., :width]  # type: ignore[no-any-return]
 
 
@@ -31,7 +31,7 @@ def diagonal_lstm(
 ) -> tuple[Tensor, Tensor]:
     """See :func:`archsearch.kernels.recurrences.diagonal.diagonal_lstm`."""
     given = drives, bias, weights, h, c
-    if not trained(given, SINGLE):
+    if not trained(given, SINGLE) or not fit("btg g aw bw bw", *given):
         return diagonal.diagonal_lstm.plain(*given)  # type: ignore[attr-defined,no-any-return]
     width = h.shape[-1]
     y, last = _LSTM.apply(*(_whole_lanes(part, width) for part in given))

@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.recurrences import gated, lstm_loops
 from archsearch.kernels.recurrences.recurrence_cpu import WIDEST
-from archsearch.kernels.trained import SINGLE, arrays, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
 
 FORGET = {"own": lstm_loops.OWN, "coupled": lstm_loops.COUPLED, "none": lstm_loops.NONE}
 State = gated.State
@@ -21,16 +20,16 @@ def lstm(
     drives: Tensor, state: State, matrix: Tensor, peepholes: Tensor, forget: str, squash: bool
 ) -> tuple[Tensor, State]:
     """See :func:`archsearch.kernels.recurrences.gated.lstm`."""
-    if untrained((drives, *state, matrix, peepholes)):
+    if untrained((drives, *state, matrix, peepholes), "hbtg hbs hbs hsg phs"):
         return gated.lstm.plain(drives, state, matrix, peepholes, forget, squash)  # type: ignore[attr-defined,no-any-return]
     kind = torch.tensor([FORGET[forget], float(peepholes.requires_grad or peepholes.any()), squash])
     y, h, c = _LSTM.apply(drives, *state, matrix, peepholes, kind)
     return y, (h, c)
 
 
-def untrained(inputs: Sequence[Tensor]) -> bool:
+def untrained(inputs: Sequence[Tensor], letters: str) -> bool:
     """Torch does what is only evaluated, recorded, in another precision, or wide."""
-    return not trained(inputs, SINGLE) or inputs[1].shape[-1] > WIDEST
+    return not trained(inputs, SINGLE) or inputs[1].shape[-1] > WIDEST or not fit(letters, *inputs)
 
 
 class _LSTM(torch.autograd.Function):

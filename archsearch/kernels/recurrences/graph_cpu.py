@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.recurrences import graph_loops
 from archsearch.kernels.recurrences import graph_steps as plain
 from archsearch.kernels.recurrences.graph_steps import Product, Program
 from archsearch.kernels.recurrences.recurrence_cpu import WIDEST
-from archsearch.kernels.trained import SINGLE, arrays, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
 
 MOST = 2**27  # numbers kept of all steps
 
@@ -26,7 +25,8 @@ def graph_steps(
     """
     inputs = (streams, states, matrices)
     size = program.slots * len(streams) * states[0].numel()
-    if not trained(inputs, SINGLE) or states.shape[-1] > WIDEST or size > MOST:
+    wide = states.shape[-1] > WIDEST or size > MOST
+    if wide or not trained(inputs, SINGLE) or not fit("tbg sbw mww", *inputs):
         return plain.graph_steps.plain(*inputs, program)  # type: ignore[attr-defined,no-any-return]
     y, last = _Steps.apply(*inputs, coded(program), program)
     return y, last

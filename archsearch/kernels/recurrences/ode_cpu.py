@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.recurrences.ode_loops import backward, forward
 from archsearch.kernels.recurrences.ode_states import METHODS
 from archsearch.kernels.recurrences.ode_states import ode_states as accelerated_states
 from archsearch.kernels.recurrences.recurrence_cpu import WIDEST
-from archsearch.kernels.trained import SINGLE, arrays, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
 
 MOST = 2**27  # numbers kept of all steps
 plain: Any = accelerated_states.plain  # type: ignore[attr-defined]
@@ -29,7 +28,9 @@ def ode_states(
     inputs = [part for part in given if part is not None]
     evaluations = len(METHODS[solver][0]) * substeps
     kept = evaluations * (2 * drives.numel() + drives.shape[0] * h.numel())
-    if not trained(inputs, SINGLE) or h.shape[1] > WIDEST or kept > MOST:
+    letters = "tbg bw wm" if share is None else "tbg bw wm w"
+    wide = h.shape[1] > WIDEST or kept > MOST
+    if wide or not trained(inputs, SINGLE) or not fit(letters, *inputs):
         return plain(*given, solver, substeps)  # type: ignore[no-any-return]
     method = drives.new_tensor(METHODS[solver]) / substeps
     return _States.apply(*given, method, evaluations)  # type: ignore[no-any-return]

@@ -9,13 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
 from archsearch.kernels.recurrences.recurrence import gru as accelerated_gru
 from archsearch.kernels.recurrences.recurrence_loops import backward, forward
 from archsearch.kernels.recurrences.wide_loops import backward_step, forward_step
-from archsearch.kernels.trained import SINGLE, arrays, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
 
 # beyond this width nearly all time goes into matrix products, at which BLAS is the better
 WIDEST = 128
@@ -30,7 +29,7 @@ def gru(
     Torch does what is only evaluated, recorded, or in another precision.
     """
     inputs = (x, h0, weight, recurrent, bias, inner_bias)
-    if not trained(inputs, SINGLE):
+    if not trained(inputs, SINGLE) or not fit("bti bs gi gs g s", *inputs):
         return plain(*inputs)  # type: ignore[no-any-return]
     if len(inner_bias) > WIDEST:
         # steps first, so that each of them lies in one piece

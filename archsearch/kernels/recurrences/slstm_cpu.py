@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from archsearch.kernels.lanes import WIDTH
@@ -17,7 +16,7 @@ from archsearch.kernels.recurrences.gated import State
 from archsearch.kernels.recurrences.gated import slstm as accelerated_slstm
 from archsearch.kernels.recurrences.gated_cpu import of_matrix, untrained
 from archsearch.kernels.recurrences.slstm_loops import KEPT, backward, forward
-from archsearch.kernels.trained import arrays
+from archsearch.kernels.trained import arrays, once_differentiable
 
 GATES = 4
 plain: Any = accelerated_slstm.plain  # type: ignore[attr-defined]
@@ -25,7 +24,7 @@ plain: Any = accelerated_slstm.plain  # type: ignore[attr-defined]
 
 def slstm(drives: Tensor, state: State, matrix: Tensor, sigmoid: bool) -> tuple[Tensor, State]:
     """See :func:`archsearch.kernels.recurrences.gated.slstm`."""
-    if untrained((drives, *state, matrix)):
+    if untrained((drives, *state, matrix), "hbtg hbs hbs hbs hbs hsg"):
         return plain(drives, state, matrix, sigmoid)  # type: ignore[no-any-return]
     heads, size = matrix.shape[:2]
     together = max(n for n in range(1, max(1, WIDTH // size) + 1) if heads % n == 0)
@@ -99,4 +98,6 @@ class _SLSTM(torch.autograd.Function):
                 *arrays(dy[head], c0[head], n0[head], recurrent[head], kept[head]),
                 *arrays(ddrives[head], dh[head], dc[head], dn[head]),
             )
-        return ddrives, dh, dc, dn, None, of_matrix(h0, y, ddrives), None
+        # exp(m) is a factor of both c and n
+        dm = dc * c0 + dn * n0
+        return ddrives, dh, dc, dn, dm, of_matrix(h0, y, ddrives), None

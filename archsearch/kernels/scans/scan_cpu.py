@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.library import Library, register_autograd, register_fake
 
 from archsearch.kernels.compiled import Loop
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.scans import scan_lanes, scan_loops
-from archsearch.kernels.trained import recorded
+from archsearch.kernels.scans.linear_scan import linear_scan_reference
+from archsearch.kernels.trained import once_differentiable, recorded, transformed
 
 NATIVE = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 NOTHING: tuple[int, ...] = (0, 0, 0, 0)
@@ -32,6 +32,8 @@ OPERATORS.define(
 
 def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     """See :func:`archsearch.kernels.scans.linear_scan.linear_scan`."""
+    if transformed():
+        return linear_scan_reference(a, b, h0)
     kind = b.dtype
     if not (a.dtype == kind == h0.dtype and kind in NATIVE):
         kind = torch.promote_types(torch.promote_types(a.dtype, kind), h0.dtype)
@@ -138,6 +140,7 @@ class _Plan:
     """
 
     shape: tuple[int, ...]
+    state: tuple[int, ...]
     coefficients: tuple[int, ...]
     spread: tuple[int, ...] | None
     forward: Loop
@@ -151,6 +154,8 @@ class _Plan:
 
     def start(self, x: Tensor) -> np.ndarray:
         batch, _, rows, units = self.shape
+        if x.shape != self.state:
+            raise ValueError(f"a state of shape {tuple(x.shape)} does not fit: {self.state}")
         return x.contiguous().numpy(force=True).reshape(batch, rows, units)
 
     def summed(self, sums: Tensor, shape: torch.Size) -> Tensor:
@@ -180,4 +185,4 @@ def _plan(a: torch.Size, b: torch.Size, kind: torch.dtype) -> _Plan:
     loops: Any = scan_loops.forward, scan_loops.backward
     if coefficients == shape and not kind.is_complex and shape[3] % WIDTH == 0:
         loops = scan_lanes.forward, scan_lanes.backward
-    return _Plan(shape, coefficients, spread, *loops)
+    return _Plan(shape, (b[0], *sizes), coefficients, spread, *loops)

@@ -12,7 +12,8 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from archsearch.kernels.trained import once_differentiable
 
 THREADS = 128
 

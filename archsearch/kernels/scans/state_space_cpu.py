@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.scans import dense_loops as dense
 from archsearch.kernels.scans import diagonal_loops as diagonal
 from archsearch.kernels.scans import state_space
-from archsearch.kernels.trained import arrays, trained
+from archsearch.kernels.trained import arrays, fit, once_differentiable, trained
 
 CHUNK = 16  # of a dense memory
 NATIVE = (torch.float32, torch.float64)
@@ -25,7 +24,7 @@ def diagonal_state_space(
     inputs = (factor, write, read, memory)
     pairs = [torch.view_as_real(part.resolve_conj()) for part in inputs if part.is_complex()]
     fits = len(pairs) == len(inputs) and u.shape[-1] % WIDTH == 0 and factor.shape[1] > 0
-    if not fits or not trained((u, *pairs), NATIVE):
+    if not fits or not trained((u, *pairs), NATIVE) or not fit("btw wm wm wm bwm", u, *inputs):
         return state_space.diagonal_state_space.plain(u, *inputs)  # type: ignore[attr-defined,no-any-return]
     # channels last: (M, 2, W) and (B, M, 2, W)
     y, left = _Diagonal.apply(u, *(part.movedim(-3, -1) for part in pairs))
@@ -39,7 +38,8 @@ def dense_state_space(
     inputs = (u, matrix, write, read, memory)
     plain: Any = state_space.dense_state_space.plain  # type: ignore[attr-defined]
     whole = u.shape[1] - u.shape[1] % CHUNK
-    if not whole or u.shape[-1] % WIDTH or not trained(inputs, NATIVE):
+    fits = whole and u.shape[-1] % WIDTH == 0
+    if not fits or not trained(inputs, NATIVE) or not fit("btw wnn wn wn bwn", *inputs):
         return plain(*inputs)  # type: ignore[no-any-return]
     powers = state_space.squares(matrix, CHUNK)
     turned = [power.mT for power in powers]

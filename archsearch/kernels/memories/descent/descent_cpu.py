@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from archsearch.kernels.lanes import WIDTH
@@ -18,7 +17,7 @@ from archsearch.kernels.memories.descent.descent_memory import descent_memory as
 from archsearch.kernels.memories.descent.descent_products import ROWS
 from archsearch.kernels.memories.descent.descent_rule import Rule
 from archsearch.kernels.memories.descent.descent_slopes import backward
-from archsearch.kernels.trained import SINGLE, arrays, flat, trained
+from archsearch.kernels.trained import SINGLE, arrays, flat, once_differentiable, trained
 
 MOST = 2**27  # numbers kept of all stretches
 NORMS = (2, 4)

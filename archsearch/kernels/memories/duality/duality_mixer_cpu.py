@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from archsearch.kernels.lanes import WIDTH
@@ -15,7 +14,7 @@ from archsearch.kernels.memories.duality.duality_mixer import duality_mixer as a
 from archsearch.kernels.memories.duality.duality_mixer_loops import forward
 from archsearch.kernels.memories.duality.duality_mixer_slopes import backward
 from archsearch.kernels.norms.gated_norm import EPSILON
-from archsearch.kernels.trained import SINGLE, arrays, trained
+from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
 
 plain: Any = accelerated_mixer.plain  # type: ignore[attr-defined]
 # numbers of a memory that stay near

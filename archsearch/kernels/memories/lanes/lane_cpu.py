@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.memories.lanes import lane_loops
 from archsearch.kernels.memories.lanes.gated_lanes import gated_lanes as accelerated_lanes
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK
-from archsearch.kernels.trained import arrays, flat, trained
+from archsearch.kernels.trained import arrays, flat, once_differentiable, trained
 
 NATIVE = (torch.float32, torch.float64)
 # lanes that have a place in a row of paths, and numbers in a memory beyond which torch's products

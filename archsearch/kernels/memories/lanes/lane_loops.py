@@ -141,6 +141,8 @@ def backward(
     span = heads * lanes * area  # numbers of the memories of a row
     for n in range(batch):
         now, then = 0, span
+        # what is no number in the row before is in the room around its memories too
+        dmade[:span] = 0
         for h in range(heads):
             at = (n * heads + h) * lanes * size * size
             fill(dleft, at, lanes, size, dmade, h * lanes * area, wide)

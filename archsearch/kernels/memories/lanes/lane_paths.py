@@ -182,6 +182,8 @@ def retrace(
             dsource[j * CHUNK + i] = dheld[now + j * REACH + i]
         now, then = then, now
     for j in range(lanes):
+        # behind the lanes is nothing, and what is no number does not become nothing again
+        store(dheld, j * REACH + WIDTH, splat(mark.dtype.type(0)))
         store(dmark, j * CHUNK, row_sums(products, (shift + j) * square, CHUNK))
     for j in range(shift):
         store(dmove, j * CHUNK, row_sums(products, j * square, CHUNK))

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.memories.stabilised.stabilised_answer import (
     gated_answer as accelerated_answer,
 )
 from archsearch.kernels.memories.stabilised.stabilised_answer_loops import backward, forward
-from archsearch.kernels.trained import SINGLE, arrays, flat, in_rows, trained
+from archsearch.kernels.trained import SINGLE, arrays, flat, in_rows, once_differentiable, trained
 
 plain: Any = accelerated_answer.plain  # type: ignore[attr-defined]
 
@@ -33,8 +32,8 @@ class _Answer(torch.autograd.Function):
         *parts, gate = inputs
         h, scale, direct, skip = (part.contiguous() for part in parts)
         gate, apart = in_rows(gate)
-        y, ctx.sizes = torch.empty_like(direct), np.array([*h.shape[-2:], apart])
-        forward(*arrays(h, scale, direct, skip), flat(gate), *arrays(y), ctx.sizes)
+        y, sizes = torch.empty_like(direct), np.array([*h.shape[-2:], apart])
+        forward(*arrays(h, scale, direct, skip), flat(gate), *arrays(y), sizes)
         ctx.save_for_backward(h, scale, direct, skip, gate)
         return y
 
@@ -42,9 +41,12 @@ class _Answer(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
         *parts, gate = ctx.saved_tensors
+        # who keeps tensors elsewhere may lay them out anew
+        gate, apart = in_rows(gate)
         h, scale, direct, skip = parts
         dh, ddirect, dgate = torch.empty_like(h), torch.empty_like(direct), torch.empty_like(direct)
         dscale, dskip = torch.zeros_like(scale), torch.zeros_like(skip)
         found = (dh, dscale, ddirect, dskip, dgate)
-        backward(*arrays(dy, *parts), flat(gate), *arrays(*found), ctx.sizes)
+        sizes = np.array([*h.shape[-2:], apart])
+        backward(*arrays(dy, *parts), flat(gate), *arrays(*found), sizes)
         return found

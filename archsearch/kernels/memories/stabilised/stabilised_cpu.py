@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.memories.stabilised import stabilised_attention as stable
 from archsearch.kernels.memories.stabilised.stabilised_loops import WIDTH, forward, logarithms
 from archsearch.kernels.memories.stabilised.stabilised_slopes import backward
-from archsearch.kernels.trained import arrays, flat, trained
+from archsearch.kernels.trained import arrays, flat, once_differentiable, trained
 
 NATIVE = (torch.float32, torch.float64)
 # numbers in a memory, beyond which the nearest caches do not hold it

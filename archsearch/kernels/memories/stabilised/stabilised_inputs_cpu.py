@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from archsearch.kernels.lanes import GROUP, WIDTH
@@ -20,7 +19,7 @@ from archsearch.kernels.memories.stabilised.stabilised_inputs import (
 )
 from archsearch.kernels.memories.stabilised.stabilised_inputs_loops import backward, forward
 from archsearch.kernels.recurrences.block_product import diagonals
-from archsearch.kernels.trained import arrays, flat, in_rows, trained
+from archsearch.kernels.trained import arrays, flat, in_rows, once_differentiable, trained
 
 NATIVE = (torch.float32, torch.float64)
 plain: Any = accelerated_inputs.plain  # type: ignore[attr-defined]
@@ -53,13 +52,13 @@ class _Inputs(torch.autograd.Function):
     def forward(ctx: Any, c: Tensor, u: Tensor, weights: Tensor, mix: Tensor) -> Any:
         c, weights, (u, apart) = c.contiguous(), weights.contiguous(), in_rows(u)
         (rows, steps, width), gates = c.shape, mix.shape[1]
-        ctx.places = np.array([rows * steps, width, apart, gates])
+        places = np.array([rows * steps, width, apart, gates])
         wide = gates + -gates % WIDTH
         q, k, v = (torch.empty_like(c) for _ in range(3))
         opened = c.new_empty(*c.shape[:2], wide)
         mixed = pad(mix.transpose(1, 2), (0, wide - gates)).contiguous()
         found = (q, k, v, opened.view(-1, wide))
-        forward(flat(c), flat(u), *arrays(weights, mixed, *found), ctx.places)
+        forward(flat(c), flat(u), *arrays(weights, mixed, *found), places)
         ctx.save_for_backward(c, u, weights, mix)
         return q, k, v, opened[..., :gates]
 
@@ -68,12 +67,14 @@ class _Inputs(torch.autograd.Function):
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, ...]:
         c, u, weights, mix = ctx.saved_tensors
         *of_parts, opened = slopes
-        gates = mix.shape[1]
+        # who keeps tensors elsewhere may lay them out anew
+        u, apart = in_rows(u)
+        gates, places = mix.shape[1], np.array([c[..., 0].numel(), c.shape[2], apart, mix.shape[1]])
         filled = (0, -gates % WIDTH)
         opened = pad(opened, filled).flatten(0, 1)
         mixed = pad(mix, (0, 0, *filled)).contiguous()
         dc, du, dweights = torch.empty_like(c), torch.empty_like(c), torch.zeros_like(weights)
         dmix = torch.zeros_like(mixed)
         known = (*arrays(*of_parts, opened), flat(c), flat(u), *arrays(weights, mixed))
-        backward(*known, *arrays(dc, du, dweights, dmix), ctx.places)
+        backward(*known, *arrays(dc, du, dweights, dmix), places)
         return dc, du, dweights, dmix[:, :gates]

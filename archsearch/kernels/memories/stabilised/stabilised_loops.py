@@ -89,6 +89,8 @@ def forward(
     opened, kept, found_scores, y = gates.ravel(), before.ravel(), scores.ravel(), out.ravel()
     for n in range(batch):
         for h in range(heads):
+            # what was spoilt for another head is so behind its rows and columns too
+            states[:] = 0
             for i in range(keys):
                 for j in range(values):
                     states[i * wide_v + j] = held[n, h, i, j]

@@ -35,6 +35,8 @@ def gather(
         else:
             for c in range(size):
                 y[i * wide + c] = x[at + i * apart + c]
+            for c in range(size, wide):
+                y[i * wide + c] = 0
     for i in range(count * wide, WIDTH * wide):
         y[i] = 0
 

@@ -60,6 +60,7 @@ def backward(
     patterns(own)
     for n in range(batch):
         for h in range(heads):
+            dstates[:] = 0
             for i in range(keys):
                 for j in range(values):
                     dstates[i * wide_v + j] = dheld[n, h, i, j]

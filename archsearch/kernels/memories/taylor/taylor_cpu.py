@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.memories.memory_layout import apart, filled, laid
 from archsearch.kernels.memories.taylor.taylor_attention import SMALLEST_SUM, parted
@@ -18,7 +17,7 @@ from archsearch.kernels.memories.taylor.taylor_attention import (
 from archsearch.kernels.memories.taylor.taylor_features import LANES, shares
 from archsearch.kernels.memories.taylor.taylor_loops import WIDTH, forward, room
 from archsearch.kernels.memories.taylor.taylor_slopes import backward
-from archsearch.kernels.trained import arrays, flat, trained
+from archsearch.kernels.trained import arrays, flat, once_differentiable, trained
 
 NATIVE = (torch.float32, torch.float64)
 # numbers in a query, of whose features the nearest caches hold a memory

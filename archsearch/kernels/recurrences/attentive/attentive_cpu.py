@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from archsearch.kernels.lanes import WIDTH
@@ -19,7 +18,7 @@ from archsearch.kernels.projections.projection import projection
 from archsearch.kernels.recurrences.attentive import attentive_cores
 from archsearch.kernels.recurrences.attentive.attentive import Maps, State
 from archsearch.kernels.recurrences.attentive.attentive_loops import backward, forward
-from archsearch.kernels.trained import SINGLE, arrays, trained
+from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
 
 CODES = {
     "gru": attentive_cores.GRU,

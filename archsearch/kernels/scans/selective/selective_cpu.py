@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.scans.selective.selective_loops import CHUNK, backward, forward
 from archsearch.kernels.scans.selective.selective_scan import selective_scan as accelerated_scan
-from archsearch.kernels.trained import arrays, trained
+from archsearch.kernels.trained import arrays, fit, once_differentiable, trained
 
 plain: Any = accelerated_scan.plain  # type: ignore[attr-defined]
 
@@ -21,7 +20,8 @@ def selective_scan(
 ) -> tuple[Tensor, Tensor]:
     """See :func:`archsearch.kernels.scans.selective.selective_scan.selective_scan`."""
     inputs = (delta, u, write, read, rate, memory)
-    if delta.shape[-1] % WIDTH or not trained(inputs, (torch.float32,)):
+    single = trained(inputs, (torch.float32,))
+    if delta.shape[-1] % WIDTH or not single or not fit("bte bte btn btn en ben", *inputs):
         return plain(*inputs)  # type: ignore[no-any-return]
     y, left = _Scan.apply(delta, u, write, read, rate.t(), memory.transpose(1, 2))
     return y, left.transpose(1, 2)

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.projections.projection_cpu import AVAILABLE, product
@@ -18,16 +17,17 @@ from archsearch.kernels.scans.selective import selective_convolution as convolut
 from archsearch.kernels.scans.selective import selective_slopes as slopes_of
 from archsearch.kernels.scans.selective.rows_at_once import add_last, blocks, listed
 from archsearch.kernels.scans.selective.selective_mixer import selective_mixer as accelerated_mixer
-from archsearch.kernels.trained import SINGLE, arrays, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
 
 plain: Any = accelerated_mixer.plain  # type: ignore[attr-defined]
+SIZES = "btw bpe ben fw qe se er e en e we"
 OWN = 13  # tensors that are saved before those of the blocks
 
 
 def selective_mixer(*inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See :func:`archsearch.kernels.scans.selective.selective_mixer.selective_mixer`."""
-    width = inputs[-2].shape[0]
-    if not AVAILABLE or width % WIDTH or not trained(inputs, SINGLE):
+    fits = AVAILABLE and inputs[-2].shape[0] % WIDTH == 0
+    if not fits or not trained(inputs, SINGLE) or not fit(SIZES, *inputs):
         return plain(*inputs)  # type: ignore[no-any-return]
     return _Mixer.apply(*inputs)  # type: ignore[no-any-return]
 
@@ -75,8 +75,9 @@ class _Mixer(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *slopes: Tensor | None) -> tuple[Tensor, ...]:
-        x, recent, *weights, u, y, kept = ctx.saved_tensors[:OWN]
-        saved = iter(ctx.saved_tensors[OWN:])
+        # read once: where a checkpoint made them anew, they are not there twice
+        tensors = ctx.saved_tensors
+        (x, recent, *weights, u, y, kept), saved = tensors[:OWN], iter(tensors[OWN:])
         project, taps, select, up, bias, rate, skip, output = weights
         dy, dleft, dseen = slopes
         dy = torch.zeros_like(x) if dy is None else dy

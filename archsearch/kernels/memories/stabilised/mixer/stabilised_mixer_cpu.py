@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from archsearch.kernels.lanes import GROUP, WIDTH
@@ -18,7 +17,7 @@ from archsearch.kernels.memories.stabilised.mixer.stabilised_mixer_loops import 
 from archsearch.kernels.memories.stabilised.mixer.stabilised_mixer_slopes import backward
 from archsearch.kernels.memories.stabilised.stabilised_cpu import LARGEST
 from archsearch.kernels.memories.stabilised.stabilised_inputs_cpu import combined
-from archsearch.kernels.trained import SINGLE, arrays, trained
+from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
 
 plain: Any = accelerated_mixer.plain  # type: ignore[attr-defined]
 
