@@ -19,8 +19,6 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
 
-from archsearch.kernels.registers import registers
-
 WIDTH = 16
 GROUP = 4  # lanes that :func:`turned` turns together
 
@@ -213,93 +211,6 @@ def turned(_typing: Any, lanes: Any, by: Any) -> Any:
         return builder.shuffle_vector(values[0], values[0], _indices(places))
 
     return lanes(lanes, by), code
-
-
-@intrinsic
-def transpose(
-    _typing: Any, source: Any, at: Any, across: Any, target: Any, to: Any, along: Any
-) -> Any:
-    """Write a square of ``WIDTH`` rows, ``across`` apart from ``at``, with its columns as rows.
-
-    They come to lie ``along`` apart from ``to``.
-    """
-
-    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        sides = []
-        for array in (0, 3):
-            kinds = signature.args[array : array + 3]
-            data = context.make_array(kinds[0])(context, builder, values[array]).data
-            begin, apart = (
-                context.cast(builder, values[array + 1 + i], kinds[1 + i], types.intp)
-                for i in range(2)
-            )
-            at = [
-                builder.add(begin, builder.mul(apart, ir.Constant(apart.type, row)))
-                for row in range(WIDTH)
-            ]
-            sides.append([cgutils.gep(builder, data, i) for i in at])
-        size = _size(signature)
-        number = context.get_value_type(source.dtype)
-        # shorter registers need not hold a whole square
-        part = WIDTH if registers()[1] == WIDTH * 32 or size > 4 else WIDTH // 2
-        kind = ir.VectorType(number, part).as_pointer()
-        for down in range(0, WIDTH, part):
-            for right in range(0, WIDTH, part):
-                here, there = (
-                    [
-                        builder.bitcast(cgutils.gep(builder, row, first), kind)
-                        for row in rows[begin : begin + part]
-                    ]
-                    for rows, begin, first in zip(sides, (down, right), (right, down), strict=True)
-                )
-                rows = [builder.load(place, align=size) for place in here]
-                rows = _dealt(builder, rows) if part == WIDTH else _exchanged(builder, rows)
-                for row, place in zip(rows, there, strict=True):
-                    builder.store(row, place, align=size)
-        return context.get_dummy_value()
-
-    return types.void(source, at, across, target, to, along), code
-
-
-def _dealt(builder: Any, rows: list[Any]) -> list[Any]:
-    """A square of ``WIDTH`` rows turned: four times over, rows a half apart are dealt in turn."""
-    half = WIDTH // 2
-    while half:
-        both = [(rows[i], rows[i + WIDTH // 2]) for i in range(WIDTH // 2)]
-        order = [[place + i // 2 + WIDTH * (i % 2) for i in range(WIDTH)] for place in (0, 8)]
-        rows = [
-            builder.shuffle_vector(one, other, _indices(chosen))
-            for one, other in both
-            for chosen in order
-        ]
-        half //= 2
-    return rows
-
-
-def _exchanged(builder: Any, rows: list[Any]) -> list[Any]:
-    """A square of eight rows turned: single numbers change rows, then pairs, then fours.
-
-    Until the last each stays in its half of the row, where moving it takes one instruction.
-    """
-
-    def mixed(one: Any, other: Any, places: list[int]) -> Any:
-        return builder.shuffle_vector(one, other, _indices(places))
-
-    single = [
-        mixed(rows[i], rows[i + 1], [k + j for k in (begin, begin + 4) for j in (0, 8, 1, 9)])
-        for i in range(0, 8, 2)
-        for begin in (0, 2)
-    ]
-    pairs = [
-        mixed(single[i], single[i + 2], [k + j for k in (begin, begin + 4) for j in (0, 1, 8, 9)])
-        for i in (0, 1, 4, 5)
-        for begin in (0, 2)
-    ]
-    return [
-        mixed(pairs[i], pairs[i + 4], [begin + k + j for k in (0, 8) for j in range(4)])
-        for begin in (0, 4)
-        for i in range(4)
-    ]
 
 
 def _alike(builder: Any, kind: ir.VectorType, number: Any) -> Any:

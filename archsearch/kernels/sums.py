@@ -7,6 +7,7 @@ numbers hold four times what sixteen of eight do.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,13 @@ def held(bits: int) -> int:
     count, size = registers()
     each = WIDTH * bits // size
     return max(1, (count - each - 1) // each)
+
+
+def even_parts(count: int, most: int) -> list[slice]:
+    """As few parts of ``count`` as have at most ``most`` each, none much smaller than another."""
+    parts = -(-count // most)
+    ends = [count * part // parts for part in range(parts + 1)]
+    return [slice(begin, end) for begin, end in itertools.pairwise(ends)]
 
 
 def add_products(
@@ -42,10 +50,9 @@ def add_products(
     rows, columns = len(places), len(places[0])
     room = held(32 if kind.element == ir.FloatType() else 64)
     wide = columns if rows * columns <= room else 1
-    high = max(count for count in range(1, rows + 1) if rows % count == 0 and count * wide <= room)
-    for row in range(0, rows, high):
+    for across in even_parts(rows, room // wide):
         for column in range(0, columns, wide):
-            here = slice(row, row + high), slice(column, column + wide)
+            here = across, slice(column, column + wide)
             _add(builder, kind, places, here, first, factors, vectors, depth, align)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import pytest
 
-from archsearch.kernels import lanes
 from archsearch.kernels.compiled import compiled
 from archsearch.kernels.lanes import (
     WIDTH,
@@ -20,7 +18,6 @@ from archsearch.kernels.lanes import (
     splat,
     store,
     total,
-    transpose,
     turned,
 )
 
@@ -79,19 +76,3 @@ def test_powers_beyond_the_range_are_its_ends_and_a_missing_number_stays_missing
     assert out[2:4].tolist() == [2.0**127] * 2
     assert np.isnan(out[4])
     assert out[5:].tolist() == [1.0] * 11
-
-
-@pytest.mark.parametrize("kind", [np.float32, np.float64])
-@pytest.mark.parametrize("processor", [(32, 512), (16, 256), (32, 128)], ids=str)
-def test_a_square_is_turned_whatever_registers_hold(processor, kind, monkeypatch):
-    monkeypatch.setattr(lanes, "registers", lambda: processor)
-
-    @numba.njit
-    def turn(x, y):
-        transpose(x, 3, 19, y, 2, 17)
-
-    x, y = np.arange(400, dtype=kind), np.zeros(300, kind)
-    turn(x, y)
-    square, rest = x[3 : 3 + 19 * WIDTH].reshape(-1, 19)[:, :WIDTH], y[2 : 2 + 17 * WIDTH]
-    assert (rest.reshape(-1, 17)[:, :WIDTH] == square.T).all()
-    assert np.count_nonzero(y) == WIDTH**2

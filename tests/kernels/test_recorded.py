@@ -21,6 +21,7 @@ from archsearch.kernels.memories.gated_delta import gated_delta
 from archsearch.kernels.memories.lanes.gated_lanes import gated_lanes
 from archsearch.kernels.memories.lanes.lane_mixer import lane_mixer
 from archsearch.kernels.memories.linear_attention import linear_attention
+from archsearch.kernels.memories.positive.positive_attention import positive_attention
 from archsearch.kernels.memories.signed_attention import signed_attention
 from archsearch.kernels.memories.stabilised.mixer.stabilised_mixer import stabilised_mixer
 from archsearch.kernels.memories.stabilised.stabilised_answer import gated_answer
@@ -88,6 +89,7 @@ KERNELS = {
     squared_attention: ((ROWS, STEPS, 3 * SIZE), (2, SIZE), (2, SIZE), (5,)),
     recalled: ((ROWS, HEADS, STEPS, SIZE),),
     linear_attention: (VECTORS, VECTORS, VECTORS, VECTORS, MEMORY),
+    positive_attention: ((ROWS, STEPS, 96), (ROWS, HEADS, SIZE, SIZE + 1)),
     signed_attention: (VECTORS, VECTORS, VECTORS, VECTORS, MEMORY),
     taylor_memory: ((ROWS, STEPS, 96), (ROWS, 4, 64), (ROWS, HEADS, 153, SIZE + 1)),
     delta_rule: (VECTORS, VECTORS, VECTORS, VECTORS[:3], MEMORY),

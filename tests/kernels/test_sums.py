@@ -34,6 +34,16 @@ def test_sums_leave_room_for_their_factors(monkeypatch):
     assert found == [(30, 14), (6, 2), (2, 1), (6, 2)]
 
 
+@pytest.mark.parametrize(
+    ("count", "most", "sizes"),
+    [(16, 30, [16]), (16, 14, [8, 8]), (16, 6, [5, 5, 6]), (3, 1, [1] * 3)],
+)
+def test_parts_are_as_few_as_there_is_room_for_and_even(count, most, sizes):
+    parts = sums.even_parts(count, most)
+    assert [part.stop - part.start for part in parts] == sizes
+    assert [i for part in parts for i in range(count)[part]] == list(range(count))
+
+
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.parametrize("processor", PROCESSORS, ids=str)
 def test_equals_the_product_of_matrices(processor, kind, monkeypatch):

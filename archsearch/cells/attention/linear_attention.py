@@ -10,9 +10,11 @@ from archsearch.cells.attention.features import POINTWISE, orthogonal, positive_
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, in_full
 from archsearch.kernels.memories.linear_attention import linear_attention
+from archsearch.kernels.memories.positive.positive_attention import (
+    SMALLEST_SUM,
+    positive_attention,
+)
 from archsearch.kernels.projections.projected import projected
-
-SMALLEST_SUM = 1e-6
 
 
 class LinearAttention(Cell):
@@ -66,6 +68,9 @@ class LinearAttention(Cell):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (memory,) = self.initial_state(len(x)) if state is None else state
+        if self.features == "elu1":
+            answers, memory = in_full(positive_attention, projected(self.project, x), memory)
+            return projected(self.output, answers), (memory,)
         q, k, v = self._split(x)
         kept = q.new_zeros(1, x.shape[1], self.heads)
         read, memory = in_full(linear_attention, q, k, v, kept, memory)

@@ -11,10 +11,28 @@ from functools import partial
 
 import numpy as np
 
-from archsearch.kernels.attention.causal_tiles import across_lanes, given_back, scored, spun, taken
+from archsearch.kernels.attention.causal_tiles import (
+    across_lanes,
+    given_back,
+    in_powers,
+    largest_of,
+    scored,
+    spun,
+    taken,
+)
 from archsearch.kernels.compiled import compiled
 from archsearch.kernels.lane_functions import share
-from archsearch.kernels.lanes import WIDTH, fused, lessened, load, product, quotient, splat, store
+from archsearch.kernels.lanes import (
+    WIDTH,
+    fused,
+    lessened,
+    load,
+    product,
+    quotient,
+    repeated,
+    splat,
+    store,
+)
 from archsearch.kernels.memories.lanes.lane_blocks import (
     accumulate,
     accumulate_lower,
@@ -51,7 +69,8 @@ def forward(
     panel, limits = np.zeros(padded * WIDTH, kind), np.full(WIDTH * WIDTH, np.inf, kind)
     for key in range(WIDTH):
         limits[key * WIDTH : key * WIDTH + key] = -np.inf
-    source, table = projected.ravel(), added.ravel()
+    source, table = projected.ravel(), added.copy().ravel()
+    in_powers(table)
     spins = np.zeros(min(turns.size, 1) * 2 * steps * wide, kind)
     spun(turns.ravel(), size, wide, spins)
     answers, kept, seen = o.ravel(), compared.ravel(), known.ravel()
@@ -71,22 +90,25 @@ def forward(
                 at, last = begin + head * size, min(first + WIDTH, steps)
                 taken(source, at, across, first, last, size, spins, scale, rows, wide)
                 across_lanes(rows, wide, queries)
+                in_powers(queries)
                 shift = head * distances + WIDTH + first
-                largest = scored(panel, keys, queries, table, shift, limits, first, size, wide)
+                scored(panel, keys, queries, table, shift, limits, first, size, wide)
+                largest = largest_of(panel, first + WIDTH)
                 total = splat(kind(0))
                 for key in range(0, (first + WIDTH) * WIDTH, WIDTH):
                     power = share(lessened(one, largest, load(panel, key)))
                     store(panel, key, power)
                     total = fused(power, one, total)
-                part, place = quotient(one, total), (row * heads + head) * 2 * padded + first
+                place = (row * heads + head) * 2 * padded + first
                 store(seen, place, largest)
-                store(seen, place + padded, part)
-                for key in range(0, (first + WIDTH) * WIDTH, WIDTH):
-                    store(panel, key, product(load(panel, key), part))
+                store(seen, place + padded, quotient(one, total))
                 for c in range(0, wide, WIDTH):
                     multiply(panel, 0, 1, WIDTH, values, c, wide, rows, c, wide, first)
                     there, here = first * WIDTH, first * wide + c
                     accumulate_lower(panel, there, 1, WIDTH, values, here, wide, rows, c, wide)
+                    for query in range(WIDTH):
+                        part, at = repeated(seen, place + padded + query), query * wide + c
+                        store(rows, at, product(load(rows, at), part))
                 to = (row * steps * heads + head) * size
                 given_back(rows, wide, first, last, size, still, kind(1), answers, to, heads * size)
 
@@ -120,7 +142,8 @@ def backward(
     limits = np.full(WIDTH * WIDTH, np.inf, kind)
     for key in range(WIDTH):
         limits[key * WIDTH : key * WIDTH + key] = -np.inf
-    source, table = projected.ravel(), added.ravel()
+    source, table = projected.ravel(), added.copy().ravel()
+    in_powers(table)
     spins = np.zeros(min(turns.size, 1) * 2 * steps * wide, kind)
     spun(turns.ravel(), size, wide, spins)
     answers, kept, seen = o.ravel(), compared.ravel(), known.ravel()
@@ -142,6 +165,7 @@ def backward(
                     last, at = min(first + WIDTH, steps), begin + head * size
                     taken(source, at, across, first, last, size, spins, scale, rows, wide)
                     across_lanes(rows, wide, queries)
+                    in_powers(queries)
                     at = (row * steps * heads + head) * size
                     taken(answers, at, heads * size, first, last, size, still, kind(1), orows, wide)
                     taken(

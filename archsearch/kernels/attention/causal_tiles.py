@@ -25,9 +25,9 @@ from archsearch.kernels.lanes import (
     product,
     splat,
     store,
-    transpose,
 )
 from archsearch.kernels.memories.lanes.lane_blocks import larger, multiply, smaller
+from archsearch.kernels.transpose import transpose
 
 
 @intrinsic
@@ -114,18 +114,19 @@ def taken(
     Rows are filled up with zeros to whole lanes, and so is their number. ``turns`` are those of
     :func:`spun`, of the same size, or empty.
     """
-    none, factor = splat(rows.dtype.type(0)), splat(scale)
-    for t in range(first, last + -(last - first) % WIDTH):
-        here, to = at + t * across, (t - first) * wide
-        for c in range(0, size, WIDTH):
-            part, count = none, min(size - c, WIDTH)
-            if t < last:
-                part = product(load_part(source, here + c, count), factor)
-                if turns.size > 0:
-                    turn = 2 * (t * wide + c)
-                    other = product(swapped(part), load(turns, turn + WIDTH))
-                    part = fused(part, load(turns, turn), other)
-            store(rows, to + c, part)
+    factor, none = splat(scale), splat(rows.dtype.type(0))
+    whole = size - size % WIDTH
+    for t in range(first, last):
+        here, to, turn = at + t * across, (t - first) * wide, 2 * t * wide
+        for c in range(0, whole, WIDTH):
+            part = product(load(source, here + c), factor)
+            store(rows, to + c, _rotated(part, turns, turn + 2 * c))
+        if whole < size:
+            part = product(load_some(source, here + whole, size - whole), factor)
+            store(rows, to + whole, _rotated(part, turns, turn + 2 * whole))
+    count = last - first
+    for to in range(count * wide, (count + -count % WIDTH) * wide, WIDTH):
+        store(rows, to, none)
 
 
 @inlined
@@ -142,16 +143,29 @@ def given_back(
     across: int,
 ) -> None:
     """The reverse of :func:`taken`: rotated back and scaled."""
-    factor, one = splat(scale), splat(rows.dtype.type(1))
+    factor, whole = splat(scale), size - size % WIDTH
     for t in range(first, last):
-        here, to = (t - first) * wide, at + t * across
-        for c in range(0, size, WIDTH):
+        here, to, turn = (t - first) * wide, at + t * across, 2 * t * wide
+        for c in range(0, whole, WIDTH):
             part = product(load(rows, here + c), factor)
-            if turns.size > 0:
-                turn = 2 * (t * wide + c)
-                other = product(swapped(part), load(turns, turn + WIDTH))
-                part = lessened(one, other, product(part, load(turns, turn)))
-            store_part(target, to + c, min(size - c, WIDTH), part)
+            store(target, to + c, _rotated_back(part, turns, turn + 2 * c))
+        if whole < size:
+            part = _rotated_back(product(load(rows, here + whole), factor), turns, turn + 2 * whole)
+            store_some(target, to + whole, size - whole, part)
+
+
+@inlined
+def _rotated(part: Any, turns: np.ndarray, at: int) -> Any:
+    if turns.size == 0:
+        return part
+    return fused(part, load(turns, at), product(swapped(part), load(turns, at + WIDTH)))
+
+
+@inlined
+def _rotated_back(part: Any, turns: np.ndarray, at: int) -> Any:
+    if turns.size == 0:
+        return part
+    return lessened(swapped(part), load(turns, at + WIDTH), product(part, load(turns, at)))
 
 
 @inlined
@@ -173,6 +187,14 @@ def across_lanes(rows: np.ndarray, wide: int, lanes: np.ndarray) -> None:
 
 
 @inlined
+def in_powers(numbers: np.ndarray) -> None:
+    """Make natural logarithms, whole lanes of them, those to the base of two."""
+    factor = splat(numbers.dtype.type(LOG2_E))
+    for at in range(0, numbers.size - numbers.size % WIDTH, WIDTH):
+        store(numbers, at, product(load(numbers, at), factor))
+
+
+@inlined
 def scored(
     panel: np.ndarray,
     keys: np.ndarray,
@@ -183,24 +205,28 @@ def scored(
     first: int,
     size: int,
     wide: int,
-) -> Any:
-    """Write the scores, in powers of two, of all keys up to the tile; the largest of each query.
+) -> None:
+    """Write the scores, in powers of two as queries and table are, of all keys up to the tile.
 
     The key at t has its distances from ``shift`` - t in the table on, if there is one.
     """
-    kind = panel.dtype.type
-    one, log2_e = splat(kind(1)), splat(kind(LOG2_E))
-    largest = splat(kind(-np.inf))
+    one = splat(panel.dtype.type(1))
     for block in range(0, first + WIDTH, WIDTH):
         multiply(keys, block * wide, wide, 1, queries, 0, WIDTH, panel, block * WIDTH, WIDTH, size)
-        for key in range(block, block + WIDTH):
-            score = load(panel, key * WIDTH)
-            if table.size > 0:
-                score = fused(score, one, load(table, shift - key))
-            score = product(score, log2_e)
-            if block == first:
-                # what a query does not see is not even a missing number
-                score = smaller(score, load(limits, (key - first) * WIDTH))
+    if table.size > 0:
+        for key in range(first + WIDTH):
+            score = fused(load(panel, key * WIDTH), one, load(table, shift - key))
             store(panel, key * WIDTH, score)
-            largest = larger(score, largest)
+    for at in range(0, WIDTH * WIDTH, WIDTH):
+        # what a query does not see is not even a missing number
+        score = smaller(load(panel, first * WIDTH + at), load(limits, at))
+        store(panel, first * WIDTH + at, score)
+
+
+@inlined
+def largest_of(panel: np.ndarray, rows: int) -> Any:
+    """The largest score of each query."""
+    largest = splat(panel.dtype.type(-np.inf))
+    for at in range(0, rows * WIDTH, WIDTH):
+        largest = larger(load(panel, at), largest)
     return largest

@@ -8,7 +8,8 @@ import numpy as np
 
 from archsearch.kernels.compiled import compiled
 from archsearch.kernels.inlined import inlined
-from archsearch.kernels.lanes import WIDTH, load, store, transpose
+from archsearch.kernels.lanes import WIDTH, load, store
+from archsearch.kernels.transpose import transpose
 
 contracted = partial(compiled, contracted=True)
 

@@ -10,9 +10,10 @@ from numpy import float32
 
 from archsearch.kernels.inlined import inlined
 from archsearch.kernels.lane_functions import share, sigmoid, softplus
-from archsearch.kernels.lanes import WIDTH, fused, load, product, splat, store, total, transpose
+from archsearch.kernels.lanes import WIDTH, fused, load, product, splat, store, total
 from archsearch.kernels.memories.linear_attention import SLOWEST_LOG_DECAY
 from archsearch.kernels.memories.stabilised.stabilised_rows import turn
+from archsearch.kernels.transpose import transpose
 
 LOG2_E = math.log2(math.e)
 SMALLEST = float32(math.exp(SLOWEST_LOG_DECAY))

@@ -21,12 +21,12 @@ from archsearch.kernels.lanes import (
     splat,
     store,
     total,
-    transpose,
 )
 from archsearch.kernels.memories.duality.duality_chunks import SQUARE, weigh
 from archsearch.kernels.memories.duality.duality_gates import GATES, shut_gates
 from archsearch.kernels.memories.stabilised.stabilised_rows import turn
 from archsearch.kernels.memories.stabilised.stabilised_tiles import TALL, join, multiply
+from archsearch.kernels.transpose import transpose
 
 SQUARES = 5  # of scratch
 

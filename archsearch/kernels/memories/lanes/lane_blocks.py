@@ -16,7 +16,7 @@ from numba.extending import intrinsic, overload
 
 from archsearch.kernels.lane_functions import share
 from archsearch.kernels.lanes import ROUNDED_ONCE, WIDTH, Lanes, _alike, _function, splat
-from archsearch.kernels.sums import add_products, held
+from archsearch.kernels.sums import add_products, even_parts, held
 
 
 @intrinsic
@@ -114,7 +114,8 @@ def accumulate_lower(
 ) -> Any:
     """Add to c the sums over s <= i < ``WIDTH`` of a[i, s] b[s, :], arrays as in :func:`multiply`.
 
-    What is above the diagonal is not read: a missing number there stays there.
+    What is above the diagonal is not read: a missing number there stays there. c lies elsewhere
+    than a and b.
     """
     return types.void(a, at, down, along, b, bt, below, c, ct, under), _triangle(
         lambda s: range(s, WIDTH)
@@ -162,21 +163,22 @@ def _triangle(rows_of: Callable[[int], range]) -> Any:
         a, b, c = start(0), start(4), start(7)
         down, along, below, under = map(steps, (2, 3, 6, 9))
         rows = [wide(c, at) for at in under]
-        sums = [builder.load(row, align=size) for row in rows]
-        high = min(WIDTH, held(8 * size))
-        for begin in range(0, WIDTH, high):
+        for part in even_parts(WIDTH, held(8 * size)):
+            sums = {i: builder.load(rows[i], align=size) for i in range(WIDTH)[part]}
             for s in range(WIDTH):
-                own = [i for i in rows_of(s) if begin <= i < begin + high]
+                own = [i for i in rows_of(s) if i in sums]
+                if not own:
+                    continue
                 other, here = (
                     builder.load(wide(b, below[s]), align=size),
                     cgutils.gep(builder, a, along[s]),
                 )
                 for i in own:
                     one = _alike(builder, lanes, builder.load(cgutils.gep(builder, here, down[i])))
-                    part = builder.fmul(one, other, flags=ROUNDED_ONCE)
-                    sums[i] = builder.fadd(part, sums[i], flags=ROUNDED_ONCE)
-        for row, sum_ in zip(rows, sums, strict=True):
-            builder.store(sum_, row, align=size)
+                    product = builder.fmul(one, other, flags=ROUNDED_ONCE)
+                    sums[i] = builder.fadd(product, sums[i], flags=ROUNDED_ONCE)
+            for i, sum_ in sums.items():
+                builder.store(sum_, rows[i], align=size)
         return context.get_dummy_value()
 
     return code

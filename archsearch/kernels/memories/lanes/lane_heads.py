@@ -21,7 +21,6 @@ from archsearch.kernels.lanes import (
     splat,
     store,
     total,
-    transpose,
 )
 from archsearch.kernels.memories.lanes.lane_blocks import (
     accumulate,
@@ -38,6 +37,7 @@ from archsearch.kernels.memories.lanes.lane_tiles import (
     weigh_back,
     weigh_turned,
 )
+from archsearch.kernels.transpose import transpose
 
 PARTS = 4  # in which a head asks for what comes next
 

@@ -17,9 +17,9 @@ from archsearch.kernels.lanes import (
     repeated,
     splat,
     store,
-    transpose,
 )
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK
+from archsearch.kernels.transpose import transpose
 
 
 @inlined

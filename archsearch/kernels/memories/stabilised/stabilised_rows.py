@@ -10,7 +10,8 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from archsearch.kernels.inlined import inlined
-from archsearch.kernels.lanes import WIDTH, fused, load, splat, store, transpose
+from archsearch.kernels.lanes import WIDTH, fused, load, splat, store
+from archsearch.kernels.transpose import transpose
 
 LINE = 64  # bytes
 

@@ -15,7 +15,6 @@ from archsearch.kernels.lanes import (
     splat,
     store,
     total,
-    transpose,
 )
 from archsearch.kernels.memories.stabilised.stabilised_chunks import SQUARE
 from archsearch.kernels.memories.stabilised.stabilised_rows import (
@@ -25,6 +24,7 @@ from archsearch.kernels.memories.stabilised.stabilised_rows import (
     turn,
 )
 from archsearch.kernels.memories.stabilised.stabilised_tiles import TALL, join, multiply
+from archsearch.kernels.transpose import transpose
 
 SQUARES = 6  # of scratch, beside those of the memory
 

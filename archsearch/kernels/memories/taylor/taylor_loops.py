@@ -21,9 +21,14 @@ import numpy as np
 
 from archsearch.kernels.compiled import Loop, compiled
 from archsearch.kernels.memories.taylor.taylor_features import expand, number
+from archsearch.kernels.sums import held as most_sums
 from archsearch.kernels.tiles import columns, fused, load, plus, product, store, summed, total
 
-ROWS, WIDTH, CHUNK = 15, 16, 32
+WIDTH, CHUNK = 16, 32
+# of a tile that registers have room for: of features, of which eight numbers have a multiple of
+# fifteen, and of values
+ROWS = next(rows for rows in (15, 5, 3, 1) if rows <= most_sums(32))
+VALUES = next(rows for rows in (16, 8, 4, 2, 1) if rows <= most_sums(32))
 
 contracted = partial(compiled, contracted=True)
 

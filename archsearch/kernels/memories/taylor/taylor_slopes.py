@@ -12,7 +12,7 @@ import numpy as np
 
 from archsearch.kernels.compiled import Loop, compiled
 from archsearch.kernels.memories.taylor.taylor_features import contract, expand
-from archsearch.kernels.memories.taylor.taylor_loops import CHUNK, ROWS, WIDTH
+from archsearch.kernels.memories.taylor.taylor_loops import CHUNK, ROWS, VALUES, WIDTH
 from archsearch.kernels.tiles import columns, fused, load, plus, product, store, summed, total
 
 contracted = partial(compiled, contracted=True)
@@ -27,6 +27,8 @@ def backward(size: int, values: int) -> Loop:
     ``dsums`` the slopes of the one left, then of the first. ``places`` ends with how far the
     positions of ``dq``, ``dk``, ``dv``, ``dk2`` and ``dv2`` lie apart.
     """
+
+    rows = min(values, VALUES)
 
     @contracted
     def loop(
@@ -88,23 +90,23 @@ def backward(size: int, values: int) -> Loop:
                         expand(k2, place, size, scale, shares, again, s * wide)
                     for f in range(0, wide - WIDTH + 1, WIDTH):
                         sum_ = load(sums, whole + f, 0, 1, WIDTH)
-                        for j in range(0, long, values):
+                        for j in range(0, long, rows):
                             place = state + j * wide + f
-                            tile = load(turned, place, wide, values, WIDTH)
+                            tile = load(turned, place, wide, rows, WIDTH)
                             for s in range(count):
                                 t = n * steps + begin + s
                                 name = load(naming, s * wide + f, 0, 1, WIDTH)
-                                given = columns(v, t * v_apart + h * vh + j, values, WIDTH)
+                                given = columns(v, t * v_apart + h * vh + j, rows, WIDTH)
                                 tile = fused(given, name, tile)
                                 if j == 0:
                                     sum_ = plus(sum_, name)
                                 if s < more:
                                     name = load(again, s * wide + f, 0, 1, WIDTH)
                                     at = (early + s) * v2_apart + h * v2h + j
-                                    tile = fused(columns(v2, at, values, WIDTH), name, tile)
+                                    tile = fused(columns(v2, at, rows, WIDTH), name, tile)
                                     if j == 0:
                                         sum_ = plus(sum_, name)
-                                slope = columns(slopes, (begin + s) * long + j, values, WIDTH)
+                                slope = columns(slopes, (begin + s) * long + j, rows, WIDTH)
                                 found = summed(product(slope, tile))
                                 if j == 0:
                                     found = fused(columns(falls, begin + s, 1, WIDTH), sum_, found)
@@ -132,15 +134,15 @@ def backward(size: int, values: int) -> Loop:
                         expand(k2, place, size, scale, shares, again, s * wide)
                     for f in range(0, wide - WIDTH + 1, WIDTH):
                         sum_ = load(dsums, whole + f, 0, 1, WIDTH)
-                        for j in range(0, long, values):
+                        for j in range(0, long, rows):
                             place = state + j * wide + f
-                            tile = load(dturned, place, wide, values, WIDTH)
+                            tile = load(dturned, place, wide, rows, WIDTH)
                             for s in range(count - 1, -1, -1):
                                 t = n * steps + begin + s
                                 query = load(asking, s * wide + f, 0, 1, WIDTH)
-                                slope = columns(slopes, (begin + s) * long + j, values, WIDTH)
+                                slope = columns(slopes, (begin + s) * long + j, rows, WIDTH)
                                 tile = fused(slope, query, tile)
-                                given = columns(v, t * v_apart + h * vh + j, values, WIDTH)
+                                given = columns(v, t * v_apart + h * vh + j, rows, WIDTH)
                                 found = summed(product(given, tile))
                                 if j == 0:
                                     sum_ = fused(columns(falls, begin + s, 1, WIDTH), query, sum_)
@@ -150,7 +152,7 @@ def backward(size: int, values: int) -> Loop:
                                 store(dnames, s * wide + f, 0, found)
                                 if s < more:
                                     at = (early + s) * v2_apart + h * v2h + j
-                                    given = columns(v2, at, values, WIDTH)
+                                    given = columns(v2, at, rows, WIDTH)
                                     found = summed(product(given, tile))
                                     if j == 0:
                                         found = plus(found, sum_)
