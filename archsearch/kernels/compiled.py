@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -82,7 +82,8 @@ def folder() -> Path:
     """
     name = f"archsearch-{os.getuid()}"
     if numba.config.CACHE_DIR:
-        return Path(numba.config.CACHE_DIR) / _state()
+        with suppress(OSError):
+            return _written(Path(numba.config.CACHE_DIR) / _state())
     for place in (_user_cache, lambda: Path(tempfile.gettempdir()) / name):
         try:
             return _newest(_private(place() / "kernels") / _state())
@@ -122,6 +123,12 @@ def _private(path: Path) -> Path:
         found = part.lstat()
         if part.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o022:
             raise PermissionError(f"{part} is open to others")
+    return _written(path)
+
+
+def _written(path: Path) -> Path:
+    """The folder, made if need be; OSError where it cannot be written."""
+    path.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path):
         return path
 

@@ -165,6 +165,11 @@ def test_the_users_own_choice_is_kept(tmp_path):
     assert list((tmp_path / "chosen").rglob("*.nbi"))
 
 
+def test_a_choice_that_cannot_be_written_is_passed_over(tmp_path, unwritable):
+    found = scaled("float32", NUMBA_CACHE_DIR=unwritable, XDG_CACHE_HOME=tmp_path)
+    assert Path(found["folder"]).parent == tmp_path / "archsearch" / "kernels"
+
+
 def test_what_a_loop_uses_is_compiled_with_it(tmp_path):
     package = tmp_path / "archsearch"
     shutil.copytree(
