@@ -123,28 +123,25 @@ def halting_often(model):
 @pytest.mark.parametrize(
     ("inputs", "every_step"), [("values", False), ("tokens", False), ("values", True)]
 )
-@pytest.mark.parametrize(("batch", "time"), [(3, 7), (1, 1)])
 # random networks without norms and residuals amplify what single precision rounds
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 2e-4)], ids=str
 )
-def test_a_stream_equals_the_whole_on_every_prefix(
-    cell, inputs, every_step, batch, time, dtype, tolerance
-):
+def test_a_stream_equals_the_whole_on_every_prefix(cell, inputs, every_step, dtype, tolerance):
     given = signature(inputs, every_step)
     names = CAUSAL if every_step else CELL_NAMES
     if cell not in names:
         pytest.skip("it sees the future, so no task with an answer at every step takes it")
     smooth = dtype == torch.float32
-    # all that single precision has of its own are compiled loops; their contracts ask more of them
-    draws, compared = (1, {0, 3, time - 1}) if smooth else (2, range(time))
-    for draw in range(draws):
-        rng = random.Random(f"{cell}/{inputs}/{every_step}/{draw}")
-        others = [name for name in names if not (smooth and name in CHOOSING)]
-        architecture = drawn(rng, [cell, rng.choice(others), rng.choice(others)], smooth)
-        model = halting_often(build(architecture, CATALOG, given, seed=draw)).eval().to(dtype)
+    rng = random.Random(f"{cell}/{inputs}/{every_step}/0")
+    others = [name for name in names if not (smooth and name in CHOOSING)]
+    architecture = drawn(rng, [cell, rng.choice(others), rng.choice(others)], smooth)
+    model = halting_often(build(architecture, CATALOG, given, seed=0)).eval().to(dtype)
+    for batch, time in ((3, 7), (1, 1)):
         x = example(given, batch, time)
         x = x.to(dtype) if inputs == "values" else x
+        # all that single precision has of its own are compiled loops; their contracts ask more
+        compared = {0, 3, time - 1} if smooth else range(time)
         with torch.no_grad():
             state = model.initial_state(batch)
             for t in range(time):

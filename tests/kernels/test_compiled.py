@@ -98,75 +98,88 @@ DOUBLED = """
 import json
 import numpy as np
 from doubled import double
+from archsearch.kernels import compiled
 x, y = np.ones(3), np.zeros(3)
 double(x, y)
 assert y.tolist() == [2, 2, 2]
 stats = double.machine.stats
-print(json.dumps([sum(found.values()) for found in (stats.cache_hits, stats.cache_misses)]))
+print(json.dumps({
+    "read": sum(stats.cache_hits.values()),
+    "compiled": sum(stats.cache_misses.values()),
+    "folder": str(compiled.folder()),
+}))
 """
+COMPILED, READ = (0, 1), (1, 0)
 
 
-def doubled(folder, start=None):
-    """How often the code of a small loop was read, and how often compiled."""
-    if not (folder / "doubled.py").exists():
-        (folder / "doubled.py").write_text(DOUBLE)
-    places = {"NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": f"{folder}:{ROOT}"}
+def doubled(place, start=None, **variables):
+    """As :func:`scaled`, of a loop of ours alone, in a process that needs no torch."""
+    if not (place / "doubled.py").exists():
+        (place / "doubled.py").write_text(DOUBLE)
+    own = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    paths = {"PYTHONPATH": f"{place}:{ROOT}"}
     done = subprocess.run(
-        [sys.executable, "-c", DOUBLED],
+        [sys.executable, "-P", "-c", DOUBLED],
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | places,
+        env=own | paths | {name: str(value) for name, value in variables.items()},
         preexec_fn=start,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
+def counted(place, start=None, **variables):
+    """How often the code of the loop was read, and how often compiled."""
+    found = doubled(place, start, NUMBA_CACHE_DIR=place / "cache", **variables)
+    return found["read"], found["compiled"]
+
+
 @pytest.mark.parametrize(("kind", "left"), [("nbi", 0), ("nbi", 0.99), ("nbc", 0.5)])
 def test_code_that_was_cut_short_is_made_anew(tmp_path, kind, left):
     """As where the power failed before all of it was on the disk."""
-    assert doubled(tmp_path) == [0, 1]
+    assert counted(tmp_path) == COMPILED
     (file,) = tmp_path.rglob(f"*.{kind}")
     os.truncate(file, int(left * file.stat().st_size))
-    assert doubled(tmp_path) == [0, 1]
-    assert doubled(tmp_path) == [1, 0]
+    assert counted(tmp_path) == COMPILED
+    assert counted(tmp_path) == READ
 
 
 def test_a_full_disk_costs_no_more_than_a_compilation(tmp_path):
-    doubled(tmp_path)
+    counted(tmp_path)
     (file,) = tmp_path.rglob("*.nbi")
     file.unlink()
     full = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (0, 0))
-    assert doubled(tmp_path, full) == [0, 1]
+    assert counted(tmp_path, full) == COMPILED
     assert not file.exists()
 
 
 def test_a_home_that_cannot_be_written_costs_no_more_than_one_compilation(tmp_path, unwritable):
     places = {"HOME": unwritable, "XDG_CACHE_HOME": "", "TMPDIR": tmp_path}
-    first, second = scaled("float32", **places), scaled("float32", **places)
+    first, second = doubled(tmp_path, **places), doubled(tmp_path, **places)
     assert Path(first["folder"]).is_relative_to(tmp_path)
     assert first["folder"] == second["folder"]
-    assert second["compiled"] == 0
+    assert (first["compiled"], second["compiled"]) == (1, 0)
 
 
 def test_a_folder_that_others_could_write_is_not_trusted(tmp_path, unwritable):
     planted = tmp_path / f"archsearch-{os.getuid()}"
     planted.mkdir()
     planted.chmod(0o777)
-    found = scaled("float32", HOME=unwritable, XDG_CACHE_HOME="", TMPDIR=tmp_path)
+    found = doubled(tmp_path, HOME=unwritable, XDG_CACHE_HOME="", TMPDIR=tmp_path)
     assert not Path(found["folder"]).is_relative_to(planted)
     assert list(planted.iterdir()) == []
 
 
 def test_the_users_own_choice_is_kept(tmp_path):
-    found = scaled("float32", NUMBA_CACHE_DIR=tmp_path / "chosen", XDG_CACHE_HOME=tmp_path)
+    found = doubled(tmp_path, NUMBA_CACHE_DIR=tmp_path / "chosen", XDG_CACHE_HOME=tmp_path)
     assert Path(found["folder"]).parent == tmp_path / "chosen"
     assert list((tmp_path / "chosen").rglob("*.nbi"))
 
 
 def test_a_choice_that_cannot_be_written_is_passed_over(tmp_path, unwritable):
-    found = scaled("float32", NUMBA_CACHE_DIR=unwritable, XDG_CACHE_HOME=tmp_path)
+    found = doubled(tmp_path, NUMBA_CACHE_DIR=unwritable, XDG_CACHE_HOME=tmp_path)
     assert Path(found["folder"]).parent == tmp_path / "archsearch" / "kernels"
 
 
@@ -175,12 +188,11 @@ def test_what_a_loop_uses_is_compiled_with_it(tmp_path):
     shutil.copytree(
         Path(archsearch.__file__).parent, package, ignore=shutil.ignore_patterns("*.pyc")
     )
-    places = {"PYTHONPATH": tmp_path, "PYTHONSAFEPATH": 1, "XDG_CACHE_HOME": tmp_path / "cache"}
-    assert scaled("float32", **places)["compiled"] == 2
+    assert counted(tmp_path) == COMPILED
     with (package / "kernels" / "lanes.py").open("a") as used:
         used.write("# other than it was\n")
-    assert scaled("float32", **places)["compiled"] == 2
-    assert scaled("float32", **places)["compiled"] == 0
+    assert counted(tmp_path) == COMPILED
+    assert counted(tmp_path) == READ
 
 
 def test_code_of_other_sources_goes_when_it_was_long_unused(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
+
 from hypothesis import strategies as st
 
 from archsearch.spec.architecture import Architecture, Block
@@ -57,6 +59,8 @@ CATALOG = Catalog(CELLS + OTHERS)
 BLOCK = ("cell", "gate", "channel", "norm", "placement")
 
 
+# a strategy that is made anew is looked through anew: most of the time that drawing takes
+@lru_cache(None, typed=True)
 def option_nodes(value: object, finite: bool) -> st.SearchStrategy[Node]:
     """Nodes of an option with this default, within the bounds declared above."""
     fixed = st.just(Fixed(value))  # type: ignore[arg-type]
@@ -81,29 +85,34 @@ def option_nodes(value: object, finite: bool) -> st.SearchStrategy[Node]:
     return fixed | names.map(lambda values: pick(map(Fixed, values)))
 
 
-def layers(declared: LayerType, finite: bool) -> st.SearchStrategy[Node]:
+@cache
+def layers(kind: str, name: str, finite: bool) -> st.SearchStrategy[Node]:
+    declared = CATALOG.find(kind, name)
     parts = {key: option_nodes(o.default, finite) for key, o in declared.options.items()}
     return st.fixed_dictionaries(parts).map(lambda given: OpenLayer(declared, tuple(given.items())))
 
 
+@cache
 def slots(kind: str, finite: bool) -> st.SearchStrategy[Node]:
     """One layer of a kind, or a choice among several."""
-    entries = [entry for entry in CATALOG if entry.kind == kind]
-    one = st.sampled_from(entries).flatmap(lambda entry: layers(entry, finite))
+    one = st.sampled_from(CATALOG.names(kind)).flatmap(lambda name: layers(kind, name, finite))
     several = st.lists(one, min_size=1, max_size=3, unique_by=lambda n: str(n.to_plain()))
     return one | several.map(pick)
 
 
+@cache
 def blocks(finite: bool) -> st.SearchStrategy[Node]:
     parts = {kind: slots(kind, finite) for kind in BLOCK}
     return st.fixed_dictionaries(parts).map(lambda given: Record(Block, tuple(given.items())))
 
 
+@cache
 def block_lists(finite: bool) -> st.SearchStrategy[Node]:
     row = st.lists(blocks(finite), min_size=1, max_size=2).map(lambda items: Row(tuple(items)))
     return row | st.lists(row, min_size=2, max_size=2).map(pick)
 
 
+@cache
 def mixes(finite: bool) -> st.SearchStrategy[Mix]:
     shares = [Fixed(0.0), Fixed(0.5), Fixed(1.0), pick(map(Fixed, (0.0, 0.25, 0.5)))]
     if not finite:
@@ -112,6 +121,7 @@ def mixes(finite: bool) -> st.SearchStrategy[Mix]:
     return st.builds(Mix, block_lists(finite), st.sampled_from(shares), st.sampled_from(places))
 
 
+@cache
 def stages(finite: bool) -> st.SearchStrategy[Node]:
     numbers = st.sampled_from(
         [Fixed(1), Fixed(2), Range(IntRange(1, 2)), pick((Fixed(1), Fixed(3)))]
@@ -128,13 +138,21 @@ def stages(finite: bool) -> st.SearchStrategy[Node]:
     )
 
 
+@cache
+def rows(finite: bool) -> st.SearchStrategy[Node]:
+    row = st.lists(stages(finite), min_size=1, max_size=2).map(lambda items: Row(tuple(items)))
+    return row | st.lists(row, min_size=2, max_size=2).map(pick)
+
+
+WIDTHS = st.sampled_from([Fixed(8), pick((Fixed(8), Fixed(16)))])
+
+
 @st.composite
 def spaces(draw: st.DrawFn, *, finite: bool = False) -> Space:
-    row = st.lists(stages(finite), min_size=1, max_size=2).map(lambda items: Row(tuple(items)))
     fields = {
-        "width": draw(st.sampled_from([Fixed(8), pick((Fixed(8), Fixed(16)))])),
+        "width": draw(WIDTHS),
         "embed": draw(slots("embed", finite)),
-        "stages": draw(row | st.lists(row, min_size=2, max_size=2).map(pick)),
+        "stages": draw(rows(finite)),
         "training": draw(slots("training", finite)),
         "init": draw(slots("init", finite)),
     }
