@@ -34,7 +34,7 @@ class Adapted:
     def setting_for(self, compute: float, *, uncertified: bool = False) -> int:
         """The place that uses most of what may be used, a share of the network's layers.
 
-        Raises InputError where nothing is that cheap, or where that place is not certified unless
+        Raises InputError where nothing is that cheap, or where nothing that is certified is, unless
         ``uncertified``.
         """
         if not 0 <= compute <= 1:
@@ -43,10 +43,10 @@ class Adapted:
         if not cheap:
             least = rounded_up(min(self.compute))
             raise InputError(f"compute {compute:g}: the policy '{self.name}' needs {least} or more")
-        # of places with equal cost the safest
-        place = max(cheap, key=lambda setting: (self.compute[setting], -setting))
-        if place > self.certified and not uncertified:
-            limit = rounded_up(self.compute[self.certified])
+        # costs need not fall all along the knob
+        allowed = [place for place in cheap if uncertified or place <= self.certified]
+        if not allowed:
+            limit = rounded_up(min(self.compute[: self.certified + 1]))
             said = "nothing was certified"
             if self.certificate is not None and self.certified:
                 said = f"certified is {limit} or more: {self.certificate.words}"
@@ -54,7 +54,8 @@ class Adapted:
                 f"compute {compute:g}: {said}; "
                 "add --uncertified (uncertified=True) to use it all the same"
             )
-        return place
+        # of places with equal cost the safest
+        return max(allowed, key=lambda setting: (self.compute[setting], -setting))
 
     def to_plain(self) -> dict[str, Any]:
         return {

@@ -75,6 +75,8 @@ class LoRA(nn.Module):
         # copies that share all weights, out of the sight of what lists modules and parameters
         self._twins: tuple[nn.Module, ...] = ()
         self._twin()
+        # what is loaded may take the place of the parameters that the copies share
+        self.register_load_state_dict_post_hook(lambda tie, _: tie._twin())
 
     @property
     def bodies(self) -> tuple[nn.Module, ...]:

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from archsearch.blocks.gates import StochasticDepth
 from archsearch.blocks.structure.block import Block
-from archsearch.blocks.structure.checkpointed import RecomputedSegments
+from archsearch.blocks.structure.checkpointed import RecomputedSegments, recomputed
 from archsearch.blocks.structure.connections import Chain
 from archsearch.blocks.structure.reversible import Reversible
 from archsearch.depth.loops import FixedDepth, SupervisedDepth
@@ -130,7 +129,7 @@ def _rest(stages: Sequence[nn.Module], before: Prefix) -> Prefix:
 
 
 def _through(blocks: Sequence[Block], x: Tensor, body: nn.Module) -> Iterator[Tensor]:
-    recomputed = isinstance(body, RecomputedSegments) and torch.is_grad_enabled()
+    again = isinstance(body, RecomputedSegments) and torch.is_grad_enabled()
     for block in blocks:
-        x = checkpoint(block, x, use_reentrant=False) if recomputed else block(x)
+        x = recomputed(block, x, [block]) if again else block(x)
         yield x

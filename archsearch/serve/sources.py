@@ -48,7 +48,7 @@ class Sources:
         self._modules: dict[str, _Module] = {}
         self._final: dict[tuple[Definition, str], str] = {}
         ordered: dict[Definition, bool] = {}
-        self._roots = {root: self._resolve(*root) for root in roots}
+        self._roots = {root: self._root(*root) for root in roots}
         for root, found in self._roots.items():
             if found is None:
                 raise InputError(f"the source of {'.'.join(root)} cannot be found")
@@ -65,6 +65,13 @@ class Sources:
         imports = _joined(self._render(each) for each in self._kept if each.foreign)
         own = [self._render(each) for each in self._kept if not each.foreign]
         return "\n".join(imports) + "\n\n\n" + "\n\n\n".join(own)
+
+    def _root(self, module: str, name: str) -> tuple[Definition, str] | None:
+        """What a root stands for; one of another package is imported."""
+        if module.partition(".")[0] in self._own:
+            return self._resolve(module, name)
+        node = ast.ImportFrom(module, [ast.alias(name)], 0)
+        return Definition(module, (name,), node, ast.unparse(node), foreign=True), name
 
     def _visit(self, definition: Definition, ordered: dict[Definition, bool]) -> None:
         if definition in ordered:

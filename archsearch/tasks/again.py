@@ -15,6 +15,7 @@ from archsearch.tasks.columns import Roles, some
 from archsearch.tasks.labelled import padded
 from archsearch.tasks.prepared.prepared import SIZE
 from archsearch.tasks.prepared.sequences import OPTIONS
+from archsearch.tasks.regression import numbers_of
 from archsearch.tasks.scaling import Scaler
 from archsearch.tasks.source import read_labelled
 from archsearch.tasks.task import Batch
@@ -56,7 +57,7 @@ def read_labelled_again(name: str, preparation: Mapping[str, Any]) -> list[Batch
 
 def _targets(labels: np.ndarray, preparation: Mapping[str, Any], path: Path) -> np.ndarray:
     if "classes" not in preparation:
-        values = labels.astype(np.float64)
+        values = numbers_of(labels, preparation["target"], path)
         scaled = (values - preparation["target_offset"]) / preparation["target_scale"]
         return scaled.astype(np.float32)[:, None]
     known = {_spelled(label): place for place, label in enumerate(preparation["classes"])}

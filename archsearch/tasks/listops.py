@@ -14,6 +14,7 @@ from archsearch.tasks.task import Batch
 OPERATIONS = ("MIN", "MAX", "MED", "SM")
 END = 10 + len(OPERATIONS)  # the token that closes a list; digits are themselves
 NESTED = 0.25  # the share of operations among arguments
+TRIES = 20_000  # expressions, of which one at least must be long enough
 
 
 class ListOps(GeneratedClasses):
@@ -32,15 +33,36 @@ class ListOps(GeneratedClasses):
         self.depth, self.arguments = self.options["depth"], self.options["arguments"]
         if self.test_length is not None and self.test_length < self.length:
             raise DataError("listops: test_length must be above length")
+        for given in filter(None, (self.length, self.test_length)):
+            self._require_some(given)
         return Signature("tokens", END + 1, "class", 10, every_step=False, length=self.length)
 
     def sequence(self, rng: np.random.Generator, length: int) -> tuple[np.ndarray, int]:
-        least = max(4, length // 6) if length == self.length else self.length + 1
         while True:
-            tokens: list[int] = []
-            value = self._expression(rng, 1, length, tokens)
-            if value is not None and least <= len(tokens):
-                return np.array(tokens, np.int64), value
+            found = self._drawn(rng, length)
+            if found is not None:
+                return found
+
+    def _drawn(self, rng: np.random.Generator, length: int) -> tuple[np.ndarray, int] | None:
+        """An expression and its value; None where it is too short or too long."""
+        tokens: list[int] = []
+        value = self._expression(rng, 1, length, tokens)
+        if value is None or len(tokens) < self._least(length):
+            return None
+        return np.array(tokens, np.int64), value
+
+    def _least(self, length: int) -> int:
+        return max(4, length // 6) if length == self.length else self.length + 1
+
+    def _require_some(self, length: int) -> None:
+        """Raises DataError where expressions as long as asked for hardly ever come about."""
+        rng = np.random.default_rng(0)
+        if all(self._drawn(rng, length) is None for _ in range(TRIES)):
+            raise DataError(
+                f"listops: hardly any expression of depth {self.depth} and up to {self.arguments} "
+                f"arguments has {self._least(length)} to {length} steps; take more of either, or "
+                "shorter ones"
+            )
 
     def _expression(
         self, rng: np.random.Generator, depth: int, longest: int, tokens: list[int]

@@ -26,6 +26,7 @@ GRAMMAR: dict[int, tuple[tuple[str, int], ...]] = {
 ACCEPTED = 7
 SHORTEST = {False: 5, True: 9}  # of a plain and of an embedded string
 ROOM = 8  # steps in which most strings come to an end
+LAST = 2  # steps that an end takes at least
 
 
 class Reber(GeneratedClasses):
@@ -46,6 +47,11 @@ class Reber(GeneratedClasses):
         for given in (self.length, self.test_length):
             if given is not None and given < least:
                 raise DataError(f"reber: strings need at least {least} steps, got {given}")
+        if self.test_length is not None and self.test_length < self.length + LAST:
+            raise DataError(
+                f"reber: test_length must be at least {self.length + LAST} for length "
+                f"{self.length}, got {self.test_length}"
+            )
         self.legal = legal_pairs(self.embedded)
         return Signature("tokens", len(SYMBOLS), "class", 2, every_step=False, length=self.length)
 

@@ -24,15 +24,8 @@ class Regression(Labelled):
     metrics = (Objective("rmse", "min"), Objective("mae", "min"), Objective("r2", "max"))
 
     def encode(self, every: Sequences) -> np.ndarray:
-        texts = pd.Series(np.asarray(every.labels))
-        numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
-        wrong = np.flatnonzero(~(np.abs(numbers) <= LARGEST))
-        if len(wrong):
-            raise DataError(
-                f"{self.where}: target '{self.target}' is not a number within {LARGEST:g} of 0 "
-                f"for sequence {wrong[0] + 1}: '{str(texts.iloc[wrong[0]])[:40]}'; "
-                "for classes use the task classification"
-            )
+        remedy = "; for classes use the task classification"
+        numbers = numbers_of(np.asarray(every.labels), self.target, self.where, remedy)
         if (numbers == numbers[0]).all():
             self.notes.append(f"target '{self.target}' is constant, {numbers[0]:g}")
         return numbers
@@ -82,3 +75,16 @@ class Regression(Labelled):
     def describe(self) -> dict[str, Any]:
         low, high = float(self.answers.min()), float(self.answers.max())
         return {**super().describe(), "target_range": [low, high]}
+
+
+def numbers_of(labels: np.ndarray, target: object, where: object, remedy: str = "") -> np.ndarray:
+    """The labels as float64; raises DataError at the first that is no number, or too large."""
+    texts = pd.Series(labels)
+    numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
+    wrong = np.flatnonzero(~(np.abs(numbers) <= LARGEST))
+    if len(wrong):
+        raise DataError(
+            f"{where}: target '{target}' is not a number within {LARGEST:g} of 0 for sequence "
+            f"{wrong[0] + 1}: '{str(texts.iloc[wrong[0]])[:40]}'{remedy}"
+        )
+    return numbers

@@ -45,7 +45,7 @@ class Scaler:
             ready = (values - offset) / scale
             start_value = np.zeros(len(offset))
         elif self.mode == "sequence":
-            ready = _by_sequence(values, missing, starts)
+            ready = _by_sequence(values, missing, starts, np.minimum(scale, 1.0))
             start_value = np.zeros(len(offset))
         else:
             ready = values.copy()
@@ -84,7 +84,10 @@ def carried_forward(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     return np.where(own, found, np.nan)
 
 
-def _by_sequence(values: np.ndarray, missing: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def _by_sequence(
+    values: np.ndarray, missing: np.ndarray, starts: np.ndarray, usual: np.ndarray
+) -> np.ndarray:
+    """Each sequence with mean 0 and deviation 1; one that is flat beside ``usual`` (C,) is 0."""
     lengths = np.diff(starts)
     known = np.where(missing, 0.0, values)
     count = np.maximum(np.add.reduceat(~missing, starts[:-1], axis=0, dtype=np.int64), 1)
@@ -92,5 +95,5 @@ def _by_sequence(values: np.ndarray, missing: np.ndarray, starts: np.ndarray) ->
     centred = np.where(missing, 0.0, values - mean)
     variance = np.add.reduceat(centred**2, starts[:-1], axis=0) / count
     deviation = np.sqrt(variance)
-    flat = deviation <= 1e-12 * np.maximum(np.abs(np.add.reduceat(known, starts[:-1])), 1.0)
+    flat = deviation <= 1e-12 * np.maximum(np.abs(np.add.reduceat(known, starts[:-1])), usual)
     return (values - mean) / np.repeat(np.where(flat, 1.0, deviation), lengths, axis=0)

@@ -140,6 +140,14 @@ def test_compute_chooses_the_place_of_the_knob():
     assert given.setting_for(0.45, uncertified=True) == 3
 
 
+def test_a_dearer_place_that_is_not_certified_does_not_hide_one_that_is():
+    given = replace(knob(1), compute=(1.0, 0.8, 0.85, 0.3))
+    assert given.setting_for(0.85) == 1
+    assert given.setting_for(0.85, uncertified=True) == 2
+    with pytest.raises(InputError, match=r"certified is 0\.8 or more"):
+        given.setting_for(0.7)
+
+
 def test_what_was_not_certified_is_refused_unless_told_to():
     with pytest.raises(
         InputError, match=r"certified is 0\.6 or more: answers differ.*--uncertified"

@@ -49,6 +49,28 @@ def test_gradients_are_equal_to_the_last_bit(connections, copies, loops):
             assert torch.equal(one, two)
 
 
+@pytest.mark.parametrize("loops", [1, 2])
+@pytest.mark.parametrize(
+    "cell", [Layer("routing"), Layer.of("attention", pattern="perhead", block=2, dense=2)]
+)
+def test_what_a_pass_learns_without_gradients_is_learned_once(cell, loops):
+    def learned(mode):
+        training = Layer.of("adamw", checkpointing=mode)
+        stage = Stage((Block(cell),), 2, loops)
+        architecture = Architecture(WIDTH, (stage,), training=training)
+        network = build(CATALOG.complete_architecture(architecture), CATALOG, EVERY_STEP, seed=0)
+        for seed in range(3):
+            torch.manual_seed(seed)
+            loss = network(torch.randn(3, LENGTH, 3))[0].square().sum()
+            loss.backward(retain_graph=True)
+            loss.backward()
+        return [*(parameter.grad for parameter in network.parameters()), *network.buffers()]
+
+    plain, *others = map(learned, MODES)
+    for other in others:
+        assert all(map(torch.equal, plain, other))
+
+
 def kept(mode, copies):
     """Tensors of the stream's size or larger that the forward pass keeps."""
     network = model(mode, copies)

@@ -102,6 +102,16 @@ def test_pools_read_real_steps_only(pool):
     torch.testing.assert_close(reader(h, None), reader(h, torch.full((3,), 6)))
 
 
+@pytest.mark.parametrize("pool", [*NAMES, "lama"])
+@pytest.mark.parametrize("filling", [torch.nan, torch.inf])
+def test_what_stands_beyond_the_length_need_be_no_number(pool, filling):
+    signature = Signature("values", 1, "class", 2, every_step=False, length=5)
+    head, h, lengths = LinearHead(signature, 4, pool), randn(2, 5, 4), torch.tensor([3, 5])
+    said = head(h, lengths)
+    h[0, 3:] = filling
+    assert torch.equal(head(h, lengths), said)
+
+
 def test_an_attending_pool_is_a_softmax_over_real_steps():
     torch.manual_seed(0)
     pool, h = Attended(8), randn(2, 5, 8)

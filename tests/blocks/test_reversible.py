@@ -56,6 +56,24 @@ def test_with_an_additive_gate_it_is_the_reversible_network():
     torch.testing.assert_close(body(x), (y1 + y2) / 2, rtol=1e-12, atol=1e-12)
 
 
+def test_what_one_loop_learns_is_not_met_by_the_loops_before_it():
+    def learned(dense):
+        cell = Layer.of("attention", pattern="perhead", block=2, dense=dense)
+        looped = Stage((Block(cell),), loops=3, connections=Layer("reversible"))
+        architecture = CATALOG.complete_architecture(Architecture(WIDTH, (looped,)))
+        model = build(architecture, CATALOG, EVERY_STEP, seed=0).double()
+        blocks = model.stages[0].tie.body.blocks[0].cell.layer.blocks
+        return *gradients(lambda x: model.stages[0](x)[0], model.stages[0], inputs()), blocks
+
+    # after its first call it looks at some blocks only, which the gradient of that call must not
+    y, found, settled = learned(1)
+    expected_y, expected, open_still = learned(100)
+    assert not settled.chosen.all()
+    assert open_still.chosen.all()
+    assert torch.equal(y, expected_y)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("placement", ["pre", "post", "sandwich"])
 @pytest.mark.parametrize("gate", CATALOG.names("gate"))
 @pytest.mark.parametrize("channel", ["mlp", "none"])

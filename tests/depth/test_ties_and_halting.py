@@ -160,6 +160,14 @@ def test_each_loop_of_lora_is_the_body_with_its_own_weight() -> None:
     assert torch.equal(lora(x, LOOPS + 5, x), lora(x, LOOPS - 1, x))
 
 
+def test_every_loop_of_lora_has_weights_that_are_loaded_in_place_of_its_own() -> None:
+    lora, other, x = seeded(LoRA, rank=2), seeded(LoRA, rank=2), randn(2, 5, WIDTH)
+    for part in other.parameters():
+        nn.init.normal_(part)
+    lora.load_state_dict(other.state_dict(), assign=True)
+    assert torch.equal(lora(x, 1, x), other(x, 1, x))
+
+
 @pytest.mark.parametrize("rank", [0, 1, 3, WIDTH])
 def test_a_low_rank_is_the_best_of_its_rank(rank: int) -> None:
     difference = randn(WIDTH, WIDTH).double()

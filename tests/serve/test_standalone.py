@@ -141,6 +141,12 @@ def test_every_way_of_connecting_and_placing_can_be_written_out(
     write_standalone(bundle, tmp_path / "plain")
 
 
+def test_a_network_without_norms_can_be_written_out(tmp_path: Path) -> None:
+    stage = Stage((Block(Layer("rnn"), channel=Layer("mlp"), norm=Layer("none")),))
+    bundle = export(tmp_path / "best", Architecture(6, (stage,), norm=Layer("none")), VALUES)
+    write_standalone(bundle, tmp_path / "plain")
+
+
 def test_the_file_imports_nothing_of_ours() -> None:
     catalog = load_catalog()
     text = written_out(catalog.complete_architecture(FULL), catalog, VALUES)

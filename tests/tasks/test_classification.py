@@ -73,6 +73,19 @@ def test_the_other_normalisations(opened, wide):
     np.testing.assert_allclose(batch.inputs.std(axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize("unit", [1e-21, 1e12])
+def test_each_sequence_is_brought_to_one_scale_in_any_unit(opened, tmp_path, unit):
+    rng = np.random.default_rng(0)
+    steps = unit * rng.standard_normal((12, 5))
+    steps[3] = unit
+    table = pd.DataFrame(steps).assign(label=["a", "b"] * 6)
+    table.to_csv(tmp_path / "wide.csv", index=False)
+    task = opened("classification", data=str(tmp_path / "wide.csv"), normalise="sequence")
+    spread = task.gather(np.arange(12)).inputs[..., 0].std(axis=1)
+    np.testing.assert_allclose(np.delete(spread, 3), 1, rtol=1e-5)
+    assert spread[3] == 0
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_a_long_table_is_found_ordered_and_padded(opened, tmp_path, suffix):
     table = long_table()

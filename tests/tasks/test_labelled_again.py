@@ -56,6 +56,15 @@ def test_a_class_that_the_model_never_saw_is_refused(tmp_path):
         read_labelled_again(str(unlabelled), known.preparation())
 
 
+@pytest.mark.parametrize("strange", ["six", float("inf"), 1e200])
+def test_a_target_that_is_no_number_is_refused_with_its_sequence(tmp_path, strange):
+    path = table(tmp_path, [float(y) for y in range(40)])
+    known = open_task(TaskSpec("t", Layer.of("regression", data=str(path), target="y")))
+    other = table(tmp_path, [1.5, 2.5, strange], "other.csv")
+    with pytest.raises(DataError, match=r"other\.csv: target 'y' is not a number .* sequence 3"):
+        read_labelled_again(str(other), known.preparation())
+
+
 def test_other_models_are_not_adapted_with_a_file():
     with pytest.raises(DataError, match="a model of text"):
         read_labelled_again("page.txt", {"kind": "text"})

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from archsearch.errors import DataError
+from archsearch.tasks import listops
 from archsearch.tasks.reber import SYMBOLS, accepts, inner, legal_pairs
 
 # the automaton as a regular expression: T S* X or P T* V, then what may be gone through again
@@ -73,6 +74,13 @@ def test_strings_need_room(opened):
         opened("reber", length=14)
 
 
+@pytest.mark.parametrize("test_length", [25, 31])
+def test_long_strings_need_room_for_their_end(opened, test_length):
+    with pytest.raises(DataError, match=f"at least 32 for length 30, got {test_length}"):
+        opened("reber", length=30, test_length=test_length)
+    assert opened("reber", length=30, test_length=32, **SIZES).describe()["test_length"] == 32
+
+
 def value(tokens: list[int]) -> int:
     """By a stack: a list is worked out when it is closed."""
     stack: list[list[int]] = [[]]
@@ -118,3 +126,10 @@ def test_operations_are_nested_and_no_answer_is_usual(opened):
 def test_expressions_of_a_test_are_longer(opened):
     with pytest.raises(DataError, match="test_length must be above length"):
         opened("listops", length=40, test_length=30)
+
+
+@pytest.mark.parametrize("rare", [{"depth": 1}, {"length": 2000}])
+def test_expressions_that_hardly_ever_come_about_are_refused(opened, monkeypatch, rare):
+    monkeypatch.setattr(listops, "TRIES", 500)
+    with pytest.raises(DataError, match=r"hardly any expression .* steps; take more of either"):
+        opened("listops", **rare)

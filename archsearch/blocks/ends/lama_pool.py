@@ -7,6 +7,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from archsearch.blocks.ends.pools import only_real, real_steps
+
 State: TypeAlias = tuple[Tensor, ...]
 
 
@@ -33,9 +35,10 @@ class Lama(nn.Module):
         return (h @ self.of_step * (self.context @ self.of_context)) @ self.mix
 
     def forward(self, h: Tensor, lengths: Tensor | None) -> Tensor:
+        h = h if lengths is None else only_real(h, lengths)
         scores = self.scores(h)  # (batch, time, heads)
         if lengths is not None:
-            real = torch.arange(h.shape[1], device=h.device) < lengths.unsqueeze(-1)
+            real = real_steps(lengths, h.shape[1])
             scores = scores.masked_fill(~real.unsqueeze(-1), -torch.inf)
         return (scores.softmax(1).mT @ h).flatten(1)
 

@@ -38,8 +38,7 @@ class Mean(nn.Module):
     def forward(self, h: Tensor, lengths: Tensor | None) -> Tensor:
         if lengths is None:
             return h.mean(dim=1)
-        mask = real_steps(lengths, h.shape[1])
-        return (h * mask.unsqueeze(-1)).sum(dim=1) / lengths.unsqueeze(-1)
+        return only_real(h, lengths).sum(dim=1) / lengths.unsqueeze(-1)
 
     def start(self, like: Tensor) -> State:
         # a sum in half precision stops growing after a few hundred steps
@@ -105,6 +104,7 @@ class Attended(nn.Module):
         self.query = nn.Parameter(torch.zeros(heads, width // heads))
 
     def forward(self, h: Tensor, lengths: Tensor | None) -> Tensor:
+        h = h if lengths is None else only_real(h, lengths)
         parts = h.unflatten(-1, self.query.shape)  # (batch, time, heads, size)
         scores = self._scores(parts)
         if lengths is not None:
@@ -146,3 +146,8 @@ POOLS = {"last": Last, "mean": Mean, "max": Max, "kmax": KMax}
 def real_steps(lengths: Tensor, time: int) -> Tensor:
     """True where a step is inside its sequence, (batch, time)."""
     return torch.arange(time, device=lengths.device) < lengths.unsqueeze(-1)
+
+
+def only_real(h: Tensor, lengths: Tensor) -> Tensor:
+    """h (batch, time, width), zero beyond the lengths, where it may even be no number."""
+    return h.masked_fill(~real_steps(lengths, h.shape[1]).unsqueeze(-1), 0)

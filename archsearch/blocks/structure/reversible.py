@@ -12,6 +12,7 @@ from torch.autograd.function import FunctionCtx
 from torch.utils.checkpoint import get_device_states, set_device_states
 
 from archsearch.blocks.structure.block import Block
+from archsearch.blocks.structure.checkpointed import AsMet, learned_since, remembered
 from archsearch.blocks.structure.connections import Apply, Connections
 from archsearch.kernels.trained import once_differentiable
 
@@ -37,7 +38,8 @@ class Reversible(Connections):
         halves = self._halves()
         parameters = [part for half in halves for part in half.parameters]
         if torch.is_grad_enabled() and (x.requires_grad or parameters):
-            return _Rebuilt.apply(halves, self.training, x, *parameters)
+            learning = list(self.blocks.modules()) if self.training else []
+            return _Rebuilt.apply(halves, learning, self.training, x, *parameters)
         one = other = x
         for half in halves:
             one, other = other, one + half(other)
@@ -101,8 +103,16 @@ class _Rebuilt(torch.autograd.Function):
     """The mean of the streams after all halves; of every half only drawn numbers are kept."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, halves: list[Half], noisy: bool, x: Tensor, *_: Tensor) -> Tensor:
+    def forward(
+        ctx: FunctionCtx,
+        halves: list[Half],
+        learning: list[nn.Module],
+        noisy: bool,
+        x: Tensor,
+        *_: Tensor,
+    ) -> Tensor:
         one = other = x
+        ctx.met = remembered(learning)  # type: ignore[attr-defined]
         drawn: list[Noise | None] = []
         for half in halves:
             before = Noise(x) if noisy else None
@@ -120,10 +130,12 @@ class _Rebuilt(torch.autograd.Function):
         of_one = of_other = gradient / 2
         found: list[Tensor | None] = []
         now = Noise(gradient)
+        # what another loop of the same blocks has learned meanwhile
+        learned = learned_since(ctx.met)
         for half, drawn in zip(reversed(ctx.halves), reversed(ctx.drawn), strict=True):
             if drawn is not None:
                 drawn.restore()
-            with torch.enable_grad():
+            with torch.enable_grad(), AsMet(learned):
                 read = one.detach().requires_grad_()
                 added = half(read)
             inputs = (read, *half.parameters)
@@ -132,4 +144,4 @@ class _Rebuilt(torch.autograd.Function):
             of_one, of_other = of_other, of_one + of_read
             found[:0] = own
         now.restore()
-        return None, None, of_one + of_other, *found
+        return None, None, None, of_one + of_other, *found
