@@ -65,10 +65,12 @@ def _judged(evidence: Evidence, places: int) -> list[Line]:
     """Baselines and finalists: name, mean, interval, parameters."""
     lines: list[Line] = []
     for candidate in sorted(evidence.candidates, key=lambda c: c.role):
-        failed = len(candidate.values) - candidate.finished
+        runs = len(candidate.values)
         name = candidate.title + (" *" if candidate.name == evidence.best else "")
-        name += f" ({failed} of {len(candidate.values)} runs failed)" if failed else ""
-        mean = "failed" if candidate.mean is None else f"{candidate.mean:,.{places}f}"
+        name += f" ({candidate.failed} of {runs} runs failed)" if candidate.failed else ""
+        name += f" ({candidate.awaited} of {runs} runs to come)" if candidate.awaited else ""
+        mean = "" if candidate.awaited else "failed"
+        mean = mean if candidate.mean is None else f"{candidate.mean:,.{places}f}"
         interval = " to ".join(f"{end:,.{places}f}" for end in candidate.interval or ())
         params = "" if candidate.params is None else f"{candidate.params:,.0f}"
         lines.append(((name, mean, interval, params), candidate))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
 
 from archsearch.cli.options import storage_option
+from archsearch.cli.plans import slug
 from archsearch.cli.results import Result, read_result, run_folder
 from archsearch.errors import InputError, StateError
 from archsearch.installed import installed
@@ -18,6 +21,7 @@ from archsearch.serve.manifest import MANIFEST, SOURCE, WEIGHTS
 from archsearch.spec.architecture import layers
 from archsearch.spec.catalog import suggestion
 from archsearch.spec.signature import Signature
+from archsearch.spec.spacefile import SpaceFile
 from archsearch.spec.trial import Trial
 from archsearch.store.store import open_store
 from archsearch.study.plan import differences
@@ -54,8 +58,7 @@ def export(
     written out too.
     """
     files = (SOURCE if standalone else MANIFEST, WEIGHTS)
-    if folder.parent.is_dir() or folder.name in ("", ".."):
-        check_place(folder, files, force=force)
+    check_folder(folder, files, force=force)
     if (Path(source) / MANIFEST).exists():
         if not standalone:
             raise InputError(f"{source}: is a bundle already; add --standalone for plain PyTorch")
@@ -72,6 +75,22 @@ def export(
         return
     name = export_result(result, folder, storage, candidate, force)
     click.echo(f"exported {name} to {folder}; try: archsearch predict {folder} DATA")
+
+
+def check_folder(folder: Path, names: Sequence[str], *, force: bool) -> None:
+    """Raise InputError unless a folder with these files can be made, with all above it."""
+    if folder.parent.is_dir() or folder.name in ("", ".."):
+        check_place(folder, names, force=force)
+    above = next(part for part in folder.absolute().parents if part.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+        raise InputError(f"{folder}: cannot be made, for {above} is no folder that you may write")
+
+
+def check_export(file: SpaceFile, folder: Path) -> None:
+    """Raise InputError where the winners of a space file could not be written, once found."""
+    several = len(file.tasks) > 1
+    for place in [folder / slug(task.label) for task in file.tasks] if several else [folder]:
+        check_folder(place, (MANIFEST, WEIGHTS), force=True)
 
 
 def export_standalone(
@@ -141,6 +160,10 @@ def _chosen(result: Result, candidate: str | None) -> Trial:
     evidence = result.evidence
     if candidate is None and evidence is not None:
         candidate = evidence.take or evidence.best
+        if candidate is None:
+            raise InputError(
+                f"study '{result.name}': {verdict(evidence)}; name a baseline with --candidate"
+            )
     roles = list(dict.fromkeys(trial.role for trial in result.confirmed))
     runs = [trial for trial in result.role(candidate or "") if trial.state.has_value]
     if not runs:

@@ -91,7 +91,9 @@ def open_space(
 
 
 def lock_path(space: str | Path) -> Path:
-    return Path(space).with_suffix(ENDING)
+    path = Path(space)
+    # a folder, which is refused when it is read, may have no name to put an ending to
+    return path.parent / f"{path.stem}{ENDING}"
 
 
 def read_lock(path: Path) -> Lock | None:

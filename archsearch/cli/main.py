@@ -5,13 +5,16 @@ from __future__ import annotations
 import atexit
 import errno
 import importlib
+import os
 import re
 import signal
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 import click
 
+from archsearch.cli.encoding import spell_out
 from archsearch.errors import ArchsearchError, InputError, TryAgainError
 from archsearch.spec.positions import LONGEST, escape
 from archsearch.spec.words import suggestion
@@ -77,6 +80,7 @@ def main() -> None:
     """The entry point: every expected failure is one line on stderr and a documented exit code."""
     # registered first and so called last, when only modules remain to be taken down
     atexit.register(_ignore_stops)
+    spell_out("backslashreplace")
     try:
         code = cli.main(prog_name="archsearch", standalone_mode=False)
     except ArchsearchError as error:
@@ -92,12 +96,12 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
-        if error.filename is None:
-            raise
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if error.filename is None and not full:
+            raise
         reason = (error.strerror or "cannot be used").lower()
         kind = TryAgainError if full else InputError
-        refuse(f"error: {error.filename}: {reason}", kind.exit_code)
+        refuse(f"error: {error.filename or 'the output'}: {reason}", kind.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -107,12 +111,26 @@ def _ignore_stops() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def _forget_output() -> None:
+    """Send nowhere what could not be written: the interpreter would try again at its very end."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
 def refuse(line: str, code: int) -> NoReturn:
     """End with one line on stderr, in which nothing acts on a terminal, of bearable length."""
     text = escape(line)
     if len(text) > LONGEST:
         text = f"{text[: LONGEST * 2 // 3]} ... {text[-LONGEST // 4 :]}"
-    print(text, file=sys.stderr)
+    # nobody may be left to be told
+    with suppress(OSError):
+        print(text, file=sys.stderr)
+    _forget_output()
     sys.exit(code)
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 
+from archsearch.cli.encoding import spell_out
 from archsearch.errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -68,6 +69,7 @@ def print_json(data: Any) -> None:
 
 def console() -> Console:
     """Where tables go; plain text when stdout is no terminal."""
+    spell_out("replace")
     return Console(highlight=False, soft_wrap=False)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -20,6 +19,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from archsearch.select.ranking import feasible, losses, measured
 from archsearch.spec.settings import Constraint, Objective
 from archsearch.spec.trial import State, Trial
 from archsearch.study.drive import Progress as Report
@@ -111,6 +111,10 @@ class Watcher:
     def _begin(self, report: Report) -> None:
         self._phase, self._seen_at_start = report.phase, report.finished
         self._phase_began = self._clock()
+        if report.phase == "search":
+            for trial in report.trials:
+                if self._is_better(trial):
+                    self.best = trial
         title = TITLES.get(report.phase, report.phase)
         if self._live:
             self._end()
@@ -141,20 +145,15 @@ class Watcher:
         )
 
     def _is_better(self, trial: Trial) -> bool:
-        if not trial.state.has_value or not all(
-            constraint.holds(trial.outcome.metric(constraint.metric) or 0.0)
-            for constraint in self.constraints
-        ):
+        first = self.objectives[:1]
+        loss = losses(trial, first)
+        if loss is None or not feasible(trial, self.constraints):
             return False
-        return self._loss(trial) < (math.inf if self.best is None else self._loss(self.best))
-
-    def _loss(self, trial: Trial) -> float:
-        first = self.objectives[0]
-        value = trial.outcome.metric(first.metric)
-        return first.loss(value) if value is not None else math.inf
+        best = None if self.best is None else losses(self.best, first)
+        return best is None or loss < best
 
     def _values(self, trial: Trial) -> str:
-        found = [(o.metric, trial.outcome.metric(o.metric)) for o in self.objectives]
+        found = [(o.metric, measured(trial, o.metric)) for o in self.objectives]
         shown = [f"{name} {value:.4g}" for name, value in found if value is not None]
         return ", " + ", ".join(shown) if shown else ""
 
@@ -163,7 +162,7 @@ class Watcher:
         parts = []
         if self.best is not None and report.phase == "search":
             metric = self.objectives[0].metric
-            parts.append(f"best {metric} {self.best.outcome.metric(metric):.4g}")
+            parts.append(f"best {metric} {measured(self.best, metric):.4g}")
         if self.trouble:
             parts.append(f"[yellow]{self.trouble} failed[/yellow]")
         if left := self._left(report):

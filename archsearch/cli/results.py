@@ -11,14 +11,15 @@ from typing import Any
 from archsearch.cli.drawing import draw
 from archsearch.errors import InputError
 from archsearch.select.across import TaskResult
+from archsearch.select.competitors import counting, finalist_role
 from archsearch.select.evidence import Evidence, judge, runs_by_role
 from archsearch.select.leading import leading
 from archsearch.select.places import places_of
-from archsearch.select.ranking import rank
+from archsearch.select.ranking import finalists, rank
 from archsearch.select.verdict import verdict
 from archsearch.spec.architecture import layer_from_plain
 from archsearch.spec.catalog import suggestion
-from archsearch.spec.settings import TIMED, Constraint, Objective, TaskSpec
+from archsearch.spec.settings import TIMED, Constraint, Objective, TaskSpec, confirm_seeds
 from archsearch.spec.trial import State, Trial
 from archsearch.store.records import Attempt, StudyRecord
 from archsearch.store.store import Store
@@ -101,8 +102,15 @@ def read_result(store: Store, name: str, ended: str = "") -> Result:
     """The result of a stored study; InputError with what exists when there is none."""
     record, objectives, constraints = _found(store, name)
     searched = store.history(record.id, "search")
-    confirmed = store.history(record.id, "confirm")
-    evidence = _evidence(record.settings, objectives[0], confirmed) if confirmed else None
+    confirmed, evidence = store.history(record.id, "confirm"), None
+    if confirmed:
+        asked = record.settings["confirm"]
+        leading_now = finalists(searched, objectives, constraints, asked["finalists"])
+        chosen = {finalist_role(trial): trial for trial in leading_now}
+        seeds = confirm_seeds(record.fingerprint["seed"], asked["seeds"])
+        confirmed = counting(confirmed, [*chosen, *asked["baselines"]], seeds)
+    if confirmed:
+        evidence = _evidence(record.settings, objectives[0], chosen, seeds, confirmed)
     if evidence is not None and evidence.best is not None:
         masks = store.history(record.id, "masks")
         places = places_of(masks, evidence.best, confirmed, objectives[0])
@@ -177,27 +185,34 @@ def _result(
     )
 
 
-def _evidence(settings: dict[str, Any], judged: Objective, confirmed: list[Trial]) -> Evidence:
+def _evidence(
+    settings: dict[str, Any],
+    judged: Objective,
+    chosen: Mapping[str, Trial],
+    seeds: list[int],
+    confirmed: list[Trial],
+) -> Evidence:
+    """What the runs over the seeds say of the finalists ``chosen``, by role in validation order."""
     facts = settings["facts"]
-    roles = list(dict.fromkeys(trial.role for trial in confirmed))
-    baselines = [role for role in roles if role in settings["confirm"]["baselines"]]
+    # one that could not be tuned was never begun
+    begun = {trial.role for trial in confirmed}
+    baselines = [role for role in settings["confirm"]["baselines"] if role in begun]
+    ended = Counter(trial.role for trial in confirmed if trial.state.final)
     trivial = {
         name: scores[judged.metric]
         for name, scores in facts["trivial"].items()
         if judged.metric in scores
     }
-    params = {trial.role: trial.outcome.metric("params") for trial in confirmed}
+    params = [(trial.role, trial.outcome.metric("params")) for trial in confirmed]
+    none: dict[str, list[float | None]] = {role: [None] * len(seeds) for role in chosen}
     return judge(
-        runs_by_role(confirmed, judged.metric),
+        none | runs_by_role(confirmed, judged.metric, seeds),
         judged,
-        finalists=[role for role in roles if role not in baselines],
+        finalists=list(chosen),
         baselines=baselines,
         chance=facts["chance"].get(judged.metric),
         trivial=trivial,
-        params={role: value for role, value in params.items() if value is not None},
-        titles={
-            trial.role: f"{trial.architecture.title} ({trial.role})"
-            for trial in confirmed
-            if trial.role not in baselines
-        },
+        params={role: value for role, value in params if value is not None},
+        titles={role: f"{trial.architecture.title} ({role})" for role, trial in chosen.items()},
+        awaited={role: len(seeds) - ended[role] for role in (*chosen, *baselines)},
     )

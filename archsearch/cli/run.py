@@ -101,6 +101,10 @@ def run(
             f"{space}: --export needs a confirmed answer, and the file says 'confirm: none';"
             " give it a confirm section or leave --export out"
         )
+    if export_to is not None:
+        from archsearch.cli.export import check_export
+
+        check_export(file, export_to)
     # what is wrong so far has been said before anything heavy is imported
     from archsearch.cli import runs
     from archsearch.cli.curves import print_adapted

@@ -52,7 +52,7 @@ def run_plan(
             _watching(plan, watcher, backend, sink) as watch,
         ):
             ended = run_study(plan, store, backend, watch, run_folder(storage, plan.name))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
         raise TryAgainError(f"study '{plan.name}' stopped; the same command continues it") from None
     return read_result(store, plan.name, ended)
 
@@ -142,7 +142,7 @@ def export(
 
     exported = []
     for result in results:
-        if result.confirmed:
+        if result.evidence is not None and result.evidence.best is not None:
             place = folder / result.name.split("/")[-1] if len(results) > 1 else folder
             if adapted and result.name in adapted:
                 from archsearch.cli.adapting import copied

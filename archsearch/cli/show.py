@@ -10,8 +10,7 @@ from archsearch.cli.curves import print_adapted
 from archsearch.cli.drawing import draw
 from archsearch.cli.options import console, json_option, print_json, storage_option
 from archsearch.cli.results import ADAPTED, Result, is_lost, read_result, run_folder
-from archsearch.cli.tables import print_result, spark, spell_number
-from archsearch.errors import InputError
+from archsearch.cli.tables import print_result, spark, spell_number, trial_at
 from archsearch.serve.manifest import MANIFEST, read_manifest
 from archsearch.spec.architecture import to_plain
 from archsearch.spec.trial import Trial
@@ -49,11 +48,7 @@ def show(study: str, trial: int | None, storage: str, as_json: bool) -> None:
 
 
 def _show_trial(result: Result, index: int, storage: str, as_json: bool) -> None:
-    found = next((trial for trial in result.searched if trial.index == index), None)
-    if found is None:
-        raise InputError(
-            f"study '{result.name}' has no trial {index}; it has 0 to {len(result.searched) - 1}"
-        )
+    found = trial_at(result, index)
     attempts = [each for each in result.attempts if (each.phase, each.index) == ("search", index)]
     logs = [str(path) for path in logs_of(run_folder(storage, result.name), "search", index)]
     if as_json:

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from archsearch.cli.options import console, json_option, print_json, storage_option
 from archsearch.cli.results import read_result
+from archsearch.select.ranking import measured
 from archsearch.store.store import open_store
 
 EXAMPLE = """\b
@@ -33,7 +34,8 @@ def studies(storage: str, as_json: bool) -> None:
         table.add_column(column)
     for result in results:
         metric = result.objectives[0].metric
-        value = result.ranked[0].outcome.metric(metric) if result.ranked else None
+        ranked = result.ranked
+        value = measured(ranked[0], metric) if ranked else None
         table.add_row(
             result.name,
             result.settings["label"],

@@ -71,8 +71,9 @@ def trial_at(result: Result, index: int | None) -> Trial:
     for trial in result.searched:
         if trial.index == index:
             return trial
-    last = len(result.searched) - 1
-    raise InputError(f"study '{result.name}' has no trial {index}; it has 0 to {last}")
+    count = len(result.searched)
+    known = f"it has 0 to {count - 1}" if count else "none was begun yet"
+    raise InputError(f"study '{result.name}' has no trial {index}; {known}")
 
 
 def leaderboard_table(result: Result, limit: int | None) -> Table:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from archsearch.select.places import Places
+from archsearch.select.ranking import measured
 from archsearch.select.statistics import CONFIDENCE, Paired, holm, mean_interval, paired
 from archsearch.spec.settings import Objective
 from archsearch.spec.trial import Trial
@@ -21,6 +22,7 @@ class Candidate:
     """One competitor: its value for each seed (None where the run failed) and their mean.
 
     ``interval`` is the 95 % interval of the mean over seeds, None for fewer than two runs.
+    ``awaited`` of the runs are still to come, and have no value either.
     """
 
     name: str
@@ -30,10 +32,15 @@ class Candidate:
     mean: float | None
     interval: tuple[float, float] | None
     params: float | None = None
+    awaited: int = 0
 
     @property
     def finished(self) -> int:
         return sum(value is not None for value in self.values)
+
+    @property
+    def failed(self) -> int:
+        return len(self.values) - self.finished - self.awaited
 
 
 @dataclass(frozen=True)
@@ -97,29 +104,38 @@ def judge(
     trivial: Mapping[str, float] | None = None,
     params: Mapping[str, float] | None = None,
     titles: Mapping[str, str] | None = None,
+    awaited: Mapping[str, int] | None = None,
 ) -> Evidence:
     """Weigh the runs, which map a competitor to its test metric for each of the same seeds.
 
     A run that failed is None (or not finite). ``finalists`` stand in their validation order.
-    ``params`` says which of two equally good models is the simpler one. Raises ValueError when
-    the competitors have different numbers of seeds.
+    ``params`` says which of two equally good models is the simpler one, ``awaited`` how many runs
+    of a competitor are still to come. Raises ValueError when the competitors have different numbers
+    of seeds.
     """
     if len({len(values) for values in runs.values()}) > 1:
         raise ValueError("every competitor needs one value, or None, for each seed")
-    sizes, names = params or {}, titles or {}
+    sizes, names, coming = params or {}, titles or {}, awaited or {}
     candidates = tuple(
-        _candidate(name, names.get(name, name), role, runs.get(name, ()), sizes.get(name))
+        replace(
+            _candidate(
+                objective, name, names.get(name, name), role, runs.get(name, ()), sizes.get(name)
+            ),
+            awaited=coming.get(name, 0),
+        )
         for role, group in (("finalist", finalists), ("baseline", baselines))
         for name in group
     )
     return _weigh(objective, candidates, _floor(objective, chance, trivial or {}))
 
 
-def runs_by_role(trials: Sequence[Trial], metric: str) -> dict[str, list[float | None]]:
-    """The metric of each role of a confirmation, in the common order of their seeds."""
-    seeds = list(dict.fromkeys(trial.seed for trial in trials))
+def runs_by_role(
+    trials: Sequence[Trial], metric: str, seeds: Sequence[int] = ()
+) -> dict[str, list[float | None]]:
+    """The metric of each role of a confirmation, by seed: the given ones, or in their order."""
+    seeds = seeds or list(dict.fromkeys(trial.seed for trial in trials))
     found = {
-        (trial.role, trial.seed): trial.outcome.metric(metric)
+        (trial.role, trial.seed): measured(trial, metric)
         for trial in trials
         if trial.state.has_value
     }
@@ -128,12 +144,18 @@ def runs_by_role(trials: Sequence[Trial], metric: str) -> dict[str, list[float |
 
 
 def _candidate(
-    name: str, title: str, role: Any, values: Sequence[float | None], params: float | None
+    objective: Objective,
+    name: str,
+    title: str,
+    role: Any,
+    values: Sequence[float | None],
+    params: float | None,
 ) -> Candidate:
     kept = tuple(v if v is not None and math.isfinite(v) else None for v in values)
     finished = [value for value in kept if value is not None]
     mean = math.fsum(finished) / len(finished) if finished else None
-    return Candidate(name, title, role, kept, mean, mean_interval(finished), params)
+    interval = mean_interval(finished, objective.extent)
+    return Candidate(name, title, role, kept, mean, interval, params)
 
 
 def _weigh(
@@ -156,7 +178,7 @@ def _weigh(
         rival.name if rival else None,
         finding,
         take,
-        tuple(_failures(candidate) for candidate in candidates if None in candidate.values),
+        tuple(note for candidate in candidates for note in _notes(candidate)),
     )
 
 
@@ -173,7 +195,7 @@ def _against(
         if pairs:
             scale = max(abs(value) for pair in pairs for value in pair)
             gains = [objective.loss(other) - objective.loss(one) for one, other in pairs]
-            tests.append((finalist.name, paired(gains, scale)))
+            tests.append((finalist.name, paired(gains, scale, objective.widest)))
     tested = [test.p_value for _, test in tests if test.p_value is not None]
     corrected = iter(holm(tested))
     return [
@@ -229,11 +251,12 @@ def _floor(
     return min(known, key=lambda level: objective.loss(level[1])) if known else None
 
 
-def _failures(candidate: Candidate) -> str:
-    failed = len(candidate.values) - candidate.finished
-    if not candidate.finished:
-        return f"all {failed} runs of {candidate.title} failed"
-    return (
-        f"{failed} of {len(candidate.values)} runs of {candidate.title} failed; "
-        "they are left out, which flatters it"
-    )
+def _notes(candidate: Candidate) -> Iterator[str]:
+    """What became of the runs that have no value."""
+    of, runs = f"runs of {candidate.title}", len(candidate.values)
+    if candidate.awaited:
+        yield f"{candidate.awaited} of {runs} {of} are still to come"
+    if candidate.failed == runs > 0:
+        yield f"all {runs} {of} failed"
+    elif candidate.failed:
+        yield f"{candidate.failed} of {runs} {of} failed; they are left out, which flatters it"

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from archsearch.select.ranking import measured
 from archsearch.select.statistics import CONFIDENCE, Paired, mean_interval, paired
 from archsearch.spec.settings import Objective
 from archsearch.spec.trial import Trial
@@ -56,7 +57,7 @@ def places_of(
     """What trials of random masks say of a finalist; None where none of them is in its place."""
     seeds = list(dict.fromkeys(trial.seed for trial in confirmed))
     found = {
-        (trial.role, trial.seed): trial.outcome.metric(objective.metric)
+        (trial.role, trial.seed): measured(trial, objective.metric)
         for trial in (*confirmed, *trials)
         if trial.state.has_value
     }
@@ -88,8 +89,8 @@ def weigh_places(
         scale = max(scale, abs(value), *map(abs, known))
         if (held := _held_out(masks, seed, objective)) is not None:
             gains_best.append(objective.loss(held) - objective.loss(value))
-    one = paired(gains_one, scale) if gains_one else None
-    best = paired(gains_best, scale) if gains_best else None
+    one = paired(gains_one, scale, objective.widest) if gains_one else None
+    best = paired(gains_best, scale, objective.widest) if gains_best else None
     corrected = None
     if one is not None and best is not None and None not in (one.p_value, best.p_value):
         corrected = max(best.p_value or 0.0, one.p_value or 0.0)
@@ -97,7 +98,7 @@ def weigh_places(
         finalist,
         tuple(tuple(mask) for mask in masks),
         math.fsum(means) / len(means) if means else None,
-        mean_interval(means),
+        mean_interval(means, objective.extent),
         one,
         best,
         corrected,

@@ -32,21 +32,31 @@ class Paired:
     effect: float | None
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """The 95 % t interval of the mean; None for fewer than two values."""
+def mean_interval(
+    values: Sequence[float], extent: tuple[float, float] = (-math.inf, math.inf)
+) -> tuple[float, float] | None:
+    """The 95 % t interval of the mean; None for fewer than two values.
+
+    Where the values cannot leave an ``extent``, neither can their mean: the part of the interval
+    outside covers nothing, and is cut off. One that a value does leave is not believed.
+    """
     if len(values) < 2:
         return None
     array = np.asarray(values, dtype=np.float64)
     center = float(array.mean())
     half = _critical(len(array) - 1) * _deviation(array)
     half /= math.sqrt(len(array))
-    return center - half, center + half
+    low, high = extent
+    if array.min() < low or array.max() > high:
+        return center - half, center + half
+    return max(center - half, low), min(center + half, high)
 
 
-def paired(differences: Sequence[float], scale: float = 0.0) -> Paired:
+def paired(differences: Sequence[float], scale: float = 0.0, widest: float = math.inf) -> Paired:
     """Test whether the mean of paired differences is zero; needs at least one pair.
 
     ``scale`` is the size of the numbers subtracted: a spread within their rounding is none.
+    ``widest`` is the largest difference that there can be; the interval ends there.
     """
     array = np.asarray(differences, dtype=np.float64)
     count, mean = len(array), float(array.mean())
@@ -61,7 +71,9 @@ def paired(differences: Sequence[float], scale: float = 0.0) -> Paired:
     error = deviation / math.sqrt(count)
     p_t = 2 * _below(-abs(mean) / error, count - 1)
     half = _critical(count - 1) * error
-    return Paired(count, mean, (mean - half, mean + half), p_t, flip, p_t, mean / deviation)
+    most = max(widest, float(np.abs(array).max()))
+    interval = max(mean - half, -most), min(mean + half, most)
+    return Paired(count, mean, interval, p_t, flip, p_t, mean / deviation)
 
 
 def sign_flip(differences: Sequence[float]) -> float | None:

@@ -86,6 +86,8 @@ def check_place(path: Path, names: Iterable[str], *, force: bool) -> None:
         return
     # python leaves its own folder beside a source file that was imported
     there = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
+    if not there:
+        raise InputError(f"{path}: exists and is empty; remove it, or name a new folder")
     if there - {"__pycache__"} != set(names):
         raise InputError(
             f"{path}: exists and holds more than {' and '.join(sorted(names))}; name a new folder"

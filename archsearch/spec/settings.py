@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,6 +14,9 @@ from archsearch.spec.architecture import Layer, to_plain
 # what is known of every model beside its task's metrics: counted, and timed on the machine
 MEASURED = ("params", "flops", "state", "density", "density_all", "sparse_flops", "bytes")
 TIMED = ("latency_ms", "step_ms", "peak_memory_mb")
+# what no model can leave: shares of what is judged, and errors
+_SHARES = ("accuracy", "balanced_accuracy", "solved")
+_ERRORS = ("loss", "bits_per_character", "rmse", "mae", "mase")
 # the area under a curve along depth: known of models that are asked for it
 DEPTH_AUC = "depth_auc"
 
@@ -34,6 +38,19 @@ class Objective:
 
     metric: str
     direction: Literal["max", "min"]
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """The least and the largest value that the metric can have, as far as that is known."""
+        name = self.metric.removesuffix("_long")
+        low = 0.0 if name in (*_SHARES, *_ERRORS, *MEASURED, *TIMED) else -math.inf
+        return low, 1.0 if name in (*_SHARES, "r2") else math.inf
+
+    @property
+    def widest(self) -> float:
+        """The largest difference that two of its values can have."""
+        low, high = self.extent
+        return high - low
 
     def loss(self, value: float) -> float:
         """The value with its sign turned so that less is better."""
@@ -158,3 +175,8 @@ def derived_seed(*parts: int | str) -> int:
     """A seed below 2^63 that is a pure function of its parts."""
     digest = hashlib.sha256("/".join(str(part) for part in parts).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def confirm_seeds(seed: int, count: int) -> list[int]:
+    """The seeds that finalists and baselines of a study with this seed are trained over."""
+    return [derived_seed(seed, "confirm", number) for number in range(count)]

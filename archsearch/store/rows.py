@@ -56,7 +56,7 @@ def decode_all(texts: Sequence[str]) -> list[Any]:
 def study_row(
     name: str, fingerprint: Mapping[str, Any], text: str, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The columns of a study that never change once it is written."""
+    """The columns of a study that never change once it is written, but for some settings."""
     row = {
         "name": name,
         "fingerprint": encode(dict(fingerprint)),

@@ -187,6 +187,19 @@ class Store:
         noted = update(table).where(table.c.id == study).values(ended=reason)
         self._write(study, lambda turn: turn.connection.execute(noted))
 
+    def judge(self, study: int, confirm: Mapping[str, Any]) -> None:
+        """Note among the settings of a study how its answer is judged from now on."""
+        table = tables.study
+        known = self._database.read(
+            lambda connection: queries.studies(connection, table.c.id == study)
+        )[0]
+        if known.settings.get("confirm") == confirm:
+            return
+        settings = {**known.settings, "confirm": dict(confirm)}
+        row = study_row(known.name, known.fingerprint, known.text, settings)
+        noted = update(table).where(table.c.id == study).values(**row)
+        self._write(study, lambda turn: turn.connection.execute(noted))
+
     # reading
 
     def history(self, study: int, phase: str = "search") -> list[Trial]:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from archsearch.select.baselines import tuned
+from archsearch.select.competitors import finalist_role
 from archsearch.select.places import mask_role
 from archsearch.select.ranking import finalists, rank
 from archsearch.spec.architecture import Architecture, Layer
 from archsearch.spec.counts import KEPT, spell_counts
-from archsearch.spec.settings import ConfirmSettings, derived_seed
+from archsearch.spec.settings import ConfirmSettings, confirm_seeds, derived_seed
 from archsearch.spec.trial import Trial
 from archsearch.study.plan import Plan
 
@@ -22,6 +23,11 @@ class Candidate:
     role: str
     architecture: Architecture
     seed: int
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What its trial has in common with no other candidate's."""
+        return self.role, self.architecture.digest, self.seed
 
 
 def chosen_finalists(
@@ -54,15 +60,15 @@ def final_candidates(
 ) -> list[Candidate]:
     """Finalists and tuned baselines, each over the same seeds, all of one seed together."""
     competitors = [
-        (f"trial {trial.index}", trial.architecture)
+        (finalist_role(trial), trial.architecture)
         for trial in chosen_finalists(plan, confirm, searched)
     ]
     for name in confirm.baselines if competitors else ():
         ranked = rank([trial for trial in tuned_baselines if trial.role == name], (plan.primary,))
         competitors += [(name, trial.architecture) for trial in ranked[:1]]
     return [
-        Candidate(role, architecture, derived_seed(plan.search.seed, "confirm", number))
-        for number in range(confirm.seeds)
+        Candidate(role, architecture, seed)
+        for seed in confirm_seeds(plan.search.seed, confirm.seeds)
         for role, architecture in competitors
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,7 +88,7 @@ class SearchPhase(Phase):
     def _spent(self, index: int) -> str | None:
         budget, driver = self.plan.search.budget, self.driver
         if budget.trials is not None and index >= budget.trials:
-            return f"all {budget.trials} trials are done"
+            return f"all {index} trials are done"
         if budget.time is not None and driver.active_seconds >= budget.time:
             return f"the time budget of {budget.time:g} s is spent"
         cost = driver.cost
@@ -101,19 +102,31 @@ class SearchPhase(Phase):
 
 
 class ListPhase(Phase):
-    """Candidates that are known beforehand, each trained once."""
+    """Candidates that are known beforehand, each trained once.
+
+    ``stored`` are the trials of the phase so far. They may be of other candidates, if the study was
+    extended or is confirmed in another way than before; who is not among them comes after them.
+    """
 
     def __init__(
-        self, name: str, plan: Plan, candidates: Sequence[Candidate], weights: Path | None = None
+        self,
+        name: str,
+        plan: Plan,
+        candidates: Sequence[Candidate],
+        weights: Path | None = None,
+        stored: Sequence[Trial] = (),
     ) -> None:
-        self.name, self.plan, self.candidates, self.weights = name, plan, candidates, weights
-        self.total = len(candidates)
+        self.name, self.plan, self.weights = name, plan, weights
+        self._before = len(stored)
+        self._missing = missing(candidates, stored)
+        self.total = self._before + len(self._missing)
 
     def next(self, trials: Sequence[Trial]) -> Trial | Ended | None:
         index = len(trials)
-        if index >= len(self.candidates):
+        place = index - self._before
+        if place >= len(self._missing):
             return Ended("all candidates are judged")
-        wanted = self.candidates[index]
+        wanted = self._missing[place]
         digest = wanted.architecture.digest
         return Trial(
             index, self.name, (), wanted.architecture, digest, wanted.seed, role=wanted.role
@@ -139,6 +152,18 @@ class ListPhase(Phase):
             keep=keep,
             **execution.needs(cells_of(trial.architecture)),
         )
+
+
+def missing(candidates: Sequence[Candidate], stored: Sequence[Trial]) -> list[Candidate]:
+    """The candidates that no stored trial is of, in their order; equal ones count as often."""
+    there = Counter((trial.role, trial.digest, trial.seed) for trial in stored)
+    found = []
+    for candidate in candidates:
+        if there[candidate.key] > 0:
+            there[candidate.key] -= 1
+        else:
+            found.append(candidate)
+    return found
 
 
 def cells_of(architecture: Architecture) -> set[str]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from archsearch.errors import TryAgainError
 from archsearch.execute.backend import Backend
+from archsearch.spec.trial import Trial
 from archsearch.store.store import Store
 from archsearch.study.drive import LEASE_SECONDS, Driver, Progress
-from archsearch.study.finals import final_candidates, mask_candidates, tuning_candidates
+from archsearch.study.finals import (
+    Candidate,
+    final_candidates,
+    mask_candidates,
+    tuning_candidates,
+)
 from archsearch.study.folder import Folder
 from archsearch.study.phases import ListPhase, SearchPhase
 from archsearch.study.plan import Plan, refuse_difference
@@ -27,8 +33,10 @@ def run_study(
 
     A stored study of the same name is continued; StateError names the first difference when it
     is another one, LockedError the driver that holds it, TryAgainError a disk without room.
-    ``folder`` is the study's own: it receives the parameters of the finalists, and the checkpoints
-    of what runs. ``lease`` is for how many seconds the study stays ours without a sign of life.
+    One that was confirmed before is confirmed anew where more trials or other settings have changed
+    who is judged. ``folder`` is the study's own: it receives the parameters of the finalists, and
+    the checkpoints of what runs. ``lease`` is for how many seconds the study stays ours without a
+    sign of life.
     """
     own = Folder(folder, store.folder)
     if own.shortage is not None:
@@ -44,15 +52,31 @@ def run_study(
         ended = driver.drive(SearchPhase(plan, driver))
         store.ended(record.id, ended.reason)
         if plan.confirm is not None:
+            store.judge(record.id, plan.settings()["confirm"])
             searched = store.history(record.id, "search")
             tuning = tuning_candidates(plan, plan.confirm, searched)
-            driver.drive(ListPhase("tune", plan, tuning))
-            tuned = store.history(record.id, "tune")
+            tuned = _trained(driver, "tune", plan, tuning)
             finals = final_candidates(plan, plan.confirm, searched, tuned)
-            driver.drive(ListPhase("confirm", plan, finals, folder))
-            confirmed = store.history(record.id, "confirm")
+            confirmed = _trained(driver, "confirm", plan, finals, folder)
             if masks := mask_candidates(plan, plan.confirm, confirmed):
-                driver.drive(ListPhase("masks", plan, masks))
+                _trained(driver, "masks", plan, masks)
         return ended.reason
     finally:
         store.release(record.id)
+
+
+def _trained(
+    driver: Driver,
+    phase: str,
+    plan: Plan,
+    candidates: Sequence[Candidate],
+    weights: Path | None = None,
+) -> list[Trial]:
+    """The trials of the candidates, in their order, once all of them are final."""
+    stored = driver.store.history(driver.study, phase)
+    driver.drive(ListPhase(phase, plan, candidates, weights, stored))
+    found = {
+        (trial.role, trial.digest, trial.seed): trial
+        for trial in driver.store.history(driver.study, phase)
+    }
+    return [found[candidate.key] for candidate in candidates]

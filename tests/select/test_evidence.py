@@ -228,6 +228,41 @@ def test_runs_are_paired_by_seed() -> None:
     assert runs_by_role(trials, "accuracy") == {"a": [0.9, None], "gru": [0.8, 0.7]}
 
 
+def test_runs_to_come_have_not_failed() -> None:
+    found = judge(
+        {"a": [0.9, None, None, None], "gru": [0.8, 0.7, None, None]},
+        ACCURACY,
+        finalists=["a"],
+        baselines=["gru"],
+        awaited={"a": 3, "gru": 1},
+    )
+    assert [found.candidate(name).failed for name in ("a", "gru")] == [0, 1]
+    assert "3 of 4 runs of a are still to come" in found.notes
+    assert "1 of 4 runs of gru failed; they are left out, which flatters it" in found.notes
+
+
+def test_a_timing_can_be_judged() -> None:
+    trials = [
+        make_trial(0, role="a", seed=11, timings={"latency_ms": 2.0}),
+        make_trial(1, role="a", seed=22, timings={"latency_ms": 3.0}),
+    ]
+    assert runs_by_role(trials, "latency_ms") == {"a": [2.0, 3.0]}
+    assert runs_by_role(trials, "latency_ms", [22, 33]) == {"a": [3.0, None]}
+
+
+def test_an_interval_stays_where_the_metric_can_be() -> None:
+    runs = {"a": [0.6, 0.95], "gru": [0.1, 0.4]}
+    found = judge(runs, ACCURACY, finalists=["a"], baselines=["gru"])
+    assert (found.candidate("a").interval or ())[1] == 1.0
+    assert (found.candidate("gru").interval or ())[0] == 0.0
+    ends = found.comparisons[0].difference.interval or (0.0, 0.0)
+    assert -1.0 <= ends[0] < ends[1] <= 1.0
+    error = judge({"a": [0.1, 0.9]}, Objective("rmse", "min"), finalists=["a"])
+    low, high = error.candidate("a").interval or (0.0, 0.0)
+    assert low == 0.0
+    assert high > 1.0
+
+
 def test_the_table_across_tasks() -> None:
     trials = [make_trial(0, accuracy=0.5, params=7.0), make_trial(1, accuracy=0.9, params=9.0)]
     results = [

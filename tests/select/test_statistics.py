@@ -16,6 +16,18 @@ from archsearch.select.statistics import holm, mean_interval, paired, sign_flip
 numbers = st.floats(-100, 100).map(lambda value: round(value, 3))
 
 
+def test_an_interval_ends_where_values_do() -> None:
+    assert mean_interval([0.2, 0.9], (0.0, 1.0)) == (0.0, 1.0)
+    low, high = mean_interval([0.1, 0.2], (0.0, math.inf)) or (0.0, 0.0)
+    assert (low, high) == (0.0, pytest.approx(0.785, abs=1e-3))
+    # in per cent, so that it is another metric of that name
+    low, high = mean_interval([20.0, 90.0], (0.0, 1.0)) or (0.0, 0.0)
+    assert low < 0.0
+    assert high > 100.0
+    assert paired([0.9, -0.5], widest=1.0).interval == (-1.0, 1.0)
+    assert paired([0.9, -0.5], widest=1.0).p_value == paired([0.9, -0.5]).p_value
+
+
 def test_an_interval_by_hand() -> None:
     # mean 3, standard deviation sqrt(2.5), t(0.975, 4) = 2.776445
     half = 2.776445105 * math.sqrt(2.5) / math.sqrt(5)
