@@ -14,7 +14,9 @@ from archsearch.kernels.memories.linear_attention import linear_attention
 from archsearch.kernels.memories.signed_attention import signed_attention
 from archsearch.kernels.memories.stabilised.stabilised_answer import gated_answer
 from archsearch.kernels.memories.stabilised.stabilised_inputs import memory_inputs
+from archsearch.kernels.norms.gated_norm import gated_norm
 from archsearch.kernels.norms.gated_skip import gated_skip
+from archsearch.kernels.norms.rectified_norm import rectified_norm
 from archsearch.kernels.trained import fit
 
 ROWS, STEPS, HEADS, SIZE = 2, 5, 2, 16
@@ -87,6 +89,26 @@ def test_tensors_kept_elsewhere_may_come_back_without_their_gaps(kernel):
         found = kernel(part).square().sum()
     (got,) = torch.autograd.grad(found, part)
     torch.testing.assert_close(got, want)
+
+
+NORMS = {
+    gated_skip: [(2, 5, 32), (2, 5, 32), (32,), (2, 5, 32), (32,)],
+    gated_norm: [(2, 5, 2, 16), (16,), (2, 5, 32)],
+    rectified_norm: [(2, 5, 32), (32,), (1,)],
+}
+
+
+@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("kernel", NORMS, ids=lambda kernel: kernel.__name__)
+def test_a_part_of_another_width_is_refused_rather_than_read(kernel, at):
+    sizes = [*NORMS[kernel]]
+    if at >= len(sizes):
+        pytest.skip("has fewer inputs")
+    sizes[at] = (*sizes[at][:-1], sizes[at][-1] - 16 if sizes[at][-1] > 16 else 8)
+    given = [torch.randn(size, requires_grad=True) for size in sizes]
+    for form in (kernel, kernel.plain):
+        with pytest.raises(RuntimeError):
+            form(*given)
 
 
 MEMORIES = [linear_attention, signed_attention, delta_rule, gated_delta]

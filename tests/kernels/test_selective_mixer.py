@@ -22,6 +22,9 @@ SHAPES = [
     # more positions than are convolved together, by one and by a part
     (1, 65, 16, 16, 3, 1, 6),
     (2, 150, 16, 32, 4, 2, 4),
+    # rows, parts and widths that fill no vector, one by one
+    (1, 17, 16, 16, 6, 4, 4),
+    (3, 16, 40, 16, 8, 2, 4),
 ]
 
 
@@ -124,3 +127,24 @@ def test_a_second_way_back_finds_the_same_and_inputs_stay():
 def test_large_inputs_stay_finite():
     for part in slopes(selective_mixer, problem((1, 19, 16, 32, 4, 2, 4), scale=1e3)):
         assert part.isfinite().all()
+
+
+@pytest.mark.parametrize("place", [3, 5])
+def test_projections_that_make_too_little_are_refused(place):
+    inputs = problem((2, 5, 16, 32, 3, 1, 4))
+    inputs[place] = inputs[place][2:]
+    with pytest.raises((RuntimeError, ValueError)):
+        selective_mixer(*inputs)
+
+
+def test_a_missing_number_stays_in_its_row_and_before_it():
+    inputs = problem((3, 37, 24, 48, 5, 2, 4))
+    x = inputs[0].detach().clone()
+    x[1, 20] = torch.nan
+    x.requires_grad_()
+    y = selective_mixer(x, *inputs[1:])[0]
+    (dx,) = torch.autograd.grad(y.sum(), x)
+    for part in (y, dx):
+        assert part[[0, 2]].isfinite().all()
+    assert y[1, :20].isfinite().all()
+    assert y[1, 20:].isnan().all()

@@ -21,7 +21,10 @@ def gated_norm(
 ) -> Tensor:
     """See :func:`archsearch.kernels.norms.gated_norm.gated_norm`."""
     inputs = [part for part in (x, weight, gate) if part is not None]
-    if x.shape[-1] % WIDTH or not trained(inputs, (torch.float32,)):
+    fits = (weight is None or weight.shape == x.shape[-1:]) and (
+        gate is None or gate.shape == (*x.shape[:-2], x.shape[-2] * x.shape[-1])
+    )
+    if x.shape[-1] % WIDTH or not fits or not trained(inputs, (torch.float32,)):
         return plain(x, weight, gate, epsilon)  # type: ignore[no-any-return]
     weight = x.new_ones(x.shape[-1]) if weight is None else weight
     return _GatedNorm.apply(x, weight, gate, epsilon)  # type: ignore[no-any-return]

@@ -22,7 +22,10 @@ def gated_skip(
 ) -> Tensor:
     """See :func:`archsearch.kernels.norms.gated_skip.gated_skip`."""
     inputs = (x, u, skip, gate) if weight is None else (x, u, skip, gate, weight)
-    if x.shape[-1] % WIDTH or not trained(inputs, SINGLE):
+    fits = x.shape == u.shape == gate.shape and all(
+        part.shape == x.shape[-1:] for part in (skip, *inputs[4:])
+    )
+    if x.shape[-1] % WIDTH or not fits or not trained(inputs, SINGLE):
         return plain(x, u, skip, gate, weight)  # type: ignore[no-any-return]
     weight = x.new_empty(0) if weight is None else weight
     return _Skip.apply(x, u, skip, gate, weight)  # type: ignore[no-any-return]

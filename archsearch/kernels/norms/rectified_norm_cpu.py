@@ -17,7 +17,8 @@ plain: Any = accelerated_norm.plain  # type: ignore[attr-defined]
 
 def rectified_norm(x: Tensor, weight: Tensor, slope: Tensor) -> Tensor:
     """See :func:`archsearch.kernels.norms.rectified_norm.rectified_norm`."""
-    if x.shape[-1] % WIDTH or not trained((x, weight, slope), SINGLE):
+    fits = weight.shape == x.shape[-1:] and slope.shape == (1,)
+    if x.shape[-1] % WIDTH or not fits or not trained((x, weight, slope), SINGLE):
         return plain(x, weight, slope)  # type: ignore[no-any-return]
     return _RectifiedNorm.apply(x, weight, slope)  # type: ignore[no-any-return]
 

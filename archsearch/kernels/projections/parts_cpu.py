@@ -31,15 +31,24 @@ def parts(x: Tensor, weight: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]
     return _Parts.apply(x, weight, tuple(sizes))  # type: ignore[no-any-return]
 
 
+def forth(weight: Tensor) -> Tensor:
+    """(O, I) as the loop forward reads it, with rows of zeros up to a multiple of ``WIDTH``."""
+    return filled(weight).unflatten(0, (-1, WIDTH)).transpose(1, 2)
+
+
+def back(weight: Tensor) -> Tensor:
+    """The same as the loop backward reads it."""
+    return filled(weight).unflatten(1, (-1, WIDTH)).transpose(0, 1)
+
+
 class _Parts(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, sizes: tuple[int, ...]) -> tuple[Tensor, ...]:
         rows = x.reshape(-1, x.shape[-1])
         found = []
         for size, own in zip(sizes, weight.split(sizes), strict=True):
-            stripes = _filled(own).unflatten(0, (-1, WIDTH)).transpose(1, 2)
             y = x.new_empty(len(rows), size + -size % WIDTH)
-            parts_loops.forward(*arrays(rows, stripes, y))
+            parts_loops.forward(*arrays(rows, forth(own), y))
             found.append(y.view(*x.shape[:-1], -1)[..., :size])
         ctx.save_for_backward(rows, weight)
         ctx.sizes, ctx.shape = sizes, x.shape
@@ -52,13 +61,13 @@ class _Parts(torch.autograd.Function):
         dx, dweights = torch.zeros_like(rows), []
         for size, own, dy in zip(ctx.sizes, weight.split(ctx.sizes), slopes, strict=True):
             more = -size % WIDTH
-            stripes = _filled(own).unflatten(1, (-1, WIDTH)).transpose(0, 1)
             dy = pad(dy.reshape(len(rows), size), (0, more)) if more else dy.reshape(-1, size)
             dweight = weight.new_zeros(size + more, weight.shape[1])
-            parts_loops.backward(*arrays(dy, rows, stripes, dx, dweight))
+            parts_loops.backward(*arrays(dy, rows, back(own), dx, dweight))
             dweights.append(dweight[:size])
         return dx.view(ctx.shape), torch.cat(dweights), None
 
 
-def _filled(weight: Tensor) -> Tensor:
-    return pad(weight, (0, 0, 0, -len(weight) % WIDTH))
+def filled(weight: Tensor) -> Tensor:
+    more = -len(weight) % WIDTH
+    return pad(weight, (0, 0, 0, more)) if more else weight
