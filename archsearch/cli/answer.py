@@ -46,7 +46,10 @@ def answer_table(result: Result, evidence: Evidence, width: int) -> Table:
         best = candidate is not None and candidate.name == evidence.best
         table.add_row(*cells, style="bold" if best else "dim" if candidate is None else None)
     if evidence.best is not None:
-        table.caption = "* led on validation; the test split had no say in that"
+        # the one that leads all may have no result yet
+        to_come = any(c.role == "finalist" and c.awaited for c in evidence.candidates)
+        among = " among those with a result" if to_come else ""
+        table.caption = f"* led on validation{among}; the test split had no say in that"
         table.caption_justify = "left"
     return table
 
@@ -69,8 +72,8 @@ def _judged(evidence: Evidence, places: int) -> list[Line]:
         name = candidate.title + (" *" if candidate.name == evidence.best else "")
         name += f" ({candidate.failed} of {runs} runs failed)" if candidate.failed else ""
         name += f" ({candidate.awaited} of {runs} runs to come)" if candidate.awaited else ""
-        mean = "" if candidate.awaited else "failed"
-        mean = mean if candidate.mean is None else f"{candidate.mean:,.{places}f}"
+        missing = "" if candidate.awaited else "failed"
+        mean = missing if candidate.mean is None else f"{candidate.mean:,.{places}f}"
         interval = " to ".join(f"{end:,.{places}f}" for end in candidate.interval or ())
         params = "" if candidate.params is None else f"{candidate.params:,.0f}"
         lines.append(((name, mean, interval, params), candidate))

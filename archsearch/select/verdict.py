@@ -19,6 +19,8 @@ def verdict(evidence: Evidence) -> str:
             text = f"{_level(evidence, best)}; no baseline was there to compare it with"
         else:
             text = _against(evidence, best, evidence.candidate(evidence.rival))
+    if any(candidate.awaited for candidate in evidence.candidates):
+        text = f"so far, {text}"
     places = [] if evidence.places is None else [_places(evidence, evidence.places)]
     return "; ".join((text, *places, *evidence.notes))
 

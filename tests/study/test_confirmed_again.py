@@ -9,11 +9,13 @@ from dataclasses import replace
 import pytest
 from scripted import Scripted, history, plan, run
 
+from archsearch.cli.answer import answer_table
 from archsearch.cli.results import read_result
 from archsearch.execute.job import Job
 from archsearch.plugins import load_catalog
 from archsearch.select.competitors import counting, finalist_role
 from archsearch.select.ranking import finalists
+from archsearch.select.verdict import verdict
 from archsearch.spec.architecture import Architecture, Block, Layer, Stage
 from archsearch.spec.settings import ConfirmSettings, confirm_seeds
 from archsearch.spec.space import Space
@@ -125,12 +127,23 @@ def test_what_is_still_to_come_has_not_failed(store: Store) -> None:
     of = replace(asked(8), facts={"trivial": {}, "chance": {}})
     with pytest.raises(KeyboardInterrupt):
         run(store, of, Scripted(run=stopping))
-    evidence = read_result(store, "toy").evidence
+    result = read_result(store, "toy")
+    evidence = result.evidence
     assert evidence is not None
     assert [(each.finished, each.awaited, each.failed) for each in evidence.candidates] == [
         (1, 2, 0),
         (1, 2, 0),
     ]
+    assert verdict(evidence).startswith("so far, ")
+    caption = str(answer_table(result, evidence, 100).caption)
+    assert caption.startswith("* led on validation among those with a result; ")
+    run(store, of, Scripted(run=by_digest))
+    result = read_result(store, "toy")
+    assert result.evidence is not None
+    assert not verdict(result.evidence).startswith("so far")
+    assert str(answer_table(result, result.evidence, 100).caption).startswith(
+        "* led on validation; "
+    )
 
 
 def many_widths() -> Space:
