@@ -156,7 +156,7 @@ ROWS: tuple[Row, ...] = (
         "other",
         "?????",
         *_named("graph", "attentive_rnn", "recurrent_attention", "linear_attention", "gau"),
-        *_named("seqboat", "routing", "ngram", "feature_gate"),
+        *_named("seqboat", "routing", "ngram", "feature_gate", "hops", "relational"),
         Layer.of("feedforward_attention", length=256),
     ),
     *_all("test-time trained memory", "?????", *_named("titans", "yaad", "moneta", "memora")),

@@ -19,7 +19,10 @@ from archsearch.kernels.scans.newton import newton_scan
 SMALL, LONG = 512, 256
 
 
-@accelerated(cpu="archsearch.kernels.recurrences.diagonal_cpu:diagonal_gru")
+@accelerated(
+    cpu="archsearch.kernels.recurrences.diagonal_cpu:diagonal_gru",
+    cuda="archsearch.kernels.recurrences.diagonal_triton:diagonal_gru",
+)
 def diagonal_gru(drives: Tensor, bias: Tensor, a: Tensor, h: Tensor) -> Tensor:
     """All states of z, r = s(a h_{t-1} + drive + b), c = tanh(a_c (r h_{t-1}) + drive_c + b_c),
     h_t = (1 - z) h_{t-1} + z c (Danieli et al. 2025, arXiv 2510.21450); ``a`` is (3, W).
@@ -39,7 +42,10 @@ def diagonal_gru(drives: Tensor, bias: Tensor, a: Tensor, h: Tensor) -> Tensor:
     return torch.stack(states, 1)
 
 
-@accelerated(cpu="archsearch.kernels.recurrences.diagonal_cpu:diagonal_lstm")
+@accelerated(
+    cpu="archsearch.kernels.recurrences.diagonal_cpu:diagonal_lstm",
+    cuda="archsearch.kernels.recurrences.diagonal_triton:diagonal_lstm",
+)
 def diagonal_lstm(
     drives: Tensor, bias: Tensor, weights: Tensor, h: Tensor, c: Tensor
 ) -> tuple[Tensor, Tensor]:

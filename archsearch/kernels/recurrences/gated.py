@@ -16,7 +16,10 @@ from archsearch.kernels.choose import accelerated
 State = tuple[Tensor, ...]
 
 
-@accelerated(cpu="archsearch.kernels.recurrences.gated_cpu:lstm")
+@accelerated(
+    cpu="archsearch.kernels.recurrences.gated_cpu:lstm",
+    cuda="archsearch.kernels.recurrences.gated_triton:lstm",
+)
 def lstm(
     drives: Tensor, state: State, matrix: Tensor, peepholes: Tensor, forget: str, squash: bool
 ) -> tuple[Tensor, State]:
@@ -45,7 +48,10 @@ def lstm(
     return torch.stack(outputs, 2), (h, c)
 
 
-@accelerated(cpu="archsearch.kernels.recurrences.slstm_cpu:slstm")
+@accelerated(
+    cpu="archsearch.kernels.recurrences.slstm_cpu:slstm",
+    cuda="archsearch.kernels.recurrences.gated_triton:slstm",
+)
 def slstm(drives: Tensor, state: State, matrix: Tensor, sigmoid: bool) -> tuple[Tensor, State]:
     """c_t = F c_{t-1} + exp(i) tanh(z), n_t = F n_{t-1} + exp(i), h_t = s(o) c_t / n_t.
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from archsearch.kernels.recurrences import gated, lstm_loops
+from archsearch.kernels.recurrences.gated_slopes import of_matrix, of_peepholes
 from archsearch.kernels.recurrences.recurrence_cpu import WIDEST
 from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
 
@@ -23,7 +24,7 @@ def lstm(
     if untrained((drives, *state, matrix, peepholes), "hbtg hbs hbs hsg phs"):
         return gated.lstm.plain(drives, state, matrix, peepholes, forget, squash)  # type: ignore[attr-defined,no-any-return]
     kind = torch.tensor([FORGET[forget], float(peepholes.requires_grad or peepholes.any()), squash])
-    y, h, c = _LSTM.apply(drives, *state, matrix, peepholes, kind)
+    y, h, c = _LSTM.apply(drives, *state, matrix, peepholes, kind, forget)
     return y, (h, c)
 
 
@@ -42,6 +43,7 @@ class _LSTM(torch.autograd.Function):
         matrix: Tensor,
         peepholes: Tensor,
         kind: Tensor,
+        forget: str,
     ) -> tuple[Tensor, Tensor, Tensor]:
         heads, batch, steps, size = *drives.shape[:3], h0.shape[-1]
         y = drives.new_empty(heads, batch, steps, size)
@@ -53,6 +55,7 @@ class _LSTM(torch.autograd.Function):
                 *arrays(h[head], c[head], y[head], kept[head]),
             )
         ctx.save_for_backward(h0, c0, matrix, peepholes, kind, y, kept)
+        ctx.forget = forget
         return y, h, c
 
     @staticmethod
@@ -71,19 +74,5 @@ class _LSTM(torch.autograd.Function):
         dpeepholes = None
         if ctx.needs_input_grad[4]:
             memory = kept[..., 4 * size : 5 * size]
-            before = torch.cat([c0[:, :, None], memory[:, :, :-1]], 2)
-            forget = int(kind[0])
-            *of_gates, _, of_o = ddrives.split(size, -1)
-            dpeepholes = torch.zeros_like(peepholes)
-            if forget != lstm_loops.COUPLED:
-                dpeepholes[0] = (of_gates[0] * before).sum((1, 2))
-            if forget != lstm_loops.NONE:
-                dpeepholes[1] = (of_gates[-1] * before).sum((1, 2))
-            dpeepholes[2] = (of_o * memory).sum((1, 2))
-        return ddrives, dh, dc, of_matrix(h0, y, ddrives), dpeepholes, None
-
-
-def of_matrix(h0: Tensor, y: Tensor, ddrives: Tensor) -> Tensor:
-    """The gradient of (H, S, G S) from what every step saw and what came back to it."""
-    before = torch.cat([h0[:, :, None], y[:, :, :-1]], 2).flatten(1, 2)
-    return before.transpose(1, 2) @ ddrives.flatten(1, 2)
+            dpeepholes = of_peepholes(c0, memory, ddrives, ctx.forget)
+        return ddrives, dh, dc, of_matrix(h0, y, ddrives), dpeepholes, None, None

@@ -88,7 +88,10 @@ class Program:
     actions: tuple[Product | Apply, ...]
 
 
-@accelerated(cpu="archsearch.kernels.recurrences.graph_cpu:graph_steps")
+@accelerated(
+    cpu="archsearch.kernels.recurrences.graph_cpu:graph_steps",
+    cuda="archsearch.kernels.recurrences.graph_triton:graph_steps",
+)
 def graph_steps(
     streams: Tensor, states: Tensor, matrices: Tensor, program: Program
 ) -> tuple[Tensor, Tensor]:
@@ -98,17 +101,27 @@ def graph_steps(
     and ``matrices`` (P, W, W) multiply a row from the right.
     """
     width = states.shape[-1]
-    given = streams.shape[-1] // width
+    count = streams.shape[-1] // width
     wide = {
         (first, action.count): matrices[first : first + action.count].transpose(0, 1).flatten(1)
         for action in program.actions
         if isinstance(action, Product)
         for _, first in action.reads
     }
+    given = {
+        slot: streams[..., slot * width : (slot + 1) * width].unbind(0)
+        for slot in _read(program, count)
+    }
+    sums = {
+        action: streams[..., action.out * width : (action.out + action.count) * width].unbind(0)
+        for action in program.actions
+        if isinstance(action, Product)
+    }
     outputs, current = [], list(states.unbind(0))
     values = [current[0]] * program.slots
-    for stream in streams.unbind(0):
-        values[:given] = stream.chunk(given, -1)
+    for t in range(len(streams)):
+        for slot, parts in given.items():
+            values[slot] = parts[t]
         for leaf, state in zip(program.leaves, current, strict=True):
             values[leaf] = state
         for action in program.actions:
@@ -116,11 +129,22 @@ def graph_steps(
                 read = [values[slot] for slot in action.inputs]
                 values[action.out] = FUNCTIONS[action.function](*read)
                 continue
-            end = action.out + action.count
-            total = stream[:, action.out * width : end * width]
+            total = sums[action][t]
             for slot, first in action.reads:
                 total = torch.addmm(total, values[slot], wide[first, action.count])
-            values[action.out : end] = total.chunk(action.count, -1)
+            parts = total.chunk(action.count, -1) if action.count > 1 else (total,)
+            values[action.out : action.out + action.count] = parts
         current = [values[root] for root in program.roots]
         outputs.append(current[0])
     return torch.stack(outputs, 1), torch.stack(current)
+
+
+def _read(program: Program, count: int) -> set[int]:
+    """Which of the first ``count`` slots are more than the beginning of a sum."""
+    summed = {
+        action.out + at
+        for action in program.actions
+        if isinstance(action, Product)
+        for at in range(action.count)
+    }
+    return set(range(count)) - summed

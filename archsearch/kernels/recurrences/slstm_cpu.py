@@ -14,7 +14,8 @@ from torch.nn.functional import pad
 from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.recurrences.gated import State
 from archsearch.kernels.recurrences.gated import slstm as accelerated_slstm
-from archsearch.kernels.recurrences.gated_cpu import of_matrix, untrained
+from archsearch.kernels.recurrences.gated_cpu import untrained
+from archsearch.kernels.recurrences.gated_slopes import of_matrix
 from archsearch.kernels.recurrences.slstm_loops import KEPT, backward, forward
 from archsearch.kernels.trained import arrays, once_differentiable
 
