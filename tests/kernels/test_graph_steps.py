@@ -60,6 +60,15 @@ def test_every_function(name: str) -> None:
     assert_same(program, 3)
 
 
+@pytest.mark.parametrize("name", list(FUNCTIONS))
+def test_what_is_no_number_stays_where_torch_leaves_it(name: str) -> None:
+    program = Program(4, (2,), (3,), (Apply(name, 3, (0, 1, 1)[: COUNTS.get(name, 1)]),))
+    streams = torch.tensor([[[torch.nan, 1.0], [1.0, torch.nan], [1.0, 1.0]]])  # one unit
+    known = streams.requires_grad_(), torch.zeros(1, ROWS, 1), torch.zeros(0, 1, 1)
+    fast, slow = (form(*known, program)[0] for form in (graph_steps, graph_steps.plain))
+    assert torch.equal(fast.isnan(), slow.isnan()), name
+
+
 @pytest.mark.parametrize("name", ["clip", "clipped_multiply", "clipped_mix"])
 def test_bounds_and_their_gradients(name: str) -> None:
     count = COUNTS.get(name, 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy import float32
 
+from archsearch.kernels.inlined import inlined
 from archsearch.kernels.recurrences.recurrence_loops import add_product, contracted
 from archsearch.kernels.vector_math import hyperbolic, logistic
 
@@ -16,6 +17,11 @@ from archsearch.kernels.vector_math import hyperbolic, logistic
  CLIPPED_MULTIPLY, CLIPPED_MIX) = range(15)  # fmt: skip
 ONE, HALF, NONE = float32(1.0), float32(0.5), float32(0.0)
 TOP = float32(1e4)
+
+
+@inlined
+def _clipped(x: float) -> float:
+    return TOP if x > TOP else (-TOP if x < -TOP else x)
 
 
 @contracted
@@ -51,10 +57,11 @@ def forward(
                     out[j] = a[j] * b[j]
             elif code == MAX:
                 for j in range(size):
-                    out[j] = a[j] if a[j] > b[j] else b[j]
+                    # what is no number stays
+                    out[j] = b[j] if b[j] > a[j] or b[j] != b[j] else a[j]
             elif code == MIN:
                 for j in range(size):
-                    out[j] = a[j] if a[j] < b[j] else b[j]
+                    out[j] = b[j] if b[j] < a[j] or b[j] != b[j] else a[j]
             elif code == MIX:
                 for j in range(size):
                     out[j] = c[j] + a[j] * (b[j] - c[j])
@@ -66,7 +73,7 @@ def forward(
                     out[j] = logistic(a[j])
             elif code == RELU:
                 for j in range(size):
-                    out[j] = a[j] if a[j] > NONE else NONE
+                    out[j] = NONE if a[j] <= NONE else a[j]
             elif code == POSITIVE:
                 for j in range(size):
                     out[j] = a[j] + HALF if a[j] > NONE else logistic(a[j])
@@ -75,15 +82,14 @@ def forward(
                     out[j] = np.sin(a[j])
             elif code == CLIP:
                 for j in range(size):
-                    out[j] = min(max(a[j], -TOP), TOP)
+                    out[j] = _clipped(a[j])
             elif code == CLIPPED_MULTIPLY:
                 for j in range(size):
-                    out[j] = min(max(a[j], -TOP), TOP) * min(max(b[j], -TOP), TOP)
+                    out[j] = _clipped(a[j]) * _clipped(b[j])
             else:
                 for j in range(size):
-                    base = min(max(c[j], -TOP), TOP)
-                    gate, one = min(max(a[j], -TOP), TOP), min(max(b[j], -TOP), TOP)
-                    out[j] = base + gate * (one - base)
+                    base = _clipped(c[j])
+                    out[j] = base + _clipped(a[j]) * (_clipped(b[j]) - base)
 
 
 @contracted
@@ -165,13 +171,13 @@ def backward(
                     da[j] += g[j] if abs(a[j]) <= TOP else NONE
             elif code == CLIPPED_MULTIPLY:
                 for j in range(size):
-                    da[j] += g[j] * min(max(b[j], -TOP), TOP) if abs(a[j]) <= TOP else NONE
+                    da[j] += g[j] * _clipped(b[j]) if abs(a[j]) <= TOP else NONE
                 for j in range(size):
-                    db[j] += g[j] * min(max(a[j], -TOP), TOP) if abs(b[j]) <= TOP else NONE
+                    db[j] += g[j] * _clipped(a[j]) if abs(b[j]) <= TOP else NONE
             else:
                 for j in range(size):
-                    gate = min(max(a[j], -TOP), TOP)
-                    apart = min(max(b[j], -TOP), TOP) - min(max(c[j], -TOP), TOP)
+                    gate = _clipped(a[j])
+                    apart = _clipped(b[j]) - _clipped(c[j])
                     da[j] += g[j] * apart if abs(a[j]) <= TOP else NONE
                     db[j] += g[j] * gate if abs(b[j]) <= TOP else NONE
                     dc[j] += g[j] * (ONE - gate) if abs(c[j]) <= TOP else NONE
