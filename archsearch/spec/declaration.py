@@ -70,6 +70,10 @@ def check_declaration(declared: LayerType) -> None:
 def _check_option(option: Option, earlier: dict[str, Option]) -> None:
     if option.choices == ():
         raise SpaceError("expected choices, got none")
+    for choice in option.choices or ():
+        if type(choice) not in _TYPES.values():
+            kind = type(choice).__name__
+            raise SpaceError(f"expected choices that are texts, numbers or tuples, got a {kind}")
     if option.choices is None and option.type not in (bool, int, float, str):
         raise SpaceError(f"expected bool, int, float or str as type, got {option.type.__name__}")
     if not option.doc.isprintable():
@@ -85,9 +89,14 @@ def _check_option(option: Option, earlier: dict[str, Option]) -> None:
                 raise SpaceError("expected a searched range from low to high")
             if (searched.log and searched.low <= 0) or (searched.step or 1) <= 0:
                 raise SpaceError("expected a step above 0, and a low above 0 with log")
-        case values:
+        case tuple() as values:
             for value in values:
                 option.normal(value)
+        case other:
+            kind = type(other).__name__
+            raise SpaceError(
+                f"expected a tuple, an IntRange or a FloatRange to be searched, got a {kind}"
+            )
     for name, values in option.when:
         if name not in earlier:
             raise SpaceError(f"its condition names '{name}', which is no option before it")

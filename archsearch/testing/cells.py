@@ -21,6 +21,7 @@ from archsearch.plugins import implementation
 from archsearch.spec.architecture import Layer, Value
 from archsearch.spec.catalog import CellType, LayerType
 from archsearch.spec.domains import FloatRange, IntRange
+from archsearch.testing.probe import unsound
 from archsearch.testing.states import flatten, pick
 
 Options = dict[str, Value]
@@ -63,6 +64,13 @@ class CellContract:
             cell = implementation(self.cell_type)(self.width, **options)
         return cell.to(dtype)  # type: ignore[no-any-return]
 
+    def drawn_after(self, options: Options, seed: int) -> float:
+        """The number that torch's generator gives next, once a cell is built."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            implementation(self.cell_type)(self.width, **options)
+            return torch.rand(()).item()
+
     def inputs(self, steps: int, dtype: torch.dtype = torch.float64) -> Tensor:
         return torch.randn(self.rows, steps, self.width, dtype=dtype)
 
@@ -96,25 +104,33 @@ class CellContract:
 
     def test_names_without_decay_exist(self) -> None:
         cell = self.build({})
+        assert isinstance(cell, Cell), "a cell is derived from archsearch.cells.cell.Cell"
         assert cell.no_decay <= {name for name, _ in cell.named_parameters()}
 
     def test_shapes_and_state(self, options: Options) -> None:
-        cell = self.build(options, dtype=torch.float32)
-        for rows, steps in itertools.product((1, 3), (1, 2, 37)):
-            x = torch.randn(rows, steps, self.width)
+        shapes = [(torch.float32, *shape) for shape in itertools.product((1, 3), (1, 2, 37))]
+        for dtype, rows, steps in (*shapes, (torch.float64, 2, 3)):
+            cell = self.build(options, dtype=dtype)
+            x = torch.randn(rows, steps, self.width, dtype=dtype)
             y, state = cell(x)
             assert y.shape == x.shape, f"{rows} rows of {steps} steps"
-            assert y.dtype == x.dtype
             states = [state, cell.initial_state(rows)]
             if self.cell_type.has_step:
                 y_t, stepped = cell.step(x[:, 0], cell.initial_state(rows))
                 assert y_t.shape == (rows, self.width)
+                assert y_t.dtype == x.dtype, "outputs of step are of the input's dtype"
                 states.append(stepped)
+            assert y.dtype == x.dtype, "outputs are of the input's dtype"
             for after in states:
-                assert isinstance(after, tuple)
+                assert not unsound(after, rows), unsound(after, rows)
                 for part in flatten(after):
-                    assert len(part) == rows, "a state's first dimension is the batch"
-                    assert not part.is_floating_point() or part.dtype == x.dtype
+                    kind = part.real.dtype if part.is_complex() else part.dtype
+                    assert not kind.is_floating_point or kind == dtype, (
+                        f"a state is of the parameters' dtype, {dtype}, got {part.dtype}"
+                    )
+        # a device that every machine has
+        for part in flatten(self.build(options).to("meta").initial_state(2)):
+            assert part.is_meta, "a state is on the parameters' device"
 
     def test_inputs_are_left_alone(self, options: Options) -> None:
         cell = self.build(options)
@@ -189,7 +205,8 @@ class CellContract:
 
     def test_g4_every_parameter_matters(self, options: Options) -> None:
         cell = self.build(options)
-        y = cell(self.inputs(self.steps), self.some_state(cell))[0]
+        # from the beginning, for a cell may have learned how to begin
+        y = cell(self.inputs(self.steps))[0]
         names, parameters = zip(*cell.named_parameters(), strict=True)
         gradients = torch.autograd.grad(
             y, parameters, torch.randn_like(y), allow_unused=True, materialize_grads=True
@@ -216,11 +233,13 @@ class CellContract:
             y.mean(), (x, *cell.parameters()), allow_unused=True, materialize_grads=True
         )
         for part in (y, *flatten(state), *gradients):
-            assert part.isfinite().all()
+            assert part.isfinite().all(), "1024 steps leave NaN or infinity behind"
 
     def test_g7_weights_follow_the_seed_and_survive_a_round_trip(self, options: Options) -> None:
         first, second = self.build(options, seed=1), self.build(options, seed=1)
         other = self.build(options, seed=2)
+        after = [self.drawn_after(options, seed) for seed in (1, 2)]
+        assert after[0] != after[1], "building a cell leaves the seed alone: it sets no seed itself"
         saved = {name: part.clone() for name, part in first.state_dict().items()}
         for name, part in second.state_dict().items():
             assert torch.equal(part, saved[name]), "the same seed gives the same weights"
@@ -229,7 +248,10 @@ class CellContract:
             for part in other.parameters():
                 part.add_(1.0)
         other.load_state_dict(saved)
-        assert torch.equal(first(x)[0], other(x)[0])
+        assert torch.equal(first(x)[0], other(x)[0]), (
+            "weights saved and loaded give what they gave: all that decides an output is"
+            " a parameter or a buffer, made by the constructor"
+        )
         expected = self.parameters(self.width, options)
         if expected is not None:
             assert sum(part.numel() for part in first.parameters()) == expected
@@ -271,8 +293,10 @@ def _close(got: Tensor, expected: Tensor, within: float) -> None:
 
 def _close_states(got: State, expected: State, within: float) -> None:
     for fast, slow in zip(flatten(got), flatten(expected), strict=True):
-        assert fast.shape == slow.shape
-        if fast.is_floating_point() and fast.numel():
+        assert fast.shape == slow.shape, (
+            f"states after the same inputs are of shapes {tuple(fast.shape)}, {tuple(slow.shape)}"
+        )
+        if (fast.is_floating_point() or fast.is_complex()) and fast.numel():
             _close(fast, slow, within)
         else:
-            assert torch.equal(fast, slow)
+            assert torch.equal(fast, slow), "states after the same inputs differ"

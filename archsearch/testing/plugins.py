@@ -18,7 +18,7 @@ from archsearch.execute.environment import worker_environment
 from archsearch.execute.process import data_size, die_with_parent, kill_group, limit_data
 from archsearch.spec.catalog import LayerType
 from archsearch.spec.declaration import declaration_from_plain, declaration_to_plain
-from archsearch.testing.probe import Broken, Check, probe
+from archsearch.testing.probe import Broken, Check, Probe
 
 SECONDS = 60.0
 WHOLE_SECONDS = 600.0
@@ -117,11 +117,12 @@ def main(parent: int) -> NoReturn:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     limit_data(data_size() + asked["memory"])
     declared = declaration_from_plain(asked["declared"])
-    sound = _write(probe(declared), answer, until_broken=True)
+    looked = Probe(declared)
+    sound = _write(looked.promises(), answer, until_broken=True)
     if sound and asked["whole"]:
         from archsearch.testing.promises import contract
 
-        _write(contract(declared), answer)
+        _write(contract(declared, looked.width), answer)
     print(json.dumps({"closed": True}), file=answer)
     os._exit(0)
 

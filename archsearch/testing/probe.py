@@ -23,25 +23,28 @@ class Broken(Exception):
     """A promise is broken; the words go on after the cell's name."""
 
 
-def probe(declared: LayerType) -> Iterator[tuple[str, Check]]:
-    """The promises in their order, each with a function that returns how many cases it looked at.
+class Probe:
+    """Looks at one cell. ``width`` is the first at which it could be built."""
 
-    A function raises Broken. Those behind one that did have nothing to look at.
-    """
-    looked = _Probe(declared)
-    yield "can be imported", looked.imported
-    yield "is a torch module", looked.is_module
-    yield "is built as declared", looked.built_as_declared
-    yield "can be built", looked.built
-    yield "keeps the shape", looked.keeps_shape
-    yield "is finite", looked.is_finite
-    yield "has a step", looked.steps
-
-
-class _Probe:
     def __init__(self, declared: LayerType) -> None:
         self.declared = declared
         self.options: dict[str, Value] = declared.settings(Layer(declared.name))
+        self.width = WIDTHS[0]
+
+    def promises(self) -> Iterator[tuple[str, Check]]:
+        """The promises in their order, each with a function that counts the cases it looked at.
+
+        A function raises Broken. Those behind one that did have nothing to look at.
+        """
+        yield "can be imported", self.imported
+        yield "is a torch module", self.is_module
+        yield "is built as declared", self.built_as_declared
+        yield "can be built", self.built
+        yield "keeps the shape", self.keeps_shape
+        yield "is finite", self.is_finite
+        yield "answers twice alike", self.answers_alike
+        yield "has a sound state", self.has_sound_state
+        yield "has a step", self.steps
 
     def imported(self) -> int:
         try:
@@ -91,8 +94,13 @@ class _Probe:
             except (Exception, SystemExit) as error:
                 faults.append(reason(error))
             else:
-                return 1
-        raise Broken(f"cannot be built: {faults[0]}")
+                break
+        else:
+            raise Broken(f"cannot be built: {faults[0]}")
+        for name, part in self.cell.named_parameters():
+            if part.is_complex():
+                raise Broken(f"has a complex parameter '{name}': keep its two parts as real ones")
+        return 1
 
     def keeps_shape(self) -> int:
         torch = _torch()
@@ -100,7 +108,7 @@ class _Probe:
         said = self.call("forward", self.x)
         if not isinstance(said, tuple) or len(said) != 2 or not torch.is_tensor(said[0]):
             raise Broken("does not return an output and a state from 'forward'")
-        self.y = said[0]
+        self.y, self.state = said
         if self.y.shape != self.x.shape:
             before, after = tuple(self.x.shape), tuple(self.y.shape)
             raise Broken(f"does not keep the shape: {before} became {after}")
@@ -110,6 +118,27 @@ class _Probe:
         if not self.y.isfinite().all():
             raise Broken("is not finite: NaN or infinity in the output for ordinary inputs")
         return 1
+
+    def answers_alike(self) -> int:
+        if not _torch().equal(self.call("forward", self.x)[0], self.y):
+            raise Broken(
+                "answers the same input differently a second time: a cell draws nothing at random"
+                " when it reads, dropout included, and keeps nothing but in its state"
+            )
+        return 1
+
+    def has_sound_state(self) -> int:
+        """Behind a sequence, and before one where the cell can begin without one."""
+        states = [("forward", self.state, ROWS)]
+        if getattr(self.declared, "causal", True):
+            # other rows than above, which may be as many as the cell has layers
+            rows = ROWS + 1
+            states.append(("initial_state", self.call("initial_state", rows), rows))
+        for method, state, rows in states:
+            fault = unsound(state, rows)
+            if fault:
+                raise Broken(f"has no sound state after '{method}': {fault}")
+        return len(states)
 
     def steps(self) -> int:
         """One step at a time gives what the whole sequence gives."""
@@ -136,6 +165,22 @@ class _Probe:
 
 
 _VARIADIC = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+
+
+def unsound(state: object, rows: int) -> str:
+    """What is wrong with a state of so many rows, in words; nothing where it is sound."""
+    if type(state) is not tuple:
+        return f"a state is a tuple, got {type(state).__name__}"
+    for part in state:
+        if isinstance(part, tuple):
+            found = unsound(part, rows)
+            if found:
+                return found
+        elif not _torch().is_tensor(part):
+            return f"a state holds tensors, got {type(part).__name__}"
+        elif not part.ndim or len(part) != rows:
+            return f"a state's first dimension is the batch, {rows} here, got {tuple(part.shape)}"
+    return ""
 
 
 def _torch() -> Any:

@@ -18,9 +18,9 @@ from archsearch.testing.probe import Broken, Check
 Case = dict[str, Any]
 
 
-def contract(declared: LayerType) -> Iterator[tuple[str, Check]]:
-    """Every promise of :class:`CellContract` to the cell, as :func:`probe` gives its own."""
-    owed = type("Owed", (CellContract,), {"cell_type": declared})
+def contract(declared: LayerType, width: int) -> Iterator[tuple[str, Check]]:
+    """Every promise of :class:`CellContract` to the cell, as a probe gives its own."""
+    owed = type("Owed", (CellContract,), {"cell_type": declared, "width": width})
     for name, method in inspect.getmembers(owed, inspect.isfunction):
         if name.startswith("test_"):
             yield _title(name), _check(owed(), method, declared)

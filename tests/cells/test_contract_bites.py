@@ -1,4 +1,4 @@
-"""Four wrong cells: each breaks the one promise it was made to break, and keeps the others."""
+"""Wrong cells: each breaks the one promise it was made to break, and keeps the others."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import nn
 from archsearch.cells.cell import Cell
 from archsearch.spec.catalog import CellType
 from archsearch.testing.cells import CellContract
+from archsearch.testing.probe import Broken, Probe
 
 
 class Sound(Cell):
@@ -67,7 +68,114 @@ class Mixing(Sound):
         return super().step(x - x.mean(0), state)
 
 
-WRONG = {Sound: set(), Peeking: {"g2"}, Drifting: {"g1"}, Dead: {"g4"}, Mixing: {"g5"}}
+class Reseeding(Sound):
+    """It sets the seed of all that is built after it."""
+
+    def __init__(self, width):
+        torch.manual_seed(0)
+        super().__init__(width)
+
+
+class Narrowing(Sound):
+    """Its state is of single precision, whatever its parameters are."""
+
+    def initial_state(self, batch):
+        return (self.zeros(batch, self.width).float(),)
+
+
+class Staying(Sound):
+    """Its state stays where tensors are made unless told otherwise."""
+
+    def initial_state(self, batch):
+        return (torch.zeros(batch, self.width, dtype=self.rate.dtype),)
+
+
+class Learned(Sound):
+    """Nothing is wrong with a state that is learned to begin with."""
+
+    def __init__(self, width):
+        super().__init__(width)
+        self.start = nn.Parameter(torch.randn(width))
+
+    def initial_state(self, batch):
+        return (self.start.expand(batch, -1),)
+
+
+class Turning(Sound):
+    """Nor with a complex state that two ways to compute it round differently."""
+
+    def initial_state(self, batch):
+        return (torch.complex(*self.zeros(2, batch, self.width)),)
+
+    def step(self, x, state):
+        h = state[0] * torch.polar(torch.sigmoid(self.rate), self.rate) + self.input(x)
+        return torch.tanh(h.real), (h,)
+
+    def forward(self, x, state=None):
+        (h,) = self.initial_state(len(x)) if state is None else state
+        turned, states = torch.polar(torch.sigmoid(self.rate), self.rate), []
+        for drive in self.input(x).to(h.dtype).unbind(1):
+            h = torch.addcmul(drive, h, turned)
+            states.append(h)
+        return torch.tanh(torch.stack(states, 1).real), (h,)
+
+
+WRONG = {
+    Sound: set(),
+    Learned: set(),
+    Turning: set(),
+    Peeking: {"g2"},
+    Drifting: {"g1"},
+    Dead: {"g4"},
+    Mixing: {"g5"},
+    Reseeding: {"g7"},
+    Narrowing: {"shapes"},
+    Staying: {"shapes"},
+}
+
+
+class Dropping(Sound):
+    def step(self, x, state):
+        return super().step(nn.functional.dropout(x, 0.5), state)
+
+
+class Listing(Sound):
+    def step(self, x, state):
+        h, state = super().step(x, state)
+        return h, list(state)
+
+
+class Counting(Sound):
+    def initial_state(self, batch):
+        return (*super().initial_state(batch), 0)
+
+    def step(self, x, state):
+        h, after = super().step(x, state)
+        return h, (*after, state[1] + 1)
+
+
+class Layered(Sound):
+    def initial_state(self, batch):
+        return (self.zeros(2, batch, self.width),)
+
+    def step(self, x, state):
+        h, _ = super().step(x, (state[0][0],))
+        return h, (torch.stack([h, h]),)
+
+
+class Complex(Sound):
+    def __init__(self, width):
+        super().__init__(width)
+        self.turn = nn.Parameter(torch.randn(width, dtype=torch.cfloat))
+
+
+TOLD = {
+    Dropping: "answers the same input differently a second time",
+    Listing: "a state is a tuple, got list",
+    Counting: "a state holds tensors, got int",
+    Layered: r"a state's first dimension is the batch, 3 here, got \(2, 3, 16\)",
+    Complex: "has a complex parameter 'turn'",
+}
 
 
 def broken_promises(contract):
@@ -101,3 +209,11 @@ def test_each_wrong_cell_breaks_its_own_promise_only(cell):
         cell_type = CellType(cell.__name__.lower(), cell, doc=cell.__doc__)
 
     assert broken_promises(Contract()) == WRONG[cell]
+
+
+@pytest.mark.parametrize("cell", TOLD, ids=lambda cell: cell.__name__.lower())
+def test_what_makes_all_else_pointless_is_told_in_a_sentence(cell):
+    torch.manual_seed(0)
+    checks = Probe(CellType(cell.__name__.lower(), cell)).promises()
+    with pytest.raises(Broken, match=TOLD[cell]):
+        list(look() for _, look in checks)

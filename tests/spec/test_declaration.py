@@ -70,6 +70,8 @@ def test_what_is_built_in_holds_together(declared: LayerType) -> None:
         (real(0.5, 0.0, 1.0, search=FloatRange(0.0, 1.0, log=True)), "a low above 0 with log"),
         (choice("a", "b", search=("c",)), "expected one of 'a', 'b', got 'c'"),
         (Option("a", str, ()), "expected choices, got none"),
+        (choice([1], [2]), "expected choices that are texts, numbers or tuples, got a list"),
+        (real(0.5, search=[0.5]), "expected a tuple, an IntRange or a FloatRange to be searched"),
         (Option([], list), "expected bool, int, float or str as type, got list"),
         (real(0.5).only_when(gone=1), "its condition names 'gone', which is no option before it"),
         (real(0.5).only_when(later="x"), "its condition names 'later'"),
