@@ -64,14 +64,12 @@ def export(
             raise InputError(f"{source}: is a bundle already; add --standalone for plain PyTorch")
         if candidate is not None:
             raise InputError("--candidate is for a study; a bundle holds one model")
-        name = standalone_of(Path(source), folder, force)
-        click.echo(f"exported {name} to {folder}; model.py there needs torch and safetensors only")
+        click.echo(standalone_of(Path(source), folder, force))
         return
     with open_store(storage, read_only=True) as store:
         result = read_result(store, source)
     if standalone:
-        name = export_standalone(result, folder, storage, candidate, force)
-        click.echo(f"exported {name} to {folder}; model.py there needs torch and safetensors only")
+        click.echo(export_standalone(result, folder, storage, candidate, force))
         return
     name = export_result(result, folder, storage, candidate, force)
     click.echo(f"exported {name} to {folder}; try: archsearch predict {folder} DATA")
@@ -96,23 +94,23 @@ def check_export(file: SpaceFile, folder: Path) -> None:
 def export_standalone(
     result: Result, folder: Path, storage: str, candidate: str | None, force: bool
 ) -> str:
-    """Write one competitor as plain PyTorch, checked against its bundle; returns its title."""
+    """Write one competitor as plain PyTorch, checked against its bundle; returns what to say."""
     with TemporaryDirectory() as aside:
         bundle = Path(aside) / "bundle"
         name = export_result(result, bundle, storage, candidate)
-        standalone_of(bundle, folder, force)
-    return name
+        return standalone_of(bundle, folder, force, name)
 
 
-def standalone_of(bundle: Path, folder: Path, force: bool) -> str:
-    """Write the model of a bundle as plain PyTorch; returns its title."""
+def standalone_of(bundle: Path, folder: Path, force: bool, name: str | None = None) -> str:
+    """Write the model of a bundle as plain PyTorch; returns what to say of it by its name."""
     from archsearch.serve.bundle import read_bundle
     from archsearch.serve.standalone import write_standalone
 
     read = read_bundle(bundle)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    write_standalone(read, folder, force=force)
-    return read.architecture.title
+    packages = write_standalone(read, folder, force=force)
+    name = name or read.architecture.title
+    return f"exported {name} to {folder}; model.py there needs {packages} only"
 
 
 def export_result(

@@ -202,8 +202,8 @@ def _provided(path: Path, manifest: Manifest, catalog: Catalog, changed_plugins:
             difference = _difference(plugin)
             if difference and not changed_plugins and plugin.sha256 is not None:
                 raise StateError(
-                    f"{needs} as it was exported: {difference}; install "
-                    f"{plugin.distribution}=={plugin.version}, or add --allow-changed-plugins"
+                    f"{needs} as it was exported: {difference}; install {plugin.distribution}"
+                    f"=={plugin.version}, or predict with --allow-changed-plugins"
                 )
             declared = catalog.find(plugin.kind, plugin.name)
         except SpaceError as error:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
-import inspect
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import resolve_name
+from types import ModuleType
 from typing import TypeAlias
 
 from archsearch.errors import InputError
@@ -15,6 +17,7 @@ Key: TypeAlias = tuple[str, str]
 
 # names a function's faster forms, which are no plain PyTorch: what it decorates does without
 FASTER = "accelerated"
+_BY_NAME = "import by name what is used of it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,8 @@ class Sources:
     """The definitions behind some names, in an order in which each follows what it uses.
 
     Modules of the ``own`` packages are written out, others are imported. ``taken`` are names that
-    the text around them needs for itself.
+    the text around them needs for itself. Raises InputError for code that imports of those
+    packages otherwise than by name at the top of a module.
     """
 
     def __init__(self, roots: Iterable[Key], own: Iterable[str], taken: Iterable[str]) -> None:
@@ -77,6 +81,8 @@ class Sources:
         if definition in ordered:
             return
         ordered[definition] = False
+        if not definition.foreign:
+            _require_imports_on_top(definition, self._own)
         for _, found in self._uses(definition):
             self._visit(found[0], ordered)
         # a definition comes after what it uses
@@ -99,8 +105,15 @@ class Sources:
                 return read.defined[name], name
             if name not in read.elsewhere:
                 return None
-            module, name = read.elsewhere[name]
+            here, (module, name) = module, read.elsewhere[name]
+            if not name or not self._has(module, name):
+                whole = f"{module}.{name}".rstrip(".")
+                raise InputError(f"{here} imports the module {whole} as a whole; {_BY_NAME}")
         raise InputError(f"the imports of {module} lead in a circle")
+
+    def _has(self, module: str, name: str) -> bool:
+        read = self._read(module)
+        return name in read.defined or name in read.elsewhere
 
     def _read(self, name: str) -> _Module:
         if name not in self._modules:
@@ -180,20 +193,28 @@ class _Renaming(ast.NodeTransformer):
 
 
 def _read_module(name: str, own: frozenset[str], into: _Module) -> None:
-    try:
-        source = inspect.getsource(import_module(name))
-    except (OSError, TypeError):
-        raise InputError(f"the source of {name} cannot be found") from None
+    module = import_module(name)
+    # the source of an empty module is none to inspect, which is no reason to refuse it
+    read = getattr(module.__loader__, "get_source", None)
+    source = None if read is None else read(name)
+    if source is None:
+        raise InputError(f"the source of {name} cannot be found")
     lines = source.splitlines()
     for node in ast.parse(source).body:
         match node:
             case ast.ImportFrom(module=str(origin)) if origin == "__future__":
                 continue
-            case ast.ImportFrom(module=str(origin)) if origin.partition(".")[0] in own:
+            case ast.ImportFrom() if _root(_origin(node, module)) in own:
+                origin = _origin(node, module)
                 for alias in node.names:
+                    if alias.name == "*":
+                        raise InputError(f"{name} imports all of {origin}; {_BY_NAME}")
                     into.elsewhere[alias.asname or alias.name] = (origin, alias.name)
             case ast.ImportFrom() | ast.Import():
                 for alias in node.names:
+                    if isinstance(node, ast.Import) and _root(alias.name) in own:
+                        into.elsewhere[alias.asname or _root(alias.name)] = (alias.name, "")
+                        continue
                     single = type(node)(**{**vars(node), "names": [alias]})
                     bound = alias.asname or alias.name.partition(".")[0]
                     into.defined[bound] = Definition(
@@ -207,6 +228,45 @@ def _read_module(name: str, own: frozenset[str], into: _Module) -> None:
                 bound_names = tuple(dict.fromkeys(_names_bound(node)))
                 definition = Definition(name, bound_names, node, text)
                 into.defined.update(dict.fromkeys(bound_names, definition))
+
+
+def packages_of(text: str) -> list[str]:
+    """The installed packages that the text of a module imports, wherever it does."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Import(names=names):
+                found |= {_root(alias.name) for alias in names}
+            case ast.ImportFrom(module=str(origin)):
+                found.add(_root(origin))
+    return sorted(found - sys.stdlib_module_names)
+
+
+def _origin(node: ast.ImportFrom, module: ModuleType) -> str:
+    """The full name of the module that a statement of ``module`` imports from."""
+    relative = "." * node.level + (node.module or "")
+    return resolve_name(relative, module.__package__)
+
+
+def _root(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _require_imports_on_top(definition: Definition, own: frozenset[str]) -> None:
+    """Raise InputError for an import of ``own`` packages within a definition, which stays there."""
+    for inner in ast.walk(definition.node):
+        match inner:
+            case ast.ImportFrom(level=level, module=origin):
+                mine = level > 0 or _root(origin or "") in own
+            case ast.Import(names=names):
+                mine = any(_root(alias.name) in own for alias in names)
+            case _:
+                continue
+        if mine:
+            raise InputError(
+                f"{definition.module} has '{ast.unparse(inner)}' inside other code; "
+                "import it at the top of the module"
+            )
 
 
 def _is_faster(decorator: ast.expr) -> bool:

@@ -20,7 +20,7 @@ from archsearch.errors import InputError
 from archsearch.serve.bundle import Bundle
 from archsearch.serve.folder import write_folder
 from archsearch.serve.manifest import SOURCE, WEIGHTS
-from archsearch.serve.sources import Key, Sources
+from archsearch.serve.sources import Key, Sources, packages_of
 from archsearch.serve.standalone_depth import TAKEN as TAKEN_FOR_DEPTH
 from archsearch.serve.standalone_depth import check_depth, constructed, needed, usage
 from archsearch.serve.weights import serialize
@@ -39,7 +39,7 @@ UNPACKED = ("archsearch.sparsity.packing", "unpacked")
 PLAIN = bool | int | float | str | None
 TAKEN = ("SIGNATURE", "build", "load", "annotations", "model", "Path", "load_file")
 
-_HEAD = '''"""{title}, written out by archsearch {version}; needs torch and safetensors only.
+_HEAD = '''"""{title}, written out by archsearch {version}; needs {packages} only.
 
     from model import load
 
@@ -76,8 +76,8 @@ def load(weights: str | Path = Path(__file__).with_name("{weights}")) -> {model}
 '''
 
 
-def write_standalone(bundle: Bundle, path: Path, *, force: bool = False) -> None:
-    """Write the new folder ``path`` with model.py and model.safetensors.
+def write_standalone(bundle: Bundle, path: Path, *, force: bool = False) -> str:
+    """Write the new folder ``path`` with model.py and model.safetensors; says what they need.
 
     Before it appears, the written model must give bit for bit what the bundle's gives, for whole
     sequences and in a stream, and with the bundle's depth policy at each place of its knob. Raises
@@ -96,6 +96,7 @@ def write_standalone(bundle: Bundle, path: Path, *, force: bool = False) -> None
     state = packed(bundle.state) if manifest.packed else bundle.state
     files = {SOURCE: text.encode(), WEIGHTS: serialize(state)}
     write_folder(path, files, lambda fresh: _check_parity(bundle, fresh / SOURCE), force=force)
+    return _listed(packages_of(text))
 
 
 def written_out(
@@ -120,9 +121,11 @@ def written_out(
     inputs = "(batch, time) of tokens"
     if signature.inputs == "values":
         inputs = f"(batch, time, {signature.channels})"
+    source = writer.sources.text()
     head = _HEAD.format(
         title=architecture.title,
         version=version("archsearch"),
+        packages=_listed(packages_of(source)),
         inputs=inputs,
         depth="" if depth is None else usage(depth),
     )
@@ -150,7 +153,14 @@ def written_out(
     )
     if depth is not None:
         tail += constructed(depth, signature.targets == "class", names)
-    return head + writer.sources.text() + "\n\n" + tail
+    return head + source + "\n\n" + tail
+
+
+def _listed(packages: Iterable[str]) -> str:
+    """Packages in words: torch and safetensors, which every model needs, and the others."""
+    first = ("torch", "safetensors")
+    *others, last = [*first, *sorted(set(packages) - set(first))]
+    return f"{', '.join(others)} and {last}"
 
 
 @dataclass(frozen=True)

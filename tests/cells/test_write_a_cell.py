@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,13 @@ def test_every_promise_of_the_contract_is_listed():
         name.split("_")[1].upper() for name in dir(CellContract) if re.match("test_g\\d", name)
     }
     assert promised == tested
+
+
+def test_the_kernels_are_where_it_says():
+    named = re.findall(r"`(archsearch\.kernels\.[\w.]+)`", TUTORIAL)
+    assert len(named) == 3
+    for module, _, name in (place.rpartition(".") for place in named):
+        assert callable(getattr(import_module(module), name))
 
 
 def test_the_entry_point_names_the_declaration_and_its_cell(monkeypatch):

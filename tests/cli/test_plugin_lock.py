@@ -316,7 +316,7 @@ def test_a_bundle_refuses_another_plugin_unless_told_otherwise(place: Place) -> 
     difference = "written with archsearch-leaky 0.1.0 of other code (SHA-256 "
     line = place.refused(*told[:3], code=3)
     assert f"'leaky' from archsearch-leaky as it was exported: {difference}" in line
-    assert line.endswith("add --allow-changed-plugins\n")
+    assert line.endswith("predict with --allow-changed-plugins\n")
     assert f"note: {difference}" in place.command(*told).stderr
 
 

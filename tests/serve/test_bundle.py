@@ -254,7 +254,7 @@ def test_other_code_of_the_plugin_is_refused_unless_it_is_meant(
             read_bundle(leaky, plugin_catalog())
         assert str(raised.value) == (
             f"{leaky} needs the cell 'leaky' from archsearch-leaky as it was exported: {difference}"
-            "; install archsearch-leaky==0.1.0, or add --allow-changed-plugins"
+            "; install archsearch-leaky==0.1.0, or predict with --allow-changed-plugins"
         )
         bundle = read_bundle(leaky, plugin_catalog(), changed_plugins=True)
         assert bundle.notes == (difference,)
