@@ -253,7 +253,10 @@ DOCUMENT = Section(
         Key("archsearch", Whole(1, 1), "the format of this file", required=True),
         Key(
             "name",
-            Text(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}", "a name of letters, digits, ' ', . _ -"),
+            Text(
+                r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}",
+                "a name of at most 100 letters a to z, digits, ' ', . _ -",
+            ),
             "the study's name; by default the file's",
         ),
         Key("task", TaskForm(), "the task to search for"),

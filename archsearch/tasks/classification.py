@@ -113,7 +113,12 @@ def class_positions(labels: np.ndarray) -> tuple[list[int | float | str], np.nda
     texts = pd.Series(distinct).astype(str)
     numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
     names: list[int | float | str]
-    if np.isfinite(numbers).all() and not texts.str.fullmatch(r"0\d+").any():
+    if texts.str.fullmatch(r"-?(0|[1-9]\d*)").all():
+        # not as float64, which cannot tell large ones apart
+        whole_numbers = np.array([int(text) for text in texts], dtype=object)
+        exact, places = np.unique(whole_numbers, return_inverse=True)
+        names = list(exact)
+    elif np.isfinite(numbers).all() and not texts.str.fullmatch(r"0\d+").any():
         values, places = np.unique(numbers, return_inverse=True)
         whole = bool((values == np.round(values)).all() and (np.abs(values) < 2**53).all())
         names = [int(value) if whole else float(value) for value in values]

@@ -19,8 +19,14 @@ _QUARTER = r"^(\d{4})[ -]?[Qq]([1-4])$"
 
 
 def as_order(column: pd.Series, path: Path) -> np.ndarray:
-    """A time column as float64 that sorts like it: numbers as they are, dates as seconds."""
+    """A time column as float64 that sorts like it: numbers as they are, dates as seconds.
+
+    Whole numbers that float64 cannot tell apart, such as nanoseconds, are counted from the first.
+    """
     name = column.name
+    if pd.api.types.is_integer_dtype(column) and not column.hasnans:
+        beyond = max(abs(int(column.min())), abs(int(column.max()))) > 2**53
+        column = column - column.min() if beyond else column
     dates = _as_days(column)
     numbers, wrong = parsed(column)
     void = np.isnan(numbers) & ~wrong

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from archsearch.errors import DataError
+from archsearch.tasks.classification import class_positions
 from archsearch.tasks.splits import hold_out
 
 SPLITS = ("train", "validation", "test")
@@ -216,6 +217,21 @@ def test_every_class_of_three_rows_is_in_every_split():
     for part in (train, validation, test):
         assert sorted(classes[part]) == list(range(10))
     assert sorted(np.concatenate([train, validation, test])) == list(range(30))
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        ([2**60 + 1, 2**60, -3], [-3, 2**60, 2**60 + 1]),
+        (["10", "9", "9"], [9, 10]),
+        ([1.0, 0.0, 1.0], [0, 1]),
+        (["007", "7"], ["007", "7"]),
+    ],
+)
+def test_classes_are_numbers_where_no_digit_is_lost(labels, classes):
+    names, places = class_positions(np.array(labels))
+    assert names == classes
+    assert [names[place] for place in places] == [type(names[0])(label) for label in labels]
 
 
 def test_the_metrics_are_right(opened, wide):
