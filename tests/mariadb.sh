@@ -13,7 +13,8 @@ fi
 mariadb-install-db --no-defaults --user="$owner" --datadir="$place/data" \
     --auth-root-authentication-method=normal --skip-test-db >"$place/log" 2>&1
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-"$server" --no-defaults --user="$owner" --datadir="$place/data" --socket="$place/socket" \
+# a zone in which one hour of the year comes twice
+TZ=Europe/Berlin "$server" --no-defaults --user="$owner" --datadir="$place/data" --socket="$place/socket" \
     --bind-address=127.0.0.1 --port="$port" --pid-file="$place/pid" >>"$place/log" 2>&1 &
 stop() {
     kill "$(cat "$place/pid")" 2>/dev/null && wait || true
@@ -29,7 +30,7 @@ done
 mariadb --no-defaults --socket="$place/socket" -uroot <<SQL
 CREATE DATABASE archsearch CHARACTER SET utf8mb4;
 CREATE USER 'archsearch'@'127.0.0.1' IDENTIFIED BY 'secret';
-GRANT ALL ON archsearch.* TO 'archsearch'@'127.0.0.1';
+GRANT ALL ON \`archsearch%\`.* TO 'archsearch'@'127.0.0.1';
 SQL
 export ARCHSEARCH_TEST_MARIADB="mariadb://archsearch:secret@127.0.0.1:$port/archsearch"
 "$@"

@@ -13,6 +13,7 @@ from archsearch.cli.lock import lock_path, open_space
 from archsearch.cli.options import parse_assignments, set_option, space_argument
 from archsearch.cli.sbatch import Nodes, sbatch
 from archsearch.errors import InputError
+from archsearch.execute.environment import holds_password
 from archsearch.spec.spacefile import SpaceFile
 
 WORKERS = 8
@@ -53,6 +54,11 @@ def slurm(
 ) -> None:
     """Print a script for sbatch that runs SPACE.YAML."""
     file, _ = open_space(space, parse_assignments(assignments))
+    if holds_password(storage or ""):
+        raise InputError(
+            "--storage: the password would stand in the script, and among the processes of its"
+            " node; leave it out, and put it into ~/.pgpass, or set ARCHSEARCH_STORAGE there"
+        )
     command = ["archsearch", "run", space, *(f"--set={each}" for each in assignments)]
     command += [f"--storage={storage}"] if storage else []
     click.echo(sbatch(spelled(file.name), needed(file, nodes), hours, command), nl=False)

@@ -99,6 +99,8 @@ class Watcher:
             self._begin(report)
         if report.trial is not None and report.trial.state.final:
             self._note(report)
+        if report.news and not self.quiet:
+            self._out.print(f"{self.label}: {report.news}", markup=False, soft_wrap=True)
         if self._live and self._task is not None:
             self._bar.update(self._task, completed=report.finished, state=self._state(report))
 

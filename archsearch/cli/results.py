@@ -21,6 +21,7 @@ from archsearch.spec.architecture import layer_from_plain
 from archsearch.spec.catalog import suggestion
 from archsearch.spec.settings import TIMED, Constraint, Objective, TaskSpec, confirm_seeds
 from archsearch.spec.trial import State, Trial
+from archsearch.store.connect import read_url
 from archsearch.store.records import Attempt, StudyRecord
 from archsearch.store.store import Store
 
@@ -143,8 +144,9 @@ def is_lost(attempt: Attempt) -> bool:
 
 def run_folder(storage: str, name: str) -> Path:
     """Where the weights of a study's finalists lie: beside a SQLite file, else here."""
-    scheme, _, path = storage.partition(":///")
-    beside = Path(path).parent if scheme.startswith("sqlite") and path else Path()
+    url = read_url(storage)
+    of_file = url.get_backend_name() == "sqlite" and url.database
+    beside = Path(str(url.database)).parent if of_file else Path()
     return (beside / RUNS / name).resolve()
 
 

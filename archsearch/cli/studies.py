@@ -22,12 +22,13 @@ Example:
 def studies(storage: str, as_json: bool) -> None:
     """List the stored studies: trials, attempts that were lost, best value, how they ended."""
     with open_store(storage, read_only=True) as store:
+        place = store.place
         results = [read_result(store, study.name) for study in store.studies()]
     if as_json:
         print_json([result.to_plain() for result in results])
         return
     if not results:
-        click.echo(f"no studies in {storage}; begin one with: archsearch run SPACE.YAML")
+        click.echo(f"no studies in {place}; begin one with: archsearch run SPACE.YAML")
         return
     table = Table(box=None, pad_edge=False)
     for column in ("study", "task", "trials", "lost", "best", "confirmed", "ended"):

@@ -35,8 +35,8 @@ class ApartBackend(Backend):
     """Starts ``python -m module SOCKET RUN WORKERS ...`` and hands it the jobs.
 
     The process takes ``{"id", "job"}`` and ``{"stop": seconds}``, one on a cluster also
-    ``{"gauges": [...]}``. It says ``{"ready": true}`` once,
-    then ``{"id", "outcome"}`` for every job, ``{"workers": n}`` when their number changes, and
+    ``{"gauges": [...]}``. It says ``{"ready": true}`` once, then ``{"id", "outcome"}`` for every
+    job, ``{"workers": n}`` when their number changes, ``{"news": line}`` of what holds it up, and
     ``{"error": line, "code": exit code}`` or ``{"broken": line}`` when it cannot go on. ``run``
     names the function, ``module:name``, that turns a job into an outcome.
     """
@@ -49,6 +49,7 @@ class ApartBackend(Backend):
         self._jobs: dict[int, Job] = {}
         self._lost: list[tuple[Job, Outcome]] = []
         self._submitted = 0
+        self._news: list[str] = []
         self._start()
 
     @abstractmethod
@@ -92,6 +93,10 @@ class ApartBackend(Backend):
                 break
         return finished
 
+    def news(self) -> list[str]:
+        told, self._news = self._news, []
+        return told
+
     def stop(self, seconds: float) -> list[tuple[Job, Outcome]]:
         finished: list[tuple[Job, Outcome]] = []
         if self._ready and not self._control.closed:
@@ -115,6 +120,8 @@ class ApartBackend(Backend):
             raise kinds.get(message["code"], ArchsearchError)(message["error"])
         self._ready = True
         self.workers = message.get("workers", self.workers)
+        if "news" in message:
+            self._news.append(message["news"])
         if "outcome" in message:
             job = self._jobs.pop(message["id"])
             finished.append((job, outcome_from_plain(message["outcome"])))

@@ -28,6 +28,10 @@ class Backend(ABC):
     def collect(self, timeout: float | None = None) -> list[tuple[Job, Outcome]]:
         """Finished jobs; waits for the first at most ``timeout`` seconds, [] when none came."""
 
+    def news(self) -> list[str]:
+        """What a person should know of the workers since it was last asked, a line each."""
+        return []
+
     def stop(self, seconds: float) -> list[tuple[Job, Outcome]]:
         """Close, but give what runs so many seconds to end or to write a checkpoint first.
 

@@ -25,7 +25,9 @@ _SECRET = re.compile(
     r"|^ARCHSEARCH_STORAGE$",
     re.IGNORECASE,
 )
-_URL_WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
+_URL_WITH_PASSWORD = re.compile(
+    r"://[^/@\s]*:[^@\s]+@|://.*[?&](?:password|passwd|sslpassword)=", re.IGNORECASE
+)
 
 
 def holds_password(url: str) -> bool:

@@ -30,6 +30,12 @@ def failed(error: BaseException) -> Outcome:
     return Outcome(State.CRASHED, message=one_line(f"{described(error)}{_place(error)}"))
 
 
+def unkept(path: str, error: OSError) -> Outcome:
+    """What comes of a job whose weights cannot be written: nothing yet, for it is not at fault."""
+    reason = error.strerror or described(error)
+    return Outcome(State.RUNNING, message=one_line(f"{path} cannot be written: {reason}"))
+
+
 def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM

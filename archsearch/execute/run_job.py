@@ -17,7 +17,7 @@ from torch import nn
 
 from archsearch.build import build
 from archsearch.errors import InputError
-from archsearch.execute.failure import failed, one_line
+from archsearch.execute.failure import failed, one_line, unkept
 from archsearch.execute.guide import guided
 from archsearch.execute.job import Job
 from archsearch.execute.saver import Paused, Saver
@@ -149,7 +149,10 @@ def _train(
         if not np.isfinite(value):
             raise Diverged(training["steps"], f"{name} is {value}", np.nan)
     if job.keep is not None:
-        keep_weights(model, Path(job.keep))
+        try:
+            keep_weights(model, Path(job.keep))
+        except OSError as error:
+            return unkept(job.keep, error)
     return Outcome(State.COMPLETE, plain(judged), timings=plain(timings), weights=job.keep)
 
 

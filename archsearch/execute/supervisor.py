@@ -34,7 +34,9 @@ from archsearch.execute.worker import become_worker
 from archsearch.failpoints import failpoint
 from archsearch.spec.trial import Outcome
 
-MEMORY_LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.5
+# woken so much later than we asked to be, all of us were stopped, or the machine had no time for us
+LATE_SECONDS = 0.5
 GENERATIONS = 8
 ORPHAN = "orphan"
 
@@ -64,7 +66,10 @@ class Supervisor:
     def supervise(self) -> None:
         """Until the driver is gone or has stopped us; then nothing is left running."""
         while not self.control.closed and not self.stopped:
-            for key, _ in self.selector.select(self.patience()):
+            patience, began = self.patience(), time.monotonic()
+            events = self.selector.select(patience)
+            self.forgive(time.monotonic() - began, patience)
+            for key, _ in events:
                 key.data()
             # after the events, so that none is for a worker that is gone
             self.reap()
@@ -92,10 +97,17 @@ class Supervisor:
     def patience(self) -> float | None:
         """Seconds until a limit has to be looked at; None when there is none."""
         busy = [w.assignment for w in self.workers.values() if w.assignment and not w.doomed]
-        looks = [assignment.seconds_left for assignment in busy]
-        looks += [MEMORY_LOOK_SECONDS for assignment in busy if assignment.memory is not None]
+        bounded = [a for a in busy if a.timeout is not None or a.memory is not None]
+        looks = [min(assignment.seconds_left, LOOK_SECONDS) for assignment in bounded]
         soonest = min([*looks, self.stops_at - time.monotonic()])
         return None if soonest == math.inf else max(soonest, 0.0)
+
+    def forgive(self, waited: float, patience: float | None) -> None:
+        """Count no time against jobs in which we were stopped, as they were."""
+        late = 0.0 if patience is None else waited - patience
+        for worker in self.workers.values():
+            if worker.assignment is not None and late > LATE_SECONDS:
+                worker.assignment.began += late
 
     def hear_driver(self) -> None:
         """Take jobs, or the word to stop within so many seconds: ``{"stop": seconds}``."""
@@ -154,7 +166,7 @@ class Supervisor:
     def hold_to_limits(self) -> None:
         for worker in self.workers.values():
             worker.look_at_clock()
-        if time.monotonic() - self.memory_looked >= MEMORY_LOOK_SECONDS:
+        if time.monotonic() - self.memory_looked >= LOOK_SECONDS:
             self.memory_looked = time.monotonic()
             for worker in self.workers.values():
                 worker.look_at_memory()

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from archsearch.errors import InputError
+from archsearch.store.faults import place_of
 
 CONNECT_SECONDS = 4
 _DRIVERS = {
@@ -24,7 +25,9 @@ _DRIVERS = {
     "mysql": "mysql+pymysql",
 }
 _POSTGRES_CLOCK = text("SELECT CAST(extract(epoch FROM clock_timestamp()) AS double precision)")
-_MARIADB_CLOCK = text("SELECT unix_timestamp(now(6))")
+# its now() is a time of day in the server's zone, which in autumn has an hour twice
+_MARIADB_CLOCK = text("SELECT unix_timestamp() + microsecond(now(6)) / 1e6")
+_OF_PYTHON = (TypeError, ValueError, LookupError, AttributeError, OSError)
 _EXPECTED = "expected a database URL such as sqlite:///studies.db or postgresql://user@host/name"
 
 
@@ -36,6 +39,18 @@ def read_url(given: str) -> URL:
         raise InputError(f"{_EXPECTED}, got something else") from None
     if url.get_backend_name() not in _DRIVERS:
         raise InputError(f"{_EXPECTED}, got one that begins with '{url.drivername[:30]}'")
+    # what is left of a password that was not quoted would be shown as part of the place
+    if url.get_backend_name() != "sqlite" and "@" in f"{url.host}{url.database}":
+        raise InputError(
+            f"{_EXPECTED}, got one in which it is not clear where the password ends; write an '@' "
+            "in it as %40"
+        )
+    if url.get_backend_name() == "sqlite" and url.query:
+        raise InputError(
+            "the URL of an SQLite file takes no options; write a '?' in its path as %3F"
+        )
+    if url.get_backend_name() in ("mariadb", "mysql") and not url.database:
+        raise InputError(f"{_EXPECTED}, got one that names no database behind its host")
     return url if "+" in url.drivername else url.set(drivername=_DRIVERS[url.drivername])
 
 
@@ -45,16 +60,30 @@ def open_engine(url: URL, *, read_only: bool) -> Engine:
         return _open_sqlite(url, read_only)
     arguments: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS}
     if url.get_backend_name() == "postgresql":
+        arguments["client_encoding"] = "utf8"
         # a server that vanished without a word is noticed within half a minute
         arguments |= {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4}
+    else:
+        arguments["charset"] = "utf8mb4"
     try:
         engine = create_engine(url, isolation_level="READ COMMITTED", connect_args=arguments)
+    except _OF_PYTHON as error:
+        raise misunderstood(url, error) from None
     except NoSuchModuleError:
         raise InputError(f"{_EXPECTED}, got one with a driver that is not known") from None
     except ImportError as error:
         raise InputError(
             f"{url.get_backend_name()} needs the package '{error.name}'; install it"
         ) from None
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, _: Any, given: list[Any], options: dict[str, Any]) -> Any:
+        # a driver that gets an option it does not know raises what Python or its library would
+        try:
+            return dialect.connect(*given, **options)
+        except (dialect.dbapi.ProgrammingError, *_OF_PYTHON) as error:
+            raise misunderstood(url, error) from None
+
     if read_only:
         statement = (
             "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"
@@ -74,6 +103,14 @@ def now(connection: Connection) -> float:
             return float(connection.scalar(_POSTGRES_CLOCK) or 0.0)
         case _:
             return float(connection.scalar(_MARIADB_CLOCK) or 0.0)
+
+
+def misunderstood(url: URL, error: Exception) -> InputError:
+    """What is said of options behind the ``?`` of a URL that the driver cannot make sense of."""
+    said = str(error)
+    named = [name for name in url.query if name in said] or list(url.query)
+    which = f"?{' or '.join(sorted(named))}" if named else "this user, password or host"
+    return InputError(f"{place_of(url)} cannot be opened with {which}; correct it in the URL")
 
 
 def _open_sqlite(url: URL, read_only: bool) -> Engine:

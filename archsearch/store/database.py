@@ -107,3 +107,6 @@ class Database:
             migrate(connection, self.place)
 
         self.write(made)
+        # the lock that kept others away ends with the connection on MariaDB
+        if self._reading.dialect.name not in ("sqlite", "postgresql"):
+            self._reading.dispose()

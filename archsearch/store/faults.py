@@ -21,13 +21,24 @@ _SQLITE: tuple[tuple[str, type[ArchsearchError], str], ...] = (
     ("disk i/o", TryAgainError, "is on a failing disk; see to it and run the same command again"),
 )
 _SERVER: tuple[tuple[str, type[ArchsearchError], str], ...] = (
+    ("configuration parameter", InputError, "does not take an option of the URL; correct it"),
+    ("value for parameter", InputError, "does not take an option of the URL; correct it"),
+    ("invalid sslmode", InputError, "does not take the sslmode of the URL; correct it"),
+    ("support ssl", InputError, "does not encrypt as the URL asks; correct its options"),
+    ("certificate", InputError, "does not encrypt as the URL asks; correct its options"),
+    ("invalid port", InputError, "has no such port; correct the URL"),
     ("authentication", InputError, "refuses this user and password; check the URL"),
     ("no password supplied", InputError, "asks for a password; put one into the URL"),
     ("access denied", InputError, "refuses this user and password; check the URL"),
     ("does not exist", InputError, "has no such database or user; create it or check the URL"),
     ("unknown database", InputError, "has no such database; create it or check the URL"),
+    ("not permitted to log in", InputError, "refuses this user and password; check the URL"),
+    ("command denied", InputError, "lacks rights that are needed; grant them to this user"),
     ("permission denied", InputError, "lacks rights that are needed; grant them to this user"),
     ("read-only", InputError, "may not be written; connect to the primary server"),
+    ("no space left", TryAgainError, "is on a full disk; free some space there and run it again"),
+    ("is full", TryAgainError, "is on a full disk; free some space there and run it again"),
+    ("disk full", TryAgainError, "is on a full disk; free some space there and run it again"),
 )
 
 
@@ -52,6 +63,8 @@ def readable(error: DBAPIError, place: str) -> ArchsearchError:
     """The error to show; the driver's own text is not shown, for it may repeat the URL."""
     said = str(error.orig).lower()
     of_file = "sqlite3" in type(error.orig).__module__
+    if getattr(error.orig, "sqlite_errorname", "") == "SQLITE_READONLY_DBMOVED":
+        return StateError(f"{place} was moved or removed while in use; put it back")
     if of_file and _is_writable(Path(place)):
         if "unable to open" in said:
             # it is its journal that cannot be made

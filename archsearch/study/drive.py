@@ -55,7 +55,8 @@ class Progress:
     """What a watcher is told: how far a phase is, and which trial just began or ended.
 
     ``trials`` are all of the phase so far, to be read while the watcher is told and not later;
-    ``lost`` counts the attempts lost since this driver began, ``cost`` is that of the whole study.
+    ``lost`` counts the attempts lost since this driver began, ``cost`` is that of the whole study,
+    ``news`` is what holds up its workers.
     """
 
     phase: str
@@ -67,13 +68,15 @@ class Progress:
     workers: int = 1
     lost: int = 0
     cost: Cost = field(default_factory=Cost)
+    news: str = ""
 
 
 @dataclass
 class Course:
     """A phase under way: its trials so far, and the current attempt of each that runs.
 
-    ``full`` says why there is no room for another trial.
+    ``full`` says why there is no room for another trial, ``stuck`` why there is none for what came
+    of one, which then has no outcome yet.
     """
 
     phase: Phase
@@ -82,6 +85,7 @@ class Course:
     finished: int = 0
     ended: Ended | None = None
     full: str | None = None
+    stuck: str | None = None
 
 
 @dataclass
@@ -128,7 +132,7 @@ class Driver:
         """Run the phase to its end; continues where a former driver stopped.
 
         On KeyboardInterrupt, what runs is given ten seconds to end or to write a checkpoint.
-        Raises TryAgainError once the disk has no room for another trial.
+        Raises TryAgainError once the disk has no room for another trial, or for what came of one.
         """
         trials = self.store.history(self.study, phase.name)
         unfinished = [trial for trial in trials if not trial.state.final]
@@ -147,7 +151,11 @@ class Driver:
                     raise TryAgainError(course.full)
                 arrived = self.backend.collect(timeout=min(1.0, self._between_signs))
                 self._take(course, arrived)
+                for line in self.backend.news():
+                    self._tell(course, news=line)
                 self._renew()
+            if course.stuck is not None:
+                raise TryAgainError(course.stuck)
         except KeyboardInterrupt:
             batch = Batch()
             self._finish(course, batch, self.backend.stop(STOP_SECONDS))
@@ -170,7 +178,10 @@ class Driver:
     def _finish(self, course: Course, batch: Batch, arrived: Sequence[tuple[Job, Outcome]]) -> None:
         """Put into the batch what came of jobs that were not lost."""
         for job, outcome in arrived:
-            if not outcome.lost:
+            if not outcome.state.final:
+                del course.epochs[job.trial]
+                course.stuck = f"{outcome.message}; make room, and the same command continues"
+            elif not outcome.lost:
                 trial = replace(course.trials[job.trial], outcome=outcome)
                 course.trials[job.trial] = trial
                 batch.finished.append((trial, course.epochs.pop(job.trial), job))
@@ -192,9 +203,10 @@ class Driver:
 
     def _fill(self, course: Course, batch: Batch) -> None:
         finished = {job.key for _, _, job in batch.finished}
-        course.full = None
+        course.full = course.stuck
         while (
-            course.ended is None
+            course.full is None
+            and course.ended is None
             and len(course.epochs) < self.backend.workers
             and len(batch.begun) < LARGEST_BATCH
         ):
@@ -273,7 +285,7 @@ class Driver:
             self.cost.gpu_seconds + spent.get("gpu_seconds", 0.0),
         )
 
-    def _tell(self, course: Course, trial: Trial | None = None) -> None:
+    def _tell(self, course: Course, trial: Trial | None = None, news: str = "") -> None:
         if trial is not None and trial.state.final:
             course.finished += 1
         phase = course.phase
@@ -288,6 +300,7 @@ class Driver:
                 self.backend.workers,
                 self.lost,
                 self.cost,
+                news,
             )
         )
 

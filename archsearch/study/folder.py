@@ -53,6 +53,14 @@ class Folder:
         if self.path is not None:
             collect_garbage(self._checkpoints(self.path, phase), awaited)
 
+    def refuse_closed(self) -> None:
+        """Raise InputError if the weights of finalists could not be written to the folder."""
+        if self.path is not None and not os.access(_there(self.path), os.W_OK | os.X_OK):
+            raise InputError(
+                f"{self.path}: cannot be written, but is where weights of finalists go; run this in"
+                " a folder that is yours, or with 'confirm: none'"
+            )
+
     @property
     def shortage(self) -> str | None:
         """Why there is no room for another trial, in one line; None while there is.
@@ -64,9 +72,7 @@ class Folder:
         for folder in (self.path, self.database):
             if folder is None:
                 continue
-            # it may not exist yet
-            place = next(part for part in (folder, *folder.parents) if part.exists())
-            disk = shutil.disk_usage(place)
+            disk = shutil.disk_usage(_there(folder))
             needed = max(LEAST, min(int(SHARE * disk.total), MOST)) if asked is None else asked
             if disk.free < needed:
                 return (
@@ -83,6 +89,11 @@ def logs_of(path: Path, phase: str, trial: int) -> list[Path]:
     """What the attempts at a trial printed, as far as they printed anything, in their order."""
     found = (path / LOGS).glob(f"{phase}-{trial}-*.txt")
     return sorted(found, key=lambda log: int(log.stem.rpartition("-")[2]))
+
+
+def _there(folder: Path) -> Path:
+    """The folder, or that part of its path which is there already."""
+    return next(part for part in (folder, *folder.parents) if part.exists())
 
 
 def _asked() -> int | None:

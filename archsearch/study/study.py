@@ -32,13 +32,16 @@ def run_study(
     """Search, then confirm; returns why the search ended.
 
     A stored study of the same name is continued; StateError names the first difference when it
-    is another one, LockedError the driver that holds it, TryAgainError a disk without room.
+    is another one, LockedError the driver that holds it, TryAgainError a disk without room,
+    InputError a folder in which finalists could not be kept.
     One that was confirmed before is confirmed anew where more trials or other settings have changed
     who is judged. ``folder`` is the study's own: it receives the parameters of the finalists, and
     the checkpoints of what runs. ``lease`` is for how many seconds the study stays ours without a
     sign of life.
     """
     own = Folder(folder, store.folder)
+    if plan.confirm is not None:
+        own.refuse_closed()
     if own.shortage is not None:
         raise TryAgainError(own.shortage)
     record = store.find_study(plan.name)

@@ -58,6 +58,13 @@ class TestNodes:
 
 
 class TestSlurm:
+    def test_a_password_is_not_written_down(self, space: Path) -> None:
+        url = "postgresql://me:hush@host/db"
+        done = CliRunner().invoke(cluster, ["slurm", str(space), "--storage", url])
+        assert isinstance(done.exception, InputError)
+        assert "put it into ~/.pgpass" in str(done.exception)
+        assert "hush" not in str(done.exception) + done.output
+
     def test_bash_can_read_it(self, space: Path, tmp_path: Path) -> None:
         script = tmp_path / "study.sbatch"
         script.write_text(told("slurm", str(space), "--nodes", "4"))

@@ -44,6 +44,13 @@ def test_the_best_so_far(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.endswith("*") for line in lines] == [True, False, True]
 
 
+def test_what_holds_up_the_workers_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    for quiet in (False, True):
+        with Watcher("toy", (ACCURACY,), (), quiet) as watcher:
+            watcher(Progress("search", 0, 1, 9, news="no node has room [yet]"))
+    assert capsys.readouterr().err.splitlines()[1:] == ["toy: no node has room [yet]"]
+
+
 def test_what_an_earlier_run_found_counts(capsys: pytest.CaptureFixture[str]) -> None:
     lines = marked([trial(0, 0.9), trial(1, 0.4), trial(2, 0.95)], capsys, before=1)
     assert [line.endswith("*") for line in lines] == [False, True]

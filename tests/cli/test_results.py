@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from commands import Command
+
+from archsearch.cli import studies as listing
+from archsearch.cli.results import run_folder
+from archsearch.store.store import open_store
 
 Finished = tuple[Path, Command]
 
@@ -45,6 +50,25 @@ def test_unknown_names_are_explained(finished: Finished) -> None:
     missing = command("studies", "--storage", "sqlite:///none.db", code=2).stderr
     assert "none.db" in missing
     assert not (finished[0] / "none.db").exists()
+
+
+def test_no_url_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a password may stand in it."""
+    monkeypatch.setattr(listing, "open_store", lambda *_, **__: open_store("sqlite://"))
+    url = "postgresql://me:hush@host/db"
+    said = CliRunner().invoke(listing.studies, ["--storage", url], catch_exceptions=False).output
+    assert said == "no studies in :memory:; begin one with: archsearch run SPACE.YAML\n"
+
+
+@pytest.mark.parametrize("name", ["a%20b/studies.db", "plain.db"])
+def test_the_folder_of_a_study_is_beside_its_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a b", "a%20b"):
+        (tmp_path / folder).mkdir()
+    with open_store(f"sqlite:///{name}") as store:
+        assert run_folder(f"sqlite:///{name}", "one").parents[1] == store.folder
 
 
 def test_predict_words_the_answers(finished: Finished, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from archsearch.testing.faults import BEHAVE, fault_job
         ("db_password", "x"),
         ("SENTRY_DSN", "x"),
         ("ANYTHING", "postgresql://me:hush@host/db"),
+        ("ANYTHING", "postgresql://me:hu/sh@host/db"),
+        ("ANYTHING", "postgresql://me@host/db?sslmode=require&password=hush"),
     ],
 )
 def test_secrets_stay_with_the_driver(name: str, value: str) -> None:

@@ -100,6 +100,23 @@ def test_a_killed_supervisor_loses_its_jobs_and_is_replaced() -> None:
         assert everything(backend, [fault_job(3, "complete")])[3].state is State.COMPLETE
 
 
+def test_time_in_which_all_was_stopped_is_not_counted() -> None:
+    with LocalBackend(1, BEHAVE) as backend:
+        everything(backend, [fault_job(0, "complete")])
+        backend.submit(fault_job(1, "hang", timeout=1.2))
+        time.sleep(0.2)
+        supervisor = supervisor_of(backend)
+        stopped = [*supervisor.children(), supervisor]
+        for each in stopped:
+            each.suspend()
+        time.sleep(2.0)
+        for each in stopped:
+            each.resume()
+        assert backend.collect(timeout=0.3) == []
+        ((_, outcome),) = backend.collect(timeout=10)
+        assert outcome.state is State.TIMEOUT
+
+
 def test_a_worker_killed_from_outside_is_replaced() -> None:
     with LocalBackend(1, BEHAVE) as backend:
         everything(backend, [fault_job(0, "complete")])

@@ -7,8 +7,10 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from checkpointed import long_job
@@ -23,7 +25,7 @@ from archsearch.execute.cluster.slots import IDLE_MEMORY, Shape, room
 from archsearch.execute.cluster.token import make_safe
 from archsearch.execute.job import Job
 from archsearch.execute.local import LocalBackend
-from archsearch.execute.plain import outcome_from_plain
+from archsearch.execute.plain import outcome_from_plain, outcome_to_plain
 from archsearch.execute.run_job import run_job
 from archsearch.spec.architecture import Layer
 from archsearch.spec.settings import ExecutionSettings, Needs, TaskSpec
@@ -35,6 +37,47 @@ from archsearch.testing.faults import BEHAVE, fault_job
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_an_answer_without_room_where_the_study_lies_is_no_failure_of_its_trial(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("ray")
+    from archsearch.execute.cluster.worker import packed, write_down
+
+    (tmp_path / "file").touch()
+    keep, log = str(tmp_path / "file" / "keep"), str(tmp_path / "file" / "log")
+    job = replace(fault_job(0, "fine"), keep=keep, log=log)
+    done = Outcome(State.COMPLETE, weights=keep)
+    answer = packed({"outcome": outcome_to_plain(done), "place": "node a"}, b"said", b"weights")
+    outcome = write_down(answer, job)
+    assert outcome.state is State.RUNNING
+    assert outcome.message == f"{keep} cannot be written: File exists"
+    # what it printed is worth less than what came of it
+    unkept = packed(
+        {"outcome": outcome_to_plain(replace(done, weights=None)), "place": "a"}, b"", b""
+    )
+    assert write_down(unkept, job).state is State.COMPLETE
+
+
+def test_who_waits_for_a_node_is_told_once_and_in_the_end_refused() -> None:
+    pytest.importorskip("ray")
+    from archsearch.execute.cluster.pool import Pool, Unusable
+    from archsearch.execute.cluster.slots import Slot
+
+    told: list[dict[str, str]] = []
+    shape = Shape(cpus=8.0, memory=2 << 30)
+    pool = Pool.__new__(Pool)
+    pool.slots, pool.told = [Slot(None, shape, "1")], set()
+    pool.control = SimpleNamespace(send=told.append)  # type: ignore[assignment]
+    for seconds in (3, 11, 12):
+        pool.slots[0].since = time.monotonic() - seconds
+        pool.make_room(shape)
+    line = "no node of the Ray cluster has room for a trial (8 CPU, 2.5 GiB of memory); waiting for"
+    assert told == [{"news": f"{line} one, for 15 minutes"}]
+    pool.slots[0].since = time.monotonic() - 901
+    with pytest.raises(Unusable, match=r"has had room for a trial \(8 CPU, 2.5 GiB of memory\)"):
+        pool.make_room(shape)
 
 
 def test_a_token_is_made_for_our_eyes_only(tmp_path: Path) -> None:

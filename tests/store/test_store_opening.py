@@ -55,6 +55,19 @@ def filled(path: Path, count: int = 8) -> None:
         (f"oracle://u:{SECRET}@host/db", "begins with 'oracle'"),
         (f"postgresql+nothing://u:{SECRET}@host/db", "driver"),
         (f"postgresql://u:{SECRET}@host:{SECRET}/db", "expected a database URL"),
+        (f"postgresql://u:first@{SECRET}@host/db", "an '@' in it as %40"),
+        (f"postgresql://u:first@host/{SECRET}@host/db", "an '@' in it as %40"),
+        (f"mariadb://u:{SECRET}@host", "names no database"),
+        (f"mariadb://u:{SECRET}@127.0.0.1/db?colour=blue", r"cannot be opened with \?colour;"),
+        (
+            f"mariadb://u:{SECRET}@127.0.0.1/db?port=1&ssl_ca=/no",
+            r"cannot be opened with \?.*ssl_ca",
+        ),
+        (f"mariadb://u:{SECRET}@127.0.0.1/db?read_timeout=soon", r"with \?read_timeout;"),
+        (f"postgresql://u:{SECRET}@127.0.0.1/db?colour=blue", r"cannot be opened with \?colour;"),
+        (f"postgresql://u:{SECRET}@127.0.0.1/db?sslmode=blue", "does not take the sslmode"),
+        (f"postgresql://u:{SECRET}@127.0.0.1:99999/db", "has no such port"),
+        ("sqlite:///studies.db?mode=ro", "takes no options"),
         ("sqlite:////nowhere/to/be/found.db", "check that its folder exists"),
     ],
 )
@@ -65,6 +78,15 @@ def test_urls_that_cannot_be_used(url: str, words: str) -> None:
 def test_a_folder_and_a_missing_file(tmp_path: Path) -> None:
     refused(f"sqlite:///{tmp_path}", InputError, "is a folder")
     refused(f"sqlite:///{tmp_path}/no.db", InputError, "does not exist", read_only=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_taken_away_while_it_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "studies.db"
+    with open_store(f"sqlite:///{path}") as store:
+        path.unlink()
+        with pytest.raises(StateError, match="was moved or removed while in use; put it back"):
+            store.create_study("one", {}, "", {})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -111,6 +133,10 @@ def test_a_newer_schema(tmp_path: Path) -> None:
     raw.close()
     for read_only in (False, True):
         refused(f"sqlite:///{path}", StateError, "upgrade archsearch", read_only=read_only)
+    with sqlite3.connect(path) as raw:
+        raw.execute("DELETE FROM archsearch_version")
+    raw.close()
+    refused(f"sqlite:///{path}", StateError, "is damaged: its schema is not known")
 
 
 def test_an_empty_file_becomes_a_store_but_not_for_a_reader(tmp_path: Path) -> None:

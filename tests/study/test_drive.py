@@ -77,6 +77,15 @@ class TestTheSameTrials:
             driver(store, Scripted()).drive(Broken(9))
         assert states(history(store)) == [State.COMPLETE] * 3
 
+    def test_what_holds_up_the_workers_is_passed_on(self, store: Store) -> None:
+        class Waiting(Scripted):
+            def news(self) -> list[str]:
+                return [f"{len(self.submitted)} begun"]
+
+        told: list[str] = []
+        run(store, plan(trials=3), Waiting(), lambda report: told.append(report.news))
+        assert [line for line in told if line] == ["2 begun", "3 begun", "3 begun"]
+
     def test_an_error_of_whoever_watches_loses_nothing(self, store: Store) -> None:
         def watch(progress: Progress) -> None:
             if progress.trial is not None and progress.trial.index == 5:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 import subprocess
@@ -14,12 +16,15 @@ from pathlib import Path
 import psutil
 import pytest
 from long_study import only_trial, run, undisturbed
+from torch import nn
 
 from archsearch.errors import InputError, TryAgainError
 from archsearch.execute.backend import Backend
 from archsearch.execute.inline import InlineBackend
 from archsearch.execute.job import Job
+from archsearch.execute.weights import keep_weights
 from archsearch.spec.trial import Outcome, State, Trial
+from archsearch.store.store import open_store
 from archsearch.study.folder import VARIABLE, Folder
 
 HERE = Path(__file__).parent
@@ -206,19 +211,59 @@ def test_a_disk_that_fills_stops_the_claims(
     assert stored(tmp_path) == [State.COMPLETE] * 5
 
 
+CONFIRMED = "{finalists: 1, seeds: 2, baselines: [gru]}"
+
+
+def test_weights_without_room_are_no_failure_of_their_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room again they are trained, and judged beside those that found some before."""
+    space = space_of(1).replace("steps: 800", "steps: 5")
+    monkeypatch.setattr("long_study.SPACE", space.replace("none", CONFIRMED))
+    calls = iter(range(100))
+
+    def filling(model: nn.Module, path: Path) -> None:
+        if next(calls) > 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        keep_weights(model, path)
+
+    full = r"\.safetensors cannot be written: No space left on device; make room, and the same"
+    with monkeypatch.context() as patch:
+        patch.setattr("archsearch.execute.run_job.keep_weights", filling)
+        for _ in range(3):
+            with pytest.raises(TryAgainError, match=full):
+                run(tmp_path, InlineBackend())
+    assert stored(tmp_path, "confirm") == [State.COMPLETE, State.RUNNING]
+    run(tmp_path, InlineBackend())
+    assert set(stored(tmp_path, "confirm")) == {State.COMPLETE}
+    assert len(list((tmp_path / "runs").glob("*.safetensors"))) == 4
+
+
+def test_a_closed_folder_is_refused_before_finalists_are_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode, **how: path != tmp_path and allowed(path, mode, **how)
+    )
+    monkeypatch.setattr("long_study.SPACE", space_of(1).replace("none", CONFIRMED))
+    with pytest.raises(InputError, match="is where weights of finalists go"):
+        run(tmp_path, InlineBackend())
+    with open_store(f"sqlite:///{tmp_path}/long.db", read_only=True) as store:
+        assert store.studies() == []
+
+
 def space_of(trials: int) -> str:
     import long_study
 
     return long_study.SPACE.replace("trials: 1", f"trials: {trials}")
 
 
-def stored(folder: Path) -> list[State]:
-    from archsearch.store.store import open_store
-
+def stored(folder: Path, phase: str = "search") -> list[State]:
     with open_store(f"sqlite:///{folder}/long.db", read_only=True) as store:
         study = store.find_study("long")
         assert study is not None
-        return [trial.state for trial in store.history(study.id, "search")]
+        return [trial.state for trial in store.history(study.id, phase)]
 
 
 @pytest.mark.parametrize(

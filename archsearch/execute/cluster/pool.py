@@ -38,6 +38,8 @@ from archsearch.spec.trial import Outcome, State
 LOOK_SECONDS = 1.0
 # an actor that starts may wait for what idle ones of other shapes hold
 HELD_SECONDS = 2.0
+# after which a person is told what is waited for
+TELL_SECONDS = 10.0
 # an autoscaler may need minutes to bring a node; nobody brings one in this time
 NO_ROOM_SECONDS = 900.0
 # actors that die one after the other before they ever answer
@@ -81,6 +83,7 @@ class Pool:
         self.gauges = Gauges()
         self.events: deque[Event] = deque()
         self.started = self.stillborn = 0
+        self.told: set[Shape] = set()
         self.stops_at: float | None = None
         self.wake, self.waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.selector = selectors.DefaultSelector()
@@ -186,7 +189,13 @@ class Pool:
         longest = max((slot.seconds for slot in starting), default=0.0)
         if longest > HELD_SECONDS:
             self.retire_other(shape)
-        if longest > NO_ROOM_SECONDS and not any(slot.job is not None for slot in self.slots):
+        if longest < TELL_SECONDS or any(slot.job is not None for slot in self.slots):
+            return
+        if shape not in self.told:
+            self.told.add(shape)
+            news = f"no node of the Ray cluster has room for a trial ({shape.words}); waiting for"
+            self.control.send({"news": f"{news} one, for {NO_ROOM_SECONDS / 60:.0f} minutes"})
+        if longest > NO_ROOM_SECONDS:
             raise Unusable(
                 f"no node of the Ray cluster has had room for a trial ({shape.words}) for"
                 f" {NO_ROOM_SECONDS / 60:.0f} minutes; the same command continues",

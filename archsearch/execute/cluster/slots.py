@@ -38,7 +38,13 @@ class Shape:
 
     @property
     def words(self) -> str:
-        return ", ".join(f"{value:g} {name}" for name, value in self.resources.items() if value)
+        """What it takes, for a person."""
+        parts = (
+            (self.cpus, "CPU"),
+            (self.gpus, "GPU"),
+            ((self._bytes or 0) / 2**30, "GiB of memory"),
+        )
+        return ", ".join(f"{value:.3g} {name}" for value, name in parts if value)
 
     @property
     def _bytes(self) -> int | None:

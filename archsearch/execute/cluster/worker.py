@@ -14,6 +14,7 @@ import socket
 import struct
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +24,7 @@ from typing import Any
 import ray
 
 from archsearch.execute.cluster.placed import Fetch, foreign_code, place
+from archsearch.execute.failure import unkept
 from archsearch.execute.files import written_whole
 from archsearch.execute.job import Job
 from archsearch.execute.local import LocalBackend
@@ -68,7 +70,7 @@ class TrialWorker:
         final = False
         try:
             outcome = self._outcome(placed.job)
-            final = not outcome.lost and job.pause is None
+            final = outcome.state.final and not outcome.lost and job.pause is None
             kept = placed.take("keep") if outcome.weights is not None else b""
             answer = {
                 "outcome": outcome_to_plain(replace(outcome, weights=job.keep if kept else None)),
@@ -133,9 +135,14 @@ def write_down(answer: bytes, job: Job) -> Outcome:
     """The outcome of an answer, its weights and what it printed where the driver wants them."""
     outcome, place, log, kept = unpacked(answer)
     if outcome.weights is not None:
-        _write(outcome.weights, kept)
+        try:
+            _write(outcome.weights, kept)
+        except OSError as error:
+            outcome = unkept(outcome.weights, error)
     if job.log is not None and place:
-        _write(job.log, f"{place}\n".encode() + log)
+        # a full disk is no reason to lose an outcome
+        with suppress(OSError):
+            _write(job.log, f"{place}\n".encode() + log)
     return outcome
 
 
