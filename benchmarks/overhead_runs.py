@@ -25,7 +25,7 @@ from archsearch.spec.settings import Budget, Objective, SearchSettings, TaskSpec
 from archsearch.spec.spacefile import read_space
 from archsearch.spec.trial import Outcome, State
 from archsearch.store.store import open_store
-from archsearch.study.drive import Progress
+from archsearch.study.course import Progress
 from archsearch.study.plan import Plan
 from archsearch.study.study import run_study
 

@@ -34,7 +34,7 @@ from archsearch.spec.trial import Outcome
 from archsearch.store import tables
 from archsearch.store.rows import study_row
 from archsearch.store.store import open_store
-from archsearch.study.drive import Progress
+from archsearch.study.course import Progress
 from archsearch.study.plan import Plan
 from archsearch.study.study import run_study
 

@@ -31,7 +31,7 @@ from archsearch.execute.local import LocalBackend
 from archsearch.spec.settings import derived_seed
 from archsearch.spec.trial import Outcome, Trial
 from archsearch.store.store import open_store
-from archsearch.study.drive import Progress
+from archsearch.study.course import Progress
 from archsearch.study.plan import Plan
 from archsearch.study.study import run_study
 from archsearch.testing.toy import example_space, toy_outcome

@@ -22,7 +22,7 @@ from rich.progress import (
 from archsearch.select.ranking import feasible, losses, measured
 from archsearch.spec.settings import Constraint, Objective
 from archsearch.spec.trial import State, Trial
-from archsearch.study.drive import Progress as Report
+from archsearch.study.course import Progress as Report
 
 TITLES = {
     "search": "search",

@@ -26,7 +26,7 @@ from archsearch.search.open import open_sampler
 from archsearch.search.unseen import Unseen
 from archsearch.spec.depthsettings import DepthSettings
 from archsearch.store.store import Store
-from archsearch.study.drive import Progress
+from archsearch.study.course import Progress
 from archsearch.study.plan import Plan, is_same
 from archsearch.study.study import run_study
 

@@ -9,7 +9,7 @@ from archsearch.gauges.page import Sink
 from archsearch.select.ranking import feasible, losses
 from archsearch.spec.trial import State, Trial
 from archsearch.store.records import Cost
-from archsearch.study.drive import Progress
+from archsearch.study.course import Progress
 from archsearch.study.plan import Plan
 
 

@@ -14,7 +14,8 @@ from archsearch.search.unseen import Unseen
 from archsearch.spec.architecture import Architecture, layers
 from archsearch.spec.settings import DEPTH_AUC, derived_seed
 from archsearch.spec.trial import Trial
-from archsearch.study.drive import Driver, Ended, Phase
+from archsearch.study.course import Ended, Phase
+from archsearch.study.drive import Driver
 from archsearch.study.finals import Candidate
 from archsearch.study.plan import Plan
 from archsearch.study.prefix import Prefix

@@ -9,7 +9,8 @@ from archsearch.errors import TryAgainError
 from archsearch.execute.backend import Backend
 from archsearch.spec.trial import Trial
 from archsearch.store.store import Store
-from archsearch.study.drive import LEASE_SECONDS, Driver, Progress
+from archsearch.study.course import Progress
+from archsearch.study.drive import LEASE_SECONDS, Driver
 from archsearch.study.finals import (
     Candidate,
     final_candidates,

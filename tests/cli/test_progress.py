@@ -10,7 +10,7 @@ from archsearch.cli.progress import Watcher
 from archsearch.spec.architecture import Architecture, Block, Layer, Stage
 from archsearch.spec.settings import Constraint, Objective
 from archsearch.spec.trial import Outcome, State, Trial
-from archsearch.study.drive import Progress
+from archsearch.study.course import Progress
 
 ACCURACY = Objective("accuracy", "max")
 PLAIN = Architecture(8, (Stage((Block(Layer("gru")),)),))

@@ -10,7 +10,7 @@ from toy_study import canonical
 from archsearch.execute.job import Job
 from archsearch.spec.settings import TaskSpec, derived_seed
 from archsearch.spec.trial import Trial
-from archsearch.study.drive import Ended, Phase
+from archsearch.study.course import Ended, Phase
 from archsearch.testing.toy import example_space
 
 TRIALS, LAG = 6, 3

@@ -25,7 +25,7 @@ from toy_study import results, toy_plan, undisturbed
 from archsearch.execute.inline import InlineBackend
 from archsearch.store.database import Database
 from archsearch.store.store import open_store
-from archsearch.study.drive import Progress
+from archsearch.study.course import Progress
 from archsearch.study.study import run_study
 
 PLAN = ("toy", 8, "random", 0)

@@ -34,7 +34,7 @@ from archsearch.spec.settings import Budget, Objective, SearchSettings, TaskSpec
 from archsearch.spec.trial import Outcome, State, Trial
 from archsearch.store.database import Database
 from archsearch.store.store import Store, open_store
-from archsearch.study.drive import Progress
+from archsearch.study.course import Progress
 from archsearch.study.plan import Plan
 from archsearch.study.study import run_study
 from archsearch.testing.toy import example_space, toy_outcome

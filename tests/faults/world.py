@@ -22,7 +22,8 @@ from archsearch.execute.backend import Backend
 from archsearch.execute.job import Job
 from archsearch.spec.trial import Outcome, State
 from archsearch.store.database import Database
-from archsearch.study.drive import Driver, Progress
+from archsearch.study.course import Progress
+from archsearch.study.drive import Driver
 
 WORKERS, TTL = 2, 30.0
 MOST_DRIVERS, MOST_TURNS = 8, 5_000

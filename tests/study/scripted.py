@@ -15,7 +15,7 @@ from archsearch.spec.space import Space
 from archsearch.spec.tree import Fixed, Record, pick
 from archsearch.spec.trial import Outcome, State, Trial
 from archsearch.store.store import Store
-from archsearch.study.drive import Progress
+from archsearch.study.course import Progress
 from archsearch.study.plan import Plan
 from archsearch.study.study import run_study
 from archsearch.testing.toy import example_space, toy_outcome

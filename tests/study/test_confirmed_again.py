@@ -22,7 +22,7 @@ from archsearch.spec.space import Space
 from archsearch.spec.tree import Fixed, Record, pick
 from archsearch.spec.trial import Outcome, State, Trial
 from archsearch.store.store import Store, open_store
-from archsearch.study.drive import Progress
+from archsearch.study.course import Progress
 from archsearch.study.plan import Plan
 
 TWICE = ConfirmSettings(finalists=2, seeds=3, baselines=())

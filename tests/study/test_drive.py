@@ -17,7 +17,8 @@ from archsearch.spec.settings import Budget
 from archsearch.spec.trial import Outcome, State, Trial
 from archsearch.store.store import Store, open_store
 from archsearch.study import drive
-from archsearch.study.drive import Driver, Ended, Phase, Progress
+from archsearch.study.course import Ended, Phase, Progress
+from archsearch.study.drive import Driver
 from archsearch.study.finals import Candidate
 from archsearch.study.phases import ListPhase
 
