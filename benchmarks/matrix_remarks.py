@@ -54,6 +54,11 @@ REMARKS: dict[tuple[str, str], str] = {
     "after the signal reads nearly the same sums; 2500 steps give 0.60",
     ("tcn(layers=5)", "selective copying"): "expectation: the reach of 125 steps covers the "
     "sequences of 32, which all have one length; it is for longer ones that nothing is seen",
+    (
+        "tcnca",
+        "selective copying",
+    ): "expectation: two blocks reach back 68 steps, attention included, "
+    "and the sequences have 32; at the third rate it needs all of 2400 steps",
     ("paralstm", "selective copying"): _COPYING.format(1680, 2400) + " (0.99)",
     ("paralstm(clip=0.5)", "selective copying"): "not looked at; without clip "
     + _COPYING.format(1680, 2400),
