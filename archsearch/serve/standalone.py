@@ -20,7 +20,8 @@ from archsearch.errors import InputError
 from archsearch.serve.bundle import Bundle
 from archsearch.serve.folder import write_folder
 from archsearch.serve.manifest import SOURCE, WEIGHTS
-from archsearch.serve.sources import Key, Sources, packages_of
+from archsearch.serve.modules import Key, packages_of
+from archsearch.serve.sources import Sources
 from archsearch.serve.standalone_depth import TAKEN as TAKEN_FOR_DEPTH
 from archsearch.serve.standalone_depth import check_depth, constructed, needed, usage
 from archsearch.serve.weights import serialize

@@ -21,7 +21,7 @@ from archsearch.adapt.walk import Walk
 from archsearch.errors import InputError
 from archsearch.serve.bundle import Bundle
 from archsearch.serve.manifest import WEIGHTS
-from archsearch.serve.sources import Key
+from archsearch.serve.modules import Key
 
 WRITTEN: tuple[type[Policy], ...] = (Static, Prefix, Cascade, Patience, Router, Halting)
 ADAPTIVE = ("archsearch.serve.adaptive", "Adaptive")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from archsearch.errors import InputError
-from archsearch.serve.sources import Sources, packages_of
+from archsearch.serve.modules import packages_of
+from archsearch.serve.sources import Sources
 
 TRIED = "try:\n    from ..loops import scan\nexcept ImportError:\n    scan = None\n"
 CELL = "def cell():\n    return scan(1)\n"
