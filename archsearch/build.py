@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from archsearch.blocks.ends.pools import real_steps
+from archsearch.blocks.padding import some_positions
 from archsearch.blocks.structure.block import Block
 from archsearch.blocks.structure.checkpointed import RecomputedBlock, RecomputedSegments
 from archsearch.blocks.structure.placements import Residual
@@ -35,6 +37,7 @@ class Model(nn.Module):
         self.embed, self.norm, self.head = embed, norm, head
         self.stages = nn.ModuleList(stages)
         self.causal = all(getattr(part, "causal", True) for part in self.modules())
+        self.cuts = not self.causal  # whether padding is cut off
         for stage in stages:
             if hasattr(stage, "reads"):
                 stage.reads(norm, head)
@@ -85,6 +88,18 @@ class Model(nn.Module):
         _, spent = self._stages(x, lengths)
         return tuple(float(_mean_over_steps(stage.loops, lengths)) for stage in spent)
 
+    @staticmethod
+    def known(
+        x: Tensor, lengths: Tensor | None, portion: float = 1.0
+    ) -> AbstractContextManager[None]:
+        """Inside, what sets positions against each other knows which steps of x are real.
+
+        x may be a ``portion`` of a batch.
+        """
+        if lengths is None or not bool((lengths < x.shape[1]).any()):
+            return some_positions(None, portion)
+        return some_positions(real_steps(lengths, x.shape[1]), portion)
+
     def no_decay(self) -> frozenset[str]:
         """Names of the parameters without weight decay: vectors, and what its module exempts."""
         exempt = {
@@ -100,13 +115,17 @@ class Model(nn.Module):
         )
 
     def _stages(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, list[Spent]]:
-        if lengths is None or self.causal:
-            return self._through(x)
+        if lengths is None or not self.cuts:
+            with self.known(x, lengths):
+                return self._through(x)
         groups = [
             (torch.nonzero(lengths == length).squeeze(1), length)
             for length in torch.unique(lengths).tolist()
         ]
-        found = [self._through(x[rows, :length]) for rows, length in groups]
+        found, total = [], int(lengths.sum())
+        for rows, length in groups:
+            with self.known(x, None, len(rows) * length / total):
+                found.append(self._through(x[rows, :length]))
 
         def placed(parts: list[Tensor]) -> Tensor:
             """(batch, time, ..) of the groups' results, zero beyond the lengths."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from archsearch.blocks.padding import real_positions
 from archsearch.blocks.structure.chosen import highest, step_chosen, through_chosen
 from archsearch.depth.loops import Spent
 
@@ -33,11 +34,12 @@ class NarrowedDepth(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Spent]:
         first, kept = x, torch.ones_like(x[..., 0], dtype=torch.bool)
+        real = real_positions(x)
         loops = cost = torch.zeros_like(x[..., 0])
         for loop in range(self.loops):
             scores = self._scores(x, loop)
             before = kept
-            kept = self._kept(scores, kept, loop)
+            kept = self._kept(scores, kept, loop, real)
             if self.training and loop:
                 each = binary_cross_entropy_with_logits(
                     scores, kept.to(scores.dtype), reduction="none"
@@ -47,7 +49,8 @@ class NarrowedDepth(nn.Module):
             def advance(x: Tensor, first: Tensor, loop: int = loop) -> Tensor:
                 return self.tie(x, loop, first)  # type: ignore[no-any-return]
 
-            x = self._mixed(x, through_chosen(advance, kept, x, first), scores)
+            y = through_chosen(advance, kept, x, first) if loop else advance(x, first)
+            x = self._mixed(x, y, scores)
             loops = loops + kept
         return x, Spent(loops, cost)
 
@@ -74,14 +77,13 @@ class NarrowedDepth(nn.Module):
     def _scores(self, x: Tensor, loop: int) -> Tensor:
         return self.router(x)[..., loop]
 
-    def _kept(self, scores: Tensor, kept: Tensor, loop: int) -> Tensor:
+    def _kept(self, scores: Tensor, kept: Tensor, loop: int, real: Tensor | None) -> Tensor:
         """The positions of this loop, all of the first."""
         if not loop:
             return kept
         if not self.training:
             return kept & (scores > 0)
-        share = (self.loops - loop) / self.loops
-        return highest(scores, max(1, round(share * scores.shape[1])), kept)
+        return highest(scores, (self.loops - loop) / self.loops, kept, real)
 
     def _mixed(self, x: Tensor, y: Tensor, scores: Tensor) -> Tensor:
         return x + self.scale * torch.sigmoid(scores)[..., None] * (y - x)

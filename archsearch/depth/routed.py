@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archsearch.blocks.padding import real_positions
 from archsearch.depth.loops import Spent
 
 
@@ -43,7 +44,7 @@ class RoutedDepth(nn.Module):
         p, chosen = self._route(x)
         y = self._run(x, p, chosen, advance, until_all_stopped=True)
         share = torch.nn.functional.one_hot(chosen, self.loops).to(p.dtype)
-        even = self.loops * (share.mean((0, 1)) * p.mean((0, 1))).sum()
+        even = self.loops * (_mean(share, x) * _mean(p, x)).sum()
         numbers = torch.arange(1, self.loops + 1, device=x.device, dtype=p.dtype)
         cost = self.balance * even + self.price * (p * numbers).sum(-1)
         return y, Spent(loops=(chosen + 1).to(p.dtype), cost=cost)
@@ -82,3 +83,11 @@ class RoutedDepth(nn.Module):
             h = torch.where((chosen >= loop)[..., None], apply(h, loop), h)
         sure = p.gather(-1, chosen[..., None])
         return x + sure * (h - x)
+
+
+def _mean(values: Tensor, x: Tensor) -> Tensor:
+    """The mean of (batch, time, ..) over the real positions of x."""
+    real = real_positions(x)
+    if real is None:
+        return values.mean((0, 1))
+    return (values * real[..., None]).sum((0, 1)) / real.sum()

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archsearch.blocks.padding import real_positions, some_positions
 from archsearch.depth.tie import Projected
 
 
@@ -28,12 +29,17 @@ class Sliced(Projected):
         steps = torch.arange(x.shape[1], device=x.device)
         of = self._group(steps) if loop % 2 else steps // self.slices
         groups, lengths = of.unique(return_counts=True)
-        places, parts = [], []
+        places, parts, real = [], [], real_positions(x)
         # all groups of one length are a batch
         for length in lengths.unique().tolist():
             alike = groups[lengths == length]
             at = torch.stack([torch.nonzero(of == group).squeeze(1) for group in alike])
-            y = self.body(x[:, at].flatten(0, 1)).unflatten(0, (-1, len(at)))
+            inside, portion = None, at.numel() / x.shape[1]
+            if real is not None:
+                inside = real[:, at].flatten(0, 1)
+                portion = float(inside.sum() / real.sum())
+            with some_positions(inside, portion):
+                y = self.body(x[:, at].flatten(0, 1)).unflatten(0, (-1, len(at)))
             places.append(at.flatten())
             parts.append(y.flatten(1, 2))
         y = torch.cat(parts, 1)[:, torch.cat(places).argsort()]

@@ -96,12 +96,13 @@ def _each(said: Tensor, targets: Tensor, signature: Signature) -> Tensor:
 
 def _through(model: nn.Module, x: Tensor, lengths: Tensor, *, all_ways: bool) -> list[_Ways]:
     """After each position."""
-    if model.causal:
-        return _whole(model, x, all_ways)
-    groups = []
+    if not model.cuts:
+        return _whole(model, x, all_ways, lengths)
+    groups, total = [], int(lengths.sum())
     for length in torch.unique(lengths).tolist():
         rows = torch.nonzero(lengths == length).squeeze(1)
-        groups.append((rows, length, _whole(model, x[rows, :length], all_ways)))
+        with model.known(x, None, len(rows) * length / total):
+            groups.append((rows, length, _whole(model, x[rows, :length], all_ways)))
     # where loops are drawn, groups may have more or fewer of them before their end
     least = min(len(stands) for _, _, stands in groups)
     return [
@@ -123,11 +124,15 @@ def _joined(x: Tensor, parts: Sequence[tuple[Tensor, int, _Ways]]) -> _Ways:
     return _Ways(h, shares, cost)
 
 
-def _whole(model: nn.Module, x: Tensor, all_ways: bool) -> list[_Ways]:
+def _whole(
+    model: nn.Module, x: Tensor, all_ways: bool, lengths: Tensor | None = None
+) -> list[_Ways]:
     h = model.embed(x)[None]  # (ways, batch, time, width)
     stands = [_Ways(h, h.new_ones(h.shape[:-1]), h.new_zeros(h.shape[1:-1]))]
     for stage in model.stages:
-        stands += _advanced(stage, stands[-1], all_ways)
+        many = len(stands[-1].h)
+        with model.known(x, None if lengths is None else lengths.repeat(many)):
+            stands += _advanced(stage, stands[-1], all_ways)
     return stands[1:]
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from archsearch.blocks.channels.bottleneck_channels import AddedLoss, Codebook, KeyValue
+from archsearch.blocks.added_loss import with_loss
+from archsearch.blocks.channels.bottleneck_channels import Codebook, KeyValue
 
 
 def chosen(mixer: Codebook, h: torch.Tensor) -> torch.Tensor:
@@ -50,7 +51,7 @@ def test_its_losses_are_part_of_the_gradient_as_if_they_had_been_added(commitmen
 
 def test_an_added_loss_counts_once_however_large_the_gradient_beside_it():
     y, dear = torch.ones(3, requires_grad=True), torch.tensor(2.0, requires_grad=True)
-    (100 * AddedLoss.apply(y, dear**2)).sum().backward()
+    (100 * with_loss(y, dear**2)).sum().backward()
     assert y.grad.tolist() == [100, 100, 100]
     assert dear.grad.item() == 4
 

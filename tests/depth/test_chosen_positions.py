@@ -36,9 +36,9 @@ def randn(*shape: int) -> torch.Tensor:
 
 def test_the_highest_are_chosen_out_of_those_allowed() -> None:
     scores = torch.tensor([[3.0, 1.0, 2.0, 0.0], [0.0, 5.0, 4.0, 9.0]])
-    assert highest(scores, 2).int().tolist() == [[1, 0, 1, 0], [0, 1, 0, 1]]
+    assert highest(scores, 0.5).int().tolist() == [[1, 0, 1, 0], [0, 1, 0, 1]]
     among = torch.tensor([[False, True, True, True]] * 2)
-    assert highest(scores, 2, among).int().tolist() == [[0, 1, 1, 0], [0, 1, 0, 1]]
+    assert highest(scores, 0.5, among).int().tolist() == [[0, 1, 1, 0], [0, 1, 0, 1]]
 
 
 def test_chosen_positions_are_a_sequence_of_their_own() -> None:
@@ -76,7 +76,7 @@ def test_a_share_of_the_positions_goes_through_a_block_in_training() -> None:
     assert len(stage.routers) == 1
     h = Summing()(x)
     scores = stage.routers[0](h).squeeze(-1)
-    chosen = highest(scores, 4)
+    chosen = highest(scores, 0.4)
     expected = h + torch.sigmoid(scores)[..., None] * (through_chosen(Summing(), chosen, h) - h)
     torch.testing.assert_close(stage(x), expected)
     assert ((stage(x) != h).any(-1).sum(1) == 4).all()
@@ -88,7 +88,7 @@ def test_the_predictor_learns_the_choice_and_nothing_else_does() -> None:
     # the loss given is flat, so that what is left is the cross entropy of the choices
     scores = stage.routers[0](x).squeeze(-1)
     told = stage.predictors[0](x).squeeze(-1)
-    wanted = highest(scores, 4).float()
+    wanted = highest(scores, 0.4).float()
     expected = torch.autograd.grad(
         nn.functional.binary_cross_entropy_with_logits(told, wanted), stage.predictors[0].bias
     )[0]
@@ -133,7 +133,7 @@ def test_each_loop_keeps_a_smaller_share_of_those_before() -> None:
     h, kept, cost = x, torch.ones(2, 8, dtype=torch.bool), torch.zeros(2, 8)
     for loop, count in enumerate((8, 6, 4, 2)):
         scores = depth.router(h)[..., loop]
-        before, kept = kept, highest(scores, count, kept)
+        before, kept = kept, highest(scores, count / 8, kept)
         if loop:
             each = nn.functional.binary_cross_entropy_with_logits(
                 scores, kept.float(), reduction="none"

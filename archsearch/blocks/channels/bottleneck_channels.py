@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from archsearch.blocks.added_loss import with_loss
+from archsearch.blocks.padding import real_positions
 
 
 class Codebook(nn.Module):
@@ -37,23 +38,12 @@ class Codebook(nn.Module):
         y: Tensor = self.out(q + (h - h.detach()))
         if not self.training:
             return y
+        real = real_positions(x)
+        if real is not None:
+            q, h = q[real], h[real]
         codes_to_h = functional.mse_loss(q, h.detach())
         h_to_codes = functional.mse_loss(h, q.detach())
-        return AddedLoss.apply(y, codes_to_h + self.commitment * h_to_codes)  # type: ignore[no-any-return]
-
-
-class AddedLoss(torch.autograd.Function):
-    """y as it is; the scalar beside it gets the gradient of a term of the training loss, one."""
-
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, loss: Tensor) -> Tensor:
-        ctx.save_for_backward(loss)
-        return y.view_as(y)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        (loss,) = ctx.saved_tensors
-        return gradient, torch.ones_like(loss)
+        return with_loss(y, codes_to_h + self.commitment * h_to_codes)
 
 
 class KeyValue(nn.Module):

@@ -15,8 +15,9 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint, noop_context_fn
+from torch.utils.checkpoint import checkpoint
 
+from archsearch.blocks.padding import Positions, among, positions
 from archsearch.blocks.structure.block import Block
 from archsearch.blocks.structure.connections import Chain
 
@@ -29,14 +30,13 @@ def recomputed(
 ) -> Tensor:
     """``apply(x)``, of which only x is kept; ``modules`` are those that it calls."""
     parts = [part for module in modules for part in module.modules() if part._buffers]
+    known = positions()
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         met: Met = []
-        return _noting(parts, met), AsMet(met)
+        return _noting(parts, met), AsMet(met, known)
 
-    y: Tensor = checkpoint(
-        apply, x, use_reentrant=False, context_fn=contexts if parts else noop_context_fn
-    )
+    y: Tensor = checkpoint(apply, x, use_reentrant=False, context_fn=contexts)
     return y
 
 
@@ -72,10 +72,13 @@ def _own(part: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 class AsMet(AbstractContextManager[None]):
-    """Copies of these buffers stand in their place inside; what is written to them is lost."""
+    """Copies of these buffers stand in their place inside; what is written to them is lost.
 
-    def __init__(self, met: Met) -> None:
-        self.met = met
+    What is known of the positions is what it was, too.
+    """
+
+    def __init__(self, met: Met, known: Positions) -> None:
+        self.met, self.known = met, known
         self.now: list[Tensor | None] = []
 
     # more than once where gradients are asked for again
@@ -83,8 +86,11 @@ class AsMet(AbstractContextManager[None]):
         self.now = [part._buffers[name] for part, name, _ in self.met]
         for part, name, value in self.met:
             part._buffers[name] = value.clone()
+        self.positions = among(self.known)
+        self.positions.__enter__()
 
     def __exit__(self, *fault: object) -> None:
+        self.positions.__exit__(None, None, None)
         for (part, name, _), buffer in zip(self.met, self.now, strict=True):
             part._buffers[name] = buffer
 

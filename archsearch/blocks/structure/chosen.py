@@ -8,15 +8,30 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from archsearch.blocks.padding import some_positions
+
 Rows: TypeAlias = tuple[Any, ...]
 
 
-def highest(scores: Tensor, count: int, among: Tensor | None = None) -> Tensor:
-    """(batch, time) bool: the ``count`` positions of each row with the highest scores."""
-    if among is not None:
-        scores = scores.masked_fill(~among, -torch.inf)
+def highest(
+    scores: Tensor, share: float, among: Tensor | None = None, real: Tensor | None = None
+) -> Tensor:
+    """(batch, time) bool: a ``share`` of each row's real positions, those of the highest scores.
+
+    At least one, if there is one, and only of those ``among``, of which there must be so many.
+    """
+    allowed = among if real is None or among is None else among & real
+    allowed = real if allowed is None else allowed
+    if allowed is not None:
+        scores = scores.masked_fill(~allowed, -torch.inf)
     found = torch.zeros_like(scores, dtype=torch.bool)
-    return found.scatter(1, scores.topk(count, 1).indices, True)
+    if real is None:
+        count = max(1, round(share * scores.shape[1]))
+        return found.scatter(1, scores.topk(count, 1).indices, True)
+    lengths = real.sum(1, keepdim=True)
+    counts = (share * lengths.double()).round().clamp_min(1).minimum(lengths)
+    places = torch.arange(scores.shape[1], device=scores.device)
+    return found.scatter(1, scores.argsort(1, descending=True), places < counts)
 
 
 def through_chosen(
@@ -28,6 +43,7 @@ def through_chosen(
     have equally many, (rows, count, width), so that no call sees padding.
     """
     y, counts = x, chosen.sum(1)
+    total = int(counts.sum())
     for count in counts.unique().tolist():
         rows = torch.nonzero(counts == count).squeeze(1)
         if not count:
@@ -35,7 +51,9 @@ def through_chosen(
         # in the order of time
         places = torch.nonzero(chosen[rows])[:, 1].view(-1, count)
         at = (rows[:, None], places)
-        y = y.index_put(at, apply(x[at], *(part[at] for part in more)))
+        with some_positions(None, len(rows) * count / total):
+            mixed = apply(x[at], *(other[at] for other in more))
+        y = y.index_put(at, mixed)
     return y
 
 

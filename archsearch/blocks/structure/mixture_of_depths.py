@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from archsearch.blocks.added_loss import with_loss
+from archsearch.blocks.padding import real_positions
 from archsearch.blocks.structure.block import Block
 from archsearch.blocks.structure.chosen import Rows, highest, step_chosen, through_chosen
 from archsearch.blocks.structure.connections import Apply, Connections
@@ -74,30 +75,19 @@ class MixtureOfDepths(Connections):
     def _routed(self, x: Tensor, block: Block, at: int) -> Tensor:
         scores = self.routers[at](x).squeeze(-1)
         if self.training:
-            chosen = highest(scores, max(1, round(self.capacity * x.shape[1])))
+            real = real_positions(x)
+            chosen = highest(scores, self.capacity, real=real)
             told = self.predictors[at](x.detach()).squeeze(-1)
-            loss = binary_cross_entropy_with_logits(told, chosen.to(told.dtype))
+            counted = slice(None) if real is None else real
+            loss = binary_cross_entropy_with_logits(told[counted], chosen[counted].to(told.dtype))
         else:
             chosen = self.predictors[at](x).squeeze(-1) > 0
         y = through_chosen(block, chosen, x)
         y = x + torch.sigmoid(scores)[..., None] * (y - x)
-        return _WithLoss.apply(y, loss) if self.training else y  # type: ignore[no-any-return]
+        return with_loss(y, loss) if self.training else y
 
     def _routed_step(self, x_t: Tensor, block: Block, at: int, state: Rows) -> tuple[Tensor, Rows]:
         chosen = self.predictors[at](x_t).squeeze(-1) > 0
         y_t, state = step_chosen(block.step, chosen, state, x_t)
         weight = torch.sigmoid(self.routers[at](x_t))
         return x_t + weight * (y_t - x_t), state
-
-
-class _WithLoss(torch.autograd.Function):
-    """y as it is; going back, a loss beside it counts as a part of whatever is lowered."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, y: Tensor, loss: Tensor) -> Tensor:
-        ctx.like = loss.detach()  # type: ignore[attr-defined]
-        return y.view_as(y)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        return gradient, torch.ones_like(ctx.like)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.utils.checkpoint import get_device_states, set_device_states
 
+from archsearch.blocks.padding import positions
 from archsearch.blocks.structure.block import Block
 from archsearch.blocks.structure.checkpointed import AsMet, learned_since, remembered
 from archsearch.blocks.structure.connections import Apply, Connections
@@ -113,6 +114,7 @@ class _Rebuilt(torch.autograd.Function):
     ) -> Tensor:
         one = other = x
         ctx.met = remembered(learning)  # type: ignore[attr-defined]
+        ctx.known = positions()  # type: ignore[attr-defined]
         drawn: list[Noise | None] = []
         for half in halves:
             before = Noise(x) if noisy else None
@@ -135,7 +137,7 @@ class _Rebuilt(torch.autograd.Function):
         for half, drawn in zip(reversed(ctx.halves), reversed(ctx.drawn), strict=True):
             if drawn is not None:
                 drawn.restore()
-            with torch.enable_grad(), AsMet(learned):
+            with torch.enable_grad(), AsMet(learned, ctx.known):
                 read = one.detach().requires_grad_()
                 added = half(read)
             inputs = (read, *half.parameters)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from archsearch.blocks.padding import positions
+
 ITERATIONS = 10  # of Lloyd, at the start
 
 
@@ -28,21 +30,33 @@ class Centroids(nn.Module):
         """The nearest centroid (B, H, T) of each point (B, H, T, d), by the angle."""
         return nearest(points.detach(), self.middle)
 
-    def attract(self, points: Tensor, weight: float) -> None:
+    def attract(self, points: Tensor, weight: float, real: Tensor | None = None) -> None:
         """Adds what ``weight`` times the mean square to the nearest centroid gives as gradient.
 
-        It is added where the gradient of ``points`` (B, H, T, d) passes, so that no loss is needed.
+        It is added where the gradient of ``points`` (B, H, T, d) passes, so that no loss is needed;
+        with ``real`` (B, T) for the points of real positions.
         """
         middle = self.middle[torch.arange(len(self.middle))[:, None], self(points)]
-        pull = (2 * weight / points.numel()) * (points.detach() - middle.to(points.dtype))
+        pull = 2 * weight * positions().portion * (points.detach() - middle.to(points.dtype))
+        if real is None:
+            pull = pull / points.numel()
+        else:
+            # of a position: heads times size
+            pull = pull * real[:, None, :, None] / (real.sum() * points[0, :, 0].numel())
         points.register_hook(lambda gradient: gradient + pull)
 
     @torch.no_grad()
-    def learn(self, points: Tensor) -> None:
-        """From unit vectors (B, H, T, d); draws from the global generator when it begins."""
-        points = points.detach().transpose(0, 1).flatten(1, 2).to(self.middle.dtype)  # (H, N, d)
+    def learn(self, points: Tensor, real: Tensor | None = None) -> None:
+        """From unit vectors (B, H, T, d); draws from the global generator when it begins.
+
+        With ``real`` (B, T) from those of real positions.
+        """
+        points = points.detach().transpose(0, 1).to(self.middle.dtype)
+        points = points.flatten(1, 2) if real is None else points[:, real]  # (H, N, d)
         # small steps, which half precision would round to none
         with torch.autocast(points.device.type, enabled=False):
+            if not points.shape[1]:
+                return
             if self.started:
                 self._follow(points)
             else:
@@ -50,7 +64,9 @@ class Centroids(nn.Module):
 
     def _follow(self, points: Tensor) -> None:
         means, found = mean_directions(points, self.middle)
-        moved = normalize(torch.lerp(means, self.middle, self.decay), dim=-1)
+        # as if all calls of a pass were one
+        decay = self.decay ** positions().portion
+        moved = normalize(torch.lerp(means, self.middle, decay), dim=-1)
         self.middle.copy_(torch.where(found, moved, self.middle))
 
     def _begin(self, points: Tensor) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, scaled_dot_product_attention
 
+from archsearch.blocks.padding import real_positions
 from archsearch.cells.attention.centroids import Centroids
 from archsearch.cells.attention.clustered import clustered_attention
 from archsearch.cells.attention.distance_bias import looked_up
@@ -63,7 +64,8 @@ class Routing(Cell):
         y, state, points = self._read(x, self.initial_state(len(x)) if state is None else state)
         # what is computed again for its gradient must meet the centroids that it met at first
         if self.training and torch.is_grad_enabled():
-            self.centroids.learn(points)
+            real = real_positions(x)
+            self.centroids.learn(points, None if real is None else real.repeat(1, 2))
         return y, state
 
     def _read(self, x: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
@@ -82,7 +84,7 @@ class Routing(Cell):
         q, own_k, own_v = normalize(far[0], dim=-1), normalize(far[1], dim=-1), far[2]
         if self.commitment and self.training and q.requires_grad:
             for points in (q, own_k):
-                self.centroids.attract(points, self.commitment)
+                self.centroids.attract(points, self.commitment, real_positions(x))
         of_query, of_key = self.centroids(q), self.centroids(own_k)
         clusters = torch.cat([old_clusters, of_key], 2)
         far_k, far_v = torch.cat([far_k, own_k], 2), torch.cat([far_v, own_v], 2)
