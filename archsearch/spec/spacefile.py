@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,5 +94,9 @@ def _tasks(
 
 
 def _name(path: Path) -> str:
-    """The file's name without its ending, with what a name may not hold replaced."""
-    return re.sub("[^A-Za-z0-9 ._-]+", "-", path.stem).strip("-._ ")[:100] or "study"
+    """The file's name without its ending, with what a name may not hold replaced.
+
+    Where nothing is left, names of different files stay different.
+    """
+    kept = re.sub("[^A-Za-z0-9 ._-]+", "-", path.stem).strip("-._ ")[:100]
+    return kept or f"study-{zlib.crc32(os.fsencode(path.stem)):08x}"

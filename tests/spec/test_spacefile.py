@@ -188,6 +188,18 @@ def test_execution_and_no_confirmation(read):
     assert read(SMALL + "execution: {memory: 1.5 GiB}").execution.memory == 3 * 2**29
 
 
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("my space!.yaml", "my space"), ("日本.yaml", "study-"), ("東京.yaml", "study-")],
+)
+def test_a_study_is_named_by_its_file(tmp_path, catalog, file, name):
+    (tmp_path / file).write_text(SMALL)
+    (tmp_path / "大阪.yaml").write_text(SMALL)
+    got, other = (read_space(tmp_path / each, catalog).name for each in (file, "大阪.yaml"))
+    assert got.startswith(name)
+    assert got != other
+
+
 def test_several_tasks_with_labels(read):
     text = SMALL.replace(
         "task: parity",
