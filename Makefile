@@ -13,8 +13,9 @@ READY := .venv/.ready-$(shell cat requirements.lock pyproject.toml | sha256sum |
 demo: setup
 	$(BIN)/archsearch run search_spaces/quickstart.yaml --export exports/quickstart
 
+# some tests wait for clocks and processes: one more at a time than there are cores
 test: setup check
-	$(BIN)/python -m pytest -q -n $(CORES) --dist loadfile
+	$(BIN)/python -m pytest -q -n $$(($(CORES) + 1)) --dist loadfile
 
 soak: setup
 	bash tests/postgres.sh $(BIN)/python tests/soak.py --minutes $(MINUTES)

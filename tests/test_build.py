@@ -119,6 +119,7 @@ def halting_often(model):
     return model
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize(
     ("inputs", "every_step"), [("values", False), ("tokens", False), ("values", True)]
@@ -229,6 +230,7 @@ EVERY_CELL = [(cell, gate) for cell in CELL_NAMES for gate in ("additive", "high
 EVERY_GATE = [("gru", gate) for gate in CATALOG.names("gate") if gate not in ("none", "rezero")]
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(("cell", "gate"), dict.fromkeys(EVERY_CELL + EVERY_GATE))
 def test_twelve_blocks_begin_with_a_sane_variance(cell, gate):
     block = one_block(cell, gate=Layer(gate), channel=Layer("glu"))

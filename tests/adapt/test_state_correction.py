@@ -84,6 +84,7 @@ def test_the_state_moves_along_the_gradient(cell, targets):
     assert square > 0
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("cell", CAUSAL)
 def test_the_loss_of_the_window_never_rises(cell):
     """With every causal cell, at a rate that overshoots; and all of it is forgotten."""

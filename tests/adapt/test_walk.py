@@ -112,6 +112,7 @@ def test_what_chains_share_is_applied_once(lengths, monkeypatch):
         assert torch.equal(answer, walk.run(chain, x, lengths))
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize("every_step", [False, True])
 def test_a_stream_along_a_chain_equals_the_whole(cell, every_step):

@@ -47,6 +47,7 @@ def near(got: torch.Tensor, want: torch.Tensor) -> None:
     torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("name", CATALOG.names("cell"))
 def test_every_cell_is_exported(name):
     model, x = Outputs(name).eval(), torch.randn(2, 5, WIDTH)
@@ -72,6 +73,7 @@ def compared(name):
         near(got, want)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("name", SOME)
 def test_a_few_cells_train_compiled(name):
     compared(name)

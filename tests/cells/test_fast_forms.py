@@ -34,6 +34,7 @@ def laid_anyhow(rows: int, steps: int) -> torch.Tensor:
     return torch.randn(steps, rows, WIDTH).transpose(0, 1)
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(
     ("rows", "steps"), [(3, 1), (1, 1), (3, 2), (2, 19)], ids=lambda size: str(size)
 )

@@ -98,6 +98,7 @@ def test_what_each_head_has_in_sight_is_counted_without_a_mask(block):
     assert torch.equal(cell.blocks.count(i), allowed.sum(-1))
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("normaliser", NORMALISERS)
 @pytest.mark.parametrize("pattern", [pattern for pattern in PATTERNS if pattern != "strided"])
 def test_nothing_as_large_as_all_pairs_is_made(pattern, normaliser):

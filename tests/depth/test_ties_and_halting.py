@@ -78,6 +78,7 @@ def test_a_stream_equals_the_whole(tie: Layer, halting: Layer) -> None:
             torch.testing.assert_close(y_t, whole[:, t], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(("tie", "halting"), PAIRS, ids=str)
 def test_every_parameter_learns_and_weights_survive_a_round_trip(
     tie: Layer, halting: Layer

@@ -163,6 +163,7 @@ def slopes(kernel):
     return run
 
 
+@pytest.mark.sampled(every=4)
 @each
 def test_a_recording_holds_for_other_inputs(kernel):
     recorded = make_fx(slopes(kernel))(*drawn(kernel, 0))
@@ -171,6 +172,7 @@ def test_a_recording_holds_for_other_inputs(kernel):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.sampled(every=5)
 @each
 # the compiler makes an instance of each function with a gradient of its own
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")

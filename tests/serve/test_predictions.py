@@ -70,6 +70,7 @@ def test_padding_and_batching_change_nothing(tmp_path: Path, name: str, pool: st
     assert np.isfinite(together).all() or signature.every_step
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_a_stream_is_the_prediction_for_what_was_seen(tmp_path: Path, cell: str, name: str) -> None:

@@ -97,12 +97,14 @@ def test_it_predicts_the_same_where_archsearch_is_absent(tmp_path: Path) -> None
     write_standalone(bundle, tmp_path / "plain", force=True)
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_cell_can_be_written_out(tmp_path: Path, cell: str) -> None:
     bundle = export(tmp_path / "best", network(cell, width=16), VALUES)
     write_standalone(bundle, tmp_path / "plain")
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("signature", [TOKENS, REGRESSION], ids=("tokens", "regression"))
 def test_cells_of_all_kinds_can_be_written_out_together(
     tmp_path: Path, signature: Signature, monkeypatch: pytest.MonkeyPatch
@@ -128,6 +130,7 @@ def test_every_gate_channel_mixer_and_activation_can_be_written_out(tmp_path: Pa
     write_standalone(bundle, tmp_path / "plain")
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("connections", load_catalog().names("connections"))
 def test_every_way_of_connecting_and_placing_can_be_written_out(
     tmp_path: Path, connections: str

@@ -194,6 +194,7 @@ def alone(
     return cases, load_file(outputs[0]), json.loads(Path(outputs[1]).read_text())
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("name", GIVEN)
 def test_answers_and_layers_are_the_bundles_at_every_setting(name: str, alone: Any) -> None:
     cases, found, _ = alone

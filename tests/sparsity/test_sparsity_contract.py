@@ -35,6 +35,7 @@ def layers() -> list[Layer]:
 LAYERS = layers()
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_masked_weights_stay_zero_and_an_interrupted_training_ends_in_the_same(
     layer: Layer,

@@ -109,6 +109,7 @@ def check(
     return whole.saved
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("cell", [declared.name for declared in CELLS])
 def test_every_cell(cell: str) -> None:
     """With dropout; after a step between two looks and at a look."""
@@ -125,6 +126,7 @@ def test_every_step_with_everything(at: int) -> None:
     check(SignTask(every_step=True), replace(plain, stages=(stage,), sparsity=sparsity), at)
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("name", [declared.name for declared in SPARSITY])
 @pytest.mark.parametrize("cells", [("gru", "gla"), ("lstm", "attention")], ids="-".join)
 def test_every_sparsity(name: str, cells: tuple[str, ...]) -> None:
@@ -150,6 +152,7 @@ SPARSE = CATALOG.names("sparsity")
 LOOPED = [(tie, halting) for tie in CATALOG.names("tie") for halting in CATALOG.names("halting")]
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize(("place", "name"), list(enumerate(SPARSE)))
 def test_every_sparsity_in_a_loop(place: int, name: str) -> None:
     hold_in_a_loop(name, *LOOPED[3 * place % len(LOOPED)])
