@@ -11,13 +11,10 @@ from archsearch.cli.cellpage import by_family, ran_on
 from archsearch.cli.options import console, json_option, print_json
 from archsearch.errors import SpaceError
 from archsearch.plugins import load_catalog
-from archsearch.spec.catalog import Catalog, CellType, LayerType
+from archsearch.spec.catalog import KINDS, Catalog, CellType, LayerType
 from archsearch.spec.positions import escape
 
-PLACES = (
-    *("cell", "gate", "channel", "norm", "placement", "connections", "embed", "head", "halting"),
-    *("init", "sparsity", "training"),
-)
+LISTED = tuple(kind for kind in KINDS if kind != "task")
 
 CELLS_EXAMPLE = """\b
 Example:
@@ -35,12 +32,19 @@ Example:
 @click.command(epilog=CELLS_EXAMPLE)
 @click.argument("name", required=False)
 @click.option(
-    "--kind", default="cell", type=click.Choice(PLACES), show_default=True, help="What to list."
+    "--kind", default="cell", type=click.Choice(LISTED), show_default=True, help="What to list."
 )
 @json_option
 def cells(name: str | None, kind: str, as_json: bool) -> None:
     """List cells (or gates, channel mixers, ...), or show one with every option it declares."""
-    _listing(load_catalog(), kind, name, as_json)
+    catalog = load_catalog()
+    if name and name not in catalog.spellings(kind):
+        for other in LISTED:
+            if name in catalog.spellings(other):
+                raise SpaceError(
+                    f"'{name}' is no {kind}; see 'archsearch cells --kind {other} {name}'"
+                )
+    _listing(catalog, kind, name, as_json)
 
 
 @click.command(epilog=TASKS_EXAMPLE)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from pprint import pformat
 from types import MappingProxyType
 from typing import Any
 
@@ -38,7 +39,7 @@ SIGNATURE = ("archsearch.spec.signature", "Signature")
 RESIZED = ("archsearch.sparsity.compaction", "resized")
 UNPACKED = ("archsearch.sparsity.packing", "unpacked")
 PLAIN = bool | int | float | str | None
-TAKEN = ("SIGNATURE", "build", "load", "annotations", "model", "Path", "load_file")
+TAKEN = ("SIGNATURE", "PREPARATION", "build", "load", "annotations", "model", "Path", "load_file")
 
 _HEAD = '''"""{title}, written out by archsearch {version}; needs {packages} only.
 
@@ -48,7 +49,7 @@ _HEAD = '''"""{title}, written out by archsearch {version}; needs {packages} onl
     prediction, _ = model(x)                     # x: {inputs}
     state = model.initial_state(1)
     prediction, state = model.step(x_t, state)   # x_t: one time step of x
-{depth}"""
+{prepared}{depth}"""
 
 from __future__ import annotations
 
@@ -57,9 +58,14 @@ from pathlib import Path
 from safetensors.torch import load_file
 '''
 
+_PREPARED = """
+x is not what stands in a file: PREPARATION, at the end, says how x was made of it (values less an
+offset, over a scale; the numbers of classes and characters) and what the outputs stand for.
+"""
+
 _TAIL = '''
 SIGNATURE = {signature}
-
+{preparation}
 
 def build() -> {model}:
     """The network with its first weights."""
@@ -93,6 +99,7 @@ def write_standalone(bundle: Bundle, path: Path, *, force: bool = False) -> str:
         manifest.sizes,
         bool(manifest.packed),
         None if manifest.depth is None else bundle.adapted(Walk(bundle.model())),
+        manifest.preparation,
     )
     state = packed(bundle.state) if manifest.packed else bundle.state
     files = {SOURCE: text.encode(), WEIGHTS: serialize(state)}
@@ -107,11 +114,13 @@ def written_out(
     sizes: Mapping[str, tuple[int, int]] = MappingProxyType({}),
     packed_weights: bool = False,
     depth: Adapted | None = None,
+    preparation: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
     """The source of one Python module that builds and loads the model.
 
     ``sizes`` are those of its compacted linear maps; ``packed_weights`` says that zeros are not
-    stored; ``depth`` is the policy that it adapts its depth by.
+    stored; ``depth`` is the policy that it adapts its depth by; ``preparation``, plain data, is
+    quoted in it.
     """
     also = ([RESIZED] if sizes else []) + ([UNPACKED] if packed_weights else [])
     taken: tuple[str, ...] = TAKEN
@@ -128,6 +137,7 @@ def written_out(
         version=version("archsearch"),
         packages=_listed(packages_of(source)),
         inputs=inputs,
+        prepared=_PREPARED if preparation else "",
         depth="" if depth is None else usage(depth),
     )
     given = ", ".join(f"{key}={value!r}" for key, value in signature.to_plain().items())
@@ -144,8 +154,10 @@ def written_out(
     state = "load_file(weights)"
     if packed_weights:
         state = f"{names(UNPACKED)}({state}, model.state_dict())"
+    quoted = pformat(dict(preparation), width=98, compact=True, sort_dicts=False)
     tail = _TAIL.format(
         signature=f"{names(SIGNATURE)}({given})",
+        preparation=f"\nPREPARATION = {quoted}\n" if preparation else "",
         model=names(MODEL),
         stages="\n".join(writer.stage(stage) for stage in writer.architecture.stages),
         whole=whole,

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from archsearch.errors import DataError
+from archsearch.tasks.numbered import note_on_steps
 from archsearch.tasks.tables import column_named, row_counters
 from archsearch.tasks.times import note_on_dates
 from archsearch.tasks.values import SPELLING, is_numeric, is_spelled_otherwise
@@ -30,6 +31,7 @@ IDS = (
 TIMES = ("time", "t", "step", "timestamp", "date", "datetime", "ds", "time_step")
 ANSWERS = ("target", "label", "class", "y")
 COUNTING = "a count of the rows"
+UNTIMED = "no time column: steps are in the order of the file"
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,21 @@ class Roles:
     notes: tuple[str, ...] = ()
 
 
-def names_in(option: object) -> list[str]:
-    """The parts of an option that lists columns, separated by commas."""
+def columns_in(table: pd.DataFrame, option: object, role: str, path: Path) -> list[str]:
+    """The columns that an option lists, separated by commas; a name may hold commas, too."""
+    parts, found = _parts(option), []
+    whole = {",".join(_parts(name)): str(name) for name in table.columns}
+    longest = max(1 + name.count(",") for name in whole)
+    while parts:
+        sizes = range(min(longest, len(parts)), 0, -1)
+        size = next((size for size in sizes if ",".join(parts[:size]) in whole), 1)
+        name = ",".join(parts[:size])
+        found.append(whole.get(name) or column_named(table, name, role, path))
+        parts = parts[size:]
+    return found
+
+
+def _parts(option: object) -> list[str]:
     return [part.strip() for part in str(option or "").split(",") if part.strip()]
 
 
@@ -81,8 +96,8 @@ def assign_roles(
         for role in ("id", "time", "target")
         if options.get(role) is not None and (labelled or role != "target")
     }
-    ignored = {column_named(table, name, "ignore", path) for name in names_in(options["ignore"])}
-    wanted = {*named.values(), *names_in(options["features"]), *ignored}
+    ignored = set(columns_in(table, options["ignore"], "ignore", path))
+    wanted = {*named.values(), *columns_in(table, options["features"], "features", path), *ignored}
     counters = [name for name in row_counters(table) if name not in wanted]
     notes = left_out(counters, COUNTING)
     ignored |= set(counters)
@@ -111,6 +126,10 @@ def assign_roles(
     notes += more
     if time is not None:
         notes += note_on_dates(table[time])
+    elif layout == "long":
+        notes += (UNTIMED,)
+    elif not options["features"]:
+        notes += note_on_steps(features)
     if options["layout"] == "auto" and layout == "wide" and (clock := _clock(features)):
         notes += (
             f"column '{clock}' is taken as a step of a row; if rows are the steps of longer "
@@ -140,9 +159,9 @@ def same_roles(table: pd.DataFrame, roles: Roles, path: Path, labelled: bool = T
 def _features(
     table: pd.DataFrame, options: Mapping[str, Any], free: list[str], layout: str, path: Path
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    chosen = names_in(options["features"])
+    chosen = columns_in(table, options["features"], "features", path)
     if chosen:
-        return tuple(column_named(table, name, "features", path) for name in chosen), ()
+        return tuple(chosen), ()
     texts = [name for name in free if not is_numeric(table[name])]
     if layout == "wide" and texts:
         raise DataError(f"{path}: {_not_numeric(table, texts)}")

@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 
 from archsearch.errors import DataError
-from archsearch.tasks.columns import COUNTING, IDS, TIMES, known_as, left_out, names_in
+from archsearch.tasks.columns import (
+    COUNTING,
+    IDS,
+    TIMES,
+    UNTIMED,
+    columns_in,
+    known_as,
+    left_out,
+)
 from archsearch.tasks.files import require_file
 from archsearch.tasks.sequences import grouped, in_order
 from archsearch.tasks.tables import TABLES, column_named, read_table, row_counters
@@ -114,12 +122,13 @@ def _find_roles(table: pd.DataFrame, options: Mapping[str, Any], path: Path) -> 
         for role in ("id", "time", "target")
         if options[role] is not None
     }
-    ignored = {column_named(table, name, "ignore", path) for name in names_in(options["ignore"])}
+    ignored = set(columns_in(table, options["ignore"], "ignore", path))
+    chosen = columns_in(table, options["features"], "features", path)
     free = [name for name in table.columns if name not in ignored | set(named.values())]
     identity, time = named.get("id"), named.get("time")
     target = named.get("target")
     notes: list[str] = []
-    counters = set(row_counters(table)) & set(free) - set(names_in(options["features"]))
+    counters = set(row_counters(table)) & set(free) - set(chosen)
     free = [name for name in free if name not in counters]
     notes += left_out(sorted(counters), COUNTING)
     if identity is None and (found := known_as(table[free], IDS)) is not None:
@@ -146,15 +155,13 @@ def _find_roles(table: pd.DataFrame, options: Mapping[str, Any], path: Path) -> 
             raise DataError(f"{path}: no numeric column is left to forecast; see 'target'")
         target = numeric[-1]
     covariates = [name for name in numeric if name != target]
-    if options["features"]:
-        chosen = names_in(options["features"])
-        covariates = [column_named(table, name, "features", path) for name in chosen]
-        covariates = [name for name in covariates if name != target]
+    if chosen:
+        covariates = [name for name in chosen if name != target]
     else:
         left = [name for name in free if name not in numeric and name != target]
         notes += left_out(left, "not numeric")
     if time is None:
-        notes.append("no time column: steps are in the order of the file")
+        notes.append(UNTIMED)
     else:
         notes += note_on_dates(table[time])
     return SeriesRoles(target, identity, time, tuple(covariates), tuple(notes))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from archsearch.errors import DataError
 from archsearch.spec.catalog import suggestion
-from archsearch.tasks.dialect import dialect_of, open_text, require_even
+from archsearch.tasks.dialect import Dialect, dialect_of, open_text, require_even
 from archsearch.tasks.files import not_text, require_file
 
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".pq")
@@ -113,8 +113,19 @@ def _delimited(path: Path) -> pd.DataFrame:
     dialect = dialect_of(path)
     # the fast reader cannot be told which columns are texts
     fast = importlib.util.find_spec("pyarrow") is not None and not dialect.texts
+    table = _rows(path, dialect, fast)
+    if fast and any(isinstance(kind, pd.DatetimeTZDtype) for kind in table.dtypes):
+        # the fast reader drops the offsets from UTC that times are written with
+        fast, table = False, _rows(path, dialect, fast=False)
+    if not fast:
+        require_even(path, dialect.separator)
+    _require_closed(table, path)
+    return table
+
+
+def _rows(path: Path, dialect: Dialect, fast: bool) -> pd.DataFrame:
     try:
-        table = pd.read_csv(
+        return pd.read_csv(
             path,
             sep=dialect.separator,
             decimal=dialect.decimal,
@@ -129,10 +140,6 @@ def _delimited(path: Path) -> pd.DataFrame:
     except ValueError as error:
         require_even(path, dialect.separator)
         raise DataError(f"{path}: is not a table: {_line(error)}") from None
-    if not fast:
-        require_even(path, dialect.separator)
-    _require_closed(table, path)
-    return table
 
 
 def _require_closed(table: pd.DataFrame, path: Path) -> None:

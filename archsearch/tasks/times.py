@@ -16,6 +16,7 @@ from archsearch.tasks.values import LARGEST, parsed
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?")
 _DAY_AND_MONTH = r"^(\d{1,2})([./-])(\d{1,2})\2(\d{4})(?!\d)(.*)$"
 _QUARTER = r"^(\d{4})[ -]?[Qq]([1-4])$"
+_OFFSET = re.compile(r":\d{2}[\d:.,]*\s*(Z|UTC|[+-]\d{2}(:?\d{2})?)")
 
 
 def as_order(column: pd.Series, path: Path) -> np.ndarray:
@@ -88,24 +89,47 @@ def note_on_dates(column: pd.Series) -> tuple[str, ...]:
 
 
 def times_after(times: pd.Series, horizon: int) -> list[Any]:
-    """The next ``horizon`` entries of a series' time column, continued at its usual spacing."""
+    """The next ``horizon`` entries of a series' time column, continued at its usual spacing.
+
+    Dates with a time zone keep it; where only offsets from UTC are written, that of the last one.
+    """
     numbers, wrong = parsed(times)
     dates = _as_days(times)
     if dates is None and wrong.any():
         dates = as_dates(times)
     if dates is not None:
-        frequency = pd.infer_freq(dates) if len(dates) > 2 else None
-        usual = pd.Series(dates).diff().median() if len(dates) > 1 else pd.Timedelta(days=1)
-        following = pd.date_range(dates[-1], periods=horizon + 1, freq=frequency or usual)
-        if frequency is None or following[0] == dates[-1]:
-            following = following[1:]
-        midnight = bool((dates == dates.normalize()).all())
-        pattern = "%Y-%m-%d" if midnight else "%Y-%m-%d %H:%M:%S"
-        return [moment.strftime(pattern) for moment in following[:horizon]]
+        return _dates_after(dates, _zone_at_the_end(times), horizon)
+    if pd.api.types.is_integer_dtype(times) and len(times) > 1:
+        gaps = np.median(np.diff(times.to_numpy()))
+        if gaps == round(gaps):
+            return [int(times.iloc[-1]) + int(gaps) * step for step in range(1, horizon + 1)]
     spacing = float(np.median(np.diff(numbers))) if len(numbers) > 1 else 1.0
     later = numbers[-1] + spacing * np.arange(1, horizon + 1)
     whole = bool((later == np.round(later)).all())
     return [int(value) if whole else float(value) for value in later]
+
+
+def _dates_after(dates: pd.DatetimeIndex, zone: Any, horizon: int) -> list[str]:
+    """What follows dates in UTC, written with the offset of their zone if they have one."""
+    dates = dates if zone is None else dates.tz_localize("UTC").tz_convert(zone)
+    frequency = pd.infer_freq(dates) if len(dates) > 2 else None
+    usual = pd.Series(dates).diff().median() if len(dates) > 1 else pd.Timedelta(days=1)
+    following = pd.date_range(dates[-1], periods=horizon + 1, freq=frequency or usual)
+    if frequency is None or following[0] == dates[-1]:
+        following = following[1:]
+    following = following[:horizon]
+    if zone is None and bool((dates == dates.normalize()).all()):
+        return [moment.strftime("%Y-%m-%d") for moment in following]
+    fine = bool((following != following.floor("s")).any())
+    return [moment.isoformat(" ", "microseconds" if fine else "seconds") for moment in following]
+
+
+def _zone_at_the_end(times: pd.Series) -> Any:
+    """The time zone of a column, or of the offset that its last entry is written with."""
+    if pd.api.types.is_datetime64_any_dtype(times):
+        return times.dt.tz
+    found = _OFFSET.search(str(times.iloc[-1]))
+    return pd.Timestamp(f"2000-01-01 00:00{found[1]}").tz if found else None
 
 
 def _as_days(column: pd.Series) -> pd.DatetimeIndex | None:

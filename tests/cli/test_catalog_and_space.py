@@ -11,6 +11,8 @@ import pytest
 from commands import Command
 
 from archsearch.cli.main import COMMANDS
+from archsearch.plugins import load_catalog
+from archsearch.spec.catalog import KINDS
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -83,3 +85,11 @@ def test_cells_and_tasks(fresh: tuple[Path, Command]) -> None:
     assert "additive" in command("cells", "--kind", "gate").stdout
     assert "forecasting" in command("tasks").stdout
     assert "did you mean 'gru'" in command("cells", "gruu", code=2).stderr
+    elsewhere = command("cells", "glu", code=2).stderr
+    assert elsewhere == "error: 'glu' is no cell; see 'archsearch cells --kind channel glu'\n"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "task"])
+def test_every_kind_is_listed(kind: str, fresh: tuple[Path, Command]) -> None:
+    listed = json.loads(fresh[1]("cells", "--kind", kind, "--json").stdout)
+    assert [entry["name"] for entry in listed] == list(load_catalog().names(kind))

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from exported import REGRESSION, TOKENS, VALUES, compare_short, export, network, plugin_catalog
+from exported import (
+    PREPARATION,
+    REGRESSION,
+    TOKENS,
+    VALUES,
+    compare_short,
+    export,
+    network,
+    plugin_catalog,
+)
 from safetensors.torch import load_file, save_file
 
 from archsearch import plugins
@@ -95,6 +104,18 @@ def test_it_predicts_the_same_where_archsearch_is_absent(tmp_path: Path) -> None
         streamed, state = model.step(x_t, state)
     assert torch.equal(found["streamed"], streamed)
     write_standalone(bundle, tmp_path / "plain", force=True)
+
+
+def test_it_says_how_its_inputs_are_made(tmp_path: Path) -> None:
+    write_standalone(export(tmp_path / "best", FULL), tmp_path / "plain")
+    tree = ast.parse((tmp_path / "plain" / "model.py").read_text())
+    (quoted,) = (
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PREPARATION"
+    )
+    assert ast.literal_eval(quoted) == PREPARATION
+    assert "PREPARATION" in str(ast.get_docstring(tree))
 
 
 @pytest.mark.sampled(every=5)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from exported import REGRESSION, TOKENS, VALUES, export
+from exported import PREPARATION, REGRESSION, TOKENS, VALUES, export
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -304,7 +304,7 @@ def test_without_a_policy_nothing_of_it_is_written(tmp_path: Path) -> None:
     complete = catalog.complete_architecture(deep())
     walk = Walk(build(complete, catalog, VALUES, seed=0))
     depth = Adapted("prefix", truncations(walk.depth), (1.0, 0.7, 0.5, 0.2, 0.0), None)
-    plain = written_out(complete, catalog, VALUES)
+    plain = written_out(complete, catalog, VALUES, preparation=PREPARATION)
     adaptive = written_out(complete, catalog, VALUES, depth=depth)
     for word in ("load_adaptive", "DEPTH", "Walk", "Certificate", "uncertified"):
         assert word in adaptive

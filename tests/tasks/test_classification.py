@@ -200,6 +200,45 @@ def test_constant_and_empty_columns_are_noted(opened, tmp_path):
     assert np.isfinite(batch.inputs).all()
 
 
+def test_columns_whose_names_hold_commas_are_listed_by_them(opened, tmp_path):
+    path = tmp_path / "commas.csv"
+    table = long_table().rename(columns={"c0": "Druck, bar", "c1": "Ort, Nr., Halle"})
+    table.to_csv(path, index=False)
+    task = opened("classification", data=str(path), features="Druck, bar,Ort, Nr., Halle")
+    assert task.signature.channels == 2
+    task = opened("classification", data=str(path), ignore="time,Ort, Nr., Halle")
+    assert task.signature.channels == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "note"),
+    [
+        (["s1", "s2", "s10"], None),
+        (["s1", "s10", "s2"], "steps are the columns in the order of the file: 's10' before 's2'"),
+        (["x_0", "x_1", "y_0", "y_1"], "columns are taken as 4 steps of one channel; if 'x_...'"),
+        (["2023-1", "2023-2", "2024-1", "2024-2"], None),
+        (["first", "second"], None),
+    ],
+)
+def test_names_of_steps_that_tell_of_another_order_are_noted(opened, tmp_path, names, note):
+    path = tmp_path / "wide.csv"
+    table = pd.DataFrame(np.random.default_rng(0).standard_normal((40, len(names))), columns=names)
+    table.assign(label=["a", "b"] * 20).to_csv(path, index=False)
+    notes = opened("classification", data=str(path)).describe()["notes"]
+    assert len(notes) == (note is not None)
+    assert note is None or notes[0].startswith(note)
+    listed = opened("classification", data=str(path), features=",".join(names))
+    assert listed.describe()["notes"] == []
+
+
+def test_rows_without_a_time_are_noted_to_be_in_the_order_of_the_file(opened, tmp_path):
+    path = tmp_path / "long.csv"
+    long_table().rename(columns={"time": "Schritt"}).to_csv(path, index=False)
+    note = "no time column: steps are in the order of the file"
+    assert note in opened("classification", data=str(path)).describe()["notes"]
+    assert not opened("classification", data=str(path), time="Schritt").describe()["notes"]
+
+
 def test_a_class_with_one_row_stays_in_train_and_is_noted(opened, wide):
     lines = wide.read_text().splitlines()
     lines[1] = lines[1].rsplit(",", 1)[0] + ",lonely"

@@ -14,7 +14,7 @@ import pytest
 from archsearch.errors import DataError
 from archsearch.tasks import tables
 from archsearch.tasks.tables import read_table
-from archsearch.tasks.times import as_dates, as_order
+from archsearch.tasks.times import as_dates, as_order, times_after
 from archsearch.tasks.values import as_numbers
 
 
@@ -146,6 +146,39 @@ def test_texts_of_numbers_are_numbers_and_others_are_named_by_row():
 def test_times_are_ordered_by_what_they_mean(texts):
     moments = as_order(pd.Series(texts, name="t"), Path("t.csv"))
     assert (np.diff(moments) > 0).all()
+
+
+BERLIN = pd.date_range("2024-10-24", "2024-10-27", freq="D", tz="Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("times", "following"),
+    [
+        (
+            ["2024-11-04 23:00:00+01:00", "2024-11-05 00:00:00+01:00"],
+            ["2024-11-05 01:00:00+01:00", "2024-11-05 02:00:00+01:00"],
+        ),
+        (["2024-11-04T23:00Z", "2024-11-05T00:00Z"], ["2024-11-05 01:00:00+00:00"]),
+        (BERLIN, ["2024-10-28 00:00:00+01:00", "2024-10-29 00:00:00+01:00"]),
+        (
+            ["2024-01-01 00:00:00.1", "2024-01-01 00:00:00.2"],
+            ["2024-01-01 00:00:00.300000", "2024-01-01 00:00:00.400000"],
+        ),
+        ([1_700_000_000_000_000_001, 1_700_000_000_000_000_004], [1_700_000_000_000_000_007]),
+        (["30.01.2024", "31.01.2024"], ["2024-02-01", "2024-02-02"]),
+        (["2024-01", "2024-02", "2024-03"], ["2024-04-01", "2024-05-01"]),
+    ],
+)
+def test_times_go_on_in_their_zone_and_at_their_spacing(times, following):
+    assert times_after(pd.Series(times), len(following)) == following
+
+
+def test_offsets_of_times_are_kept_as_they_are_written(tmp_path):
+    path = tmp_path / "zoned.csv"
+    path.write_text("time,y\n2024-11-04 23:00:00+01:00,1\n2024-11-05 00:00:00+01:00,2\n")
+    times = read_table(path)["time"]
+    assert times.tolist() == ["2024-11-04 23:00:00+01:00", "2024-11-05 00:00:00+01:00"]
+    assert times_after(times, 1) == ["2024-11-05 01:00:00+01:00"]
 
 
 def test_a_time_that_is_none_is_named_by_row():
