@@ -59,22 +59,23 @@ class LinearAttention(Cell):
             return torch.exp(q - q.detach().amax(-1, keepdim=True)), torch.exp(k), v
         return POINTWISE[self.features](q), POINTWISE[self.features](k), v
 
-    def _answer(self, read: Tensor) -> Tensor:
+    def _answer(self, read: Tensor, x: Tensor) -> Tensor:
         if self.norm is not None:
-            return projected(self.output, self.norm(read).flatten(-2))
+            normed = self.norm(read.to(self.norm.weight.dtype))
+            return projected(self.output, normed.flatten(-2).to(x.dtype))
         floor = 0.0 if self.features == "exp" else SMALLEST_SUM
         answers = (read[..., :-1] / (read[..., -1:] + floor)).flatten(-2)
-        return projected(self.output, answers)
+        return projected(self.output, answers.to(x.dtype))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (memory,) = self.initial_state(len(x)) if state is None else state
         if self.features == "elu1":
             answers, memory = in_full(positive_attention, projected(self.project, x), memory)
-            return projected(self.output, answers), (memory,)
+            return projected(self.output, answers.to(x.dtype)), (memory,)
         q, k, v = self._split(x)
         kept = q.new_zeros(1, x.shape[1], self.heads)
         read, memory = in_full(linear_attention, q, k, v, kept, memory)
-        return self._answer(read), (memory,)
+        return self._answer(read, x), (memory,)
 
     def initial_state(self, batch: int) -> State:
         values = self.head_size + (self.norm is None)
@@ -83,4 +84,4 @@ class LinearAttention(Cell):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         q, k, v = self._split(x)
         memory = state[0] + k[..., None] * v[..., None, :]
-        return self._answer((q[..., None] * memory).sum(-2)), (memory,)
+        return self._answer((q[..., None] * memory).sum(-2), x), (memory,)

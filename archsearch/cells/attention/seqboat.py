@@ -53,7 +53,7 @@ class SeqBoat(Cell):
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         averages, *memory = self.initial_state(len(x)) if state is None else state
         mixed, averages = self.ema(x, averages)
-        y, memory = self._mix(x, silu(mixed), memory)
+        y, memory = self._mix(x, silu(mixed).to(x.dtype), memory)
         return y, (averages, *memory)
 
     def _mix(self, x: Tensor, m: Tensor, memory: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
@@ -81,7 +81,7 @@ class SeqBoat(Cell):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         averages, *memory = state
         mixed, averages = self.ema.step(x, averages)
-        y, memory = self._mix(x[:, None], silu(mixed)[:, None], memory)
+        y, memory = self._mix(x[:, None], silu(mixed).to(x.dtype)[:, None], memory)
         return y[:, 0], (averages, *memory)
 
 

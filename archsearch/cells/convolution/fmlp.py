@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
+from archsearch.cells.linear.gates import full
 from archsearch.kernels.convolutions.fft_convolution import fft_convolution
 
 
@@ -28,7 +29,8 @@ class FMLP(Cell):
     @property
     def kernel(self) -> Tensor:
         """The filter (reach, W), newest tap first."""
-        return torch.fft.irfft(torch.complex(self.real, self.imaginary), self.reach, 0)
+        spectrum = torch.complex(full(self.real), full(self.imaginary))
+        return torch.fft.irfft(spectrum, self.reach, 0).to(self.real.dtype)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (past,) = self.initial_state(len(x)) if state is None else state

@@ -34,8 +34,8 @@ class Aaren(Cell):
         scores = (k * self.query).sum(-1) * self.head_size**-0.5
         return scores, torch.cat([v, torch.ones_like(v[..., :1])], -1)
 
-    def _answer(self, sums: Tensor) -> Tensor:
-        return self.output((sums[..., :-1] / sums[..., -1:]).flatten(-2))
+    def _answer(self, sums: Tensor, x: Tensor) -> Tensor:
+        return self.output((sums[..., :-1] / sums[..., -1:]).flatten(-2).to(x.dtype))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         sums, most = self.initial_state(len(x)) if state is None else state
@@ -45,7 +45,7 @@ class Aaren(Cell):
         kept = (highest[:, :-1] - highest[:, 1:]).exp()[..., None]
         added = (scores - highest[:, 1:]).exp()[..., None] * values
         sums = linear_scan(kept, added, sums)  # (B, T, H, V + 1)
-        return self._answer(sums), (sums[:, -1], highest[:, -1])
+        return self._answer(sums, x), (sums[:, -1], highest[:, -1])
 
     def initial_state(self, batch: int) -> State:
         sums = self.zeros(batch, self.heads, self.head_size + 1)
@@ -57,4 +57,4 @@ class Aaren(Cell):
         highest = torch.maximum(most, scores.detach())
         sums = (most - highest).exp()[..., None] * sums
         sums = sums + (scores - highest).exp()[..., None] * values
-        return self._answer(sums), (sums, highest)
+        return self._answer(sums, x), (sums, highest)

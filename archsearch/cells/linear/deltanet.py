@@ -12,6 +12,7 @@ from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.memories.delta_rule import delta_rule
 from archsearch.kernels.norms.gated_norm import gated_norm
 from archsearch.kernels.norms.unit_length import unit_length
+from archsearch.kernels.one_type import one_type
 from archsearch.kernels.projections.projected import projected
 
 
@@ -59,14 +60,15 @@ class DeltaNet(Cell):
         beta = self.beta_range * torch.sigmoid(self.strength(x))  # (..., H)
         return q, k, v, beta
 
-    def _answer(self, read: Tensor) -> Tensor:
-        return projected(self.output, gated_norm(full(read), self.norm.weight, None))
+    def _answer(self, read: Tensor, x: Tensor) -> Tensor:
+        normed = gated_norm(full(read), self.norm.weight, None)
+        return projected(self.output, normed.to(x.dtype))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state
         mixed, recent = self.conv(projected(self.project, x), recent)
         read, memory = in_full(delta_rule, *self._split(mixed, x), memory)
-        return self._answer(read), (memory, recent)
+        return self._answer(read, x), (memory, recent)
 
     def initial_state(self, batch: int) -> State:
         memory = self.zeros(batch, self.heads, self.head_size, self.head_size)
@@ -75,8 +77,8 @@ class DeltaNet(Cell):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         memory, recent = state
         mixed, recent = self.conv.step(projected(self.project, x), recent)
-        q, k, v, beta = self._split(mixed, x)  # (B, H, K or V)
+        q, k, v, beta, memory = one_type(*self._split(mixed, x), memory)  # (B, H, K or V)
         held = torch.einsum("bhk,bhkv->bhv", k, memory)
         change = beta[..., None] * (v - held)
         memory = memory + k[..., None] * change[..., None, :]
-        return self._answer(torch.einsum("bhk,bhkv->bhv", q, memory)), (memory, recent)
+        return self._answer(torch.einsum("bhk,bhkv->bhv", q, memory), x), (memory, recent)

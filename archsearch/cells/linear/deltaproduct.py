@@ -64,8 +64,9 @@ class DeltaProduct(Cell):
         beta = self.beta_range * torch.sigmoid(self.strength(x))
         return q, k, v, beta.unflatten(-1, (self.steps, self.heads))
 
-    def _answer(self, read: Tensor) -> Tensor:
-        return projected(self.output, gated_norm(full(read), self.norm.weight, None))
+    def _answer(self, read: Tensor, x: Tensor) -> Tensor:
+        normed = gated_norm(full(read), self.norm.weight, None)
+        return projected(self.output, normed.to(x.dtype))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state
@@ -78,7 +79,7 @@ class DeltaProduct(Cell):
             # only the first of a position's steps fades the memory
             log_decay = pad(self.fading(x)[:, :, None], (0, 0, 0, self.steps - 1))
             read, memory = in_full(gated_delta, q, k, v, beta, log_decay.flatten(1, 2), memory)
-        return self._answer(read), (memory, recent)
+        return self._answer(read, x), (memory, recent)
 
     def initial_state(self, batch: int) -> State:
         memory = self.zeros(batch, self.heads, self.head_size, self.head_size)
@@ -95,4 +96,4 @@ class DeltaProduct(Cell):
         for j in range(self.steps):
             read, memory = overwrite_once(q, k[:, j], v[:, j], beta[:, j], decay, memory)
             decay = kept
-        return self._answer(read), (memory, recent)
+        return self._answer(read, x), (memory, recent)

@@ -62,9 +62,8 @@ class GatedDeltaNet(Cell):
         return q, k, v, beta, self.fading(x)
 
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
-        return projected(
-            self.output, gated_norm(full(read), self.norm.weight, projected(self.open, x))
-        )
+        normed = gated_norm(full(read), self.norm.weight, projected(self.open, x))
+        return projected(self.output, normed.to(x.dtype))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state

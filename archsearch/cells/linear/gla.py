@@ -61,7 +61,7 @@ class GLA(Cell):
         # the scale of queries, 1 / sqrt(K), leaves the norm but for its epsilon
         epsilon = EPSILON * self.key_size
         normed = gated_norm(full(read), self.norm.weight, projected(self.open, x), epsilon)
-        return projected(self.output, normed)
+        return projected(self.output, normed.to(x.dtype))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state

@@ -59,20 +59,22 @@ class HGRN(Cell):
         factor = spread(1 - left, self.negative)
         candidate = full(silu(candidate))
         if self.rotate:
+            angle = full(self.angle)
             candidate = torch.view_as_complex(candidate.unflatten(-1, (-1, 2)))
-            factor = torch.polar(torch.ones_like(self.angle), self.angle) * factor
+            factor = torch.polar(torch.ones_like(angle), angle) * factor
         return factor, left * candidate, opened
 
     def _answer(self, h: Tensor, opened: Tensor) -> Tensor:
         h = h.flatten(-2) if self.rotate else h
-        return self.output(gated_norm(h[..., None, :], self.norm.weight, opened))
+        read = gated_norm(h[..., None, :], self.norm.weight, opened)
+        return self.output(read.to(opened.dtype))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         h, recent = self.initial_state(len(x)) if state is None else state
         x, recent = self.conv(x, recent)
         factor, added, opened = self._coefficients(x)
         if self.rotate:
-            h = linear_scan(factor, added, torch.view_as_complex(h))
+            h = linear_scan(factor, added, torch.view_as_complex(full(h)))
             h = torch.view_as_real(h)
         else:
             h = linear_scan(factor, added, h)
@@ -88,7 +90,7 @@ class HGRN(Cell):
         x, recent = self.conv.step(x, recent)
         factor, added, opened = self._coefficients(x)
         if self.rotate:
-            h = torch.view_as_real(factor * torch.view_as_complex(h) + added)
+            h = torch.view_as_real(factor * torch.view_as_complex(full(h)) + added)
         else:
             h = factor * h + added
         return self._answer(h, opened), (h, recent)

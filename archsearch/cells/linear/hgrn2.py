@@ -53,16 +53,15 @@ class HGRN2(Cell):
         q, k, v, factor = (part.unflatten(-1, (self.heads, -1)) for part in parts)
         return q, k, v, factor
 
-    def _answer(self, read: Tensor) -> Tensor:
-        return projected(
-            self.output, gated_norm(full(read).flatten(-2)[..., None, :], self.norm.weight, None)
-        )
+    def _answer(self, read: Tensor, x: Tensor) -> Tensor:
+        normed = gated_norm(full(read).flatten(-2)[..., None, :], self.norm.weight, None)
+        return projected(self.output, normed.to(x.dtype))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state
         x, recent = self.conv(x, recent)
         read, memory = signed_attention(*self._split(x), memory)
-        return self._answer(read), (memory, recent)
+        return self._answer(read, x), (memory, recent)
 
     def initial_state(self, batch: int) -> State:
         memory = self.zeros(batch, self.heads, self.head_size, self.head_size)
@@ -73,4 +72,4 @@ class HGRN2(Cell):
         x, recent = self.conv.step(x, recent)
         q, k, v, factor = self._split(x)
         read, memory = attend_once(q, k, v, floored(factor), memory)
-        return self._answer(read), (memory, recent)
+        return self._answer(read, x), (memory, recent)

@@ -56,7 +56,7 @@ class LMU(Cell):
         (memory,) = self.initial_state(len(x)) if state is None else state
         u = relu(self.encode(x))
         found = in_full(window_memory, u, self.matrix, self.write, memory)
-        y = relu(self.hidden(torch.cat([found.flatten(-2), x], -1)))
+        y = relu(self.hidden(torch.cat([found.flatten(-2).to(x.dtype), x], -1)))
         return y, (found[:, -1],)
 
     def initial_state(self, batch: int) -> State:
@@ -67,10 +67,10 @@ class LMU(Cell):
         memory = state[0]
         if self.recurrent:
             seen = torch.cat([x, state[1]], -1)
-            u = self.encode(seen) + self.echo(memory.flatten(-2))
+            u = self.encode(seen) + self.echo(memory.flatten(-2).to(x.dtype))
         else:
             seen, u = x, relu(self.encode(x))
         with torch.autocast(x.device.type, enabled=False):
-            memory = memory @ self.matrix.mT + self.write * full(u)[..., None]
-        y = self.hidden(torch.cat([memory.flatten(-2), seen], -1))
+            memory = full(memory) @ full(self.matrix).mT + full(self.write) * full(u)[..., None]
+        y = self.hidden(torch.cat([memory.flatten(-2).to(x.dtype), seen], -1))
         return (y.tanh(), (memory, y.tanh())) if self.recurrent else (relu(y), (memory,))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from archsearch.cells.cell import Cell, State
+from archsearch.cells.linear.gates import full
 from archsearch.errors import ArchitectureError
 from archsearch.kernels.scans.linear_scan import linear_scan
 
@@ -47,19 +48,20 @@ class LRU(Cell):
     @property
     def eigenvalues(self) -> Tensor:
         """lambda (state,), complex."""
-        return torch.exp(torch.complex(-self.nu_log.exp(), self.theta_log.exp()))
+        return torch.exp(torch.complex(-full(self.nu_log).exp(), full(self.theta_log).exp()))
 
     def _drive(self, x: Tensor) -> Tensor:
         # gamma goes into the matrix, which is smaller than what it drives
         gamma = self.gamma_log.exp().repeat_interleave(2)[:, None]
-        return torch.view_as_complex(linear(x, gamma * self.input.weight).unflatten(-1, (-1, 2)))
+        driven = full(linear(x, gamma * self.input.weight))
+        return torch.view_as_complex(driven.unflatten(-1, (-1, 2)))
 
     def _read(self, h: Tensor, x: Tensor) -> Tensor:
-        return self.output(torch.view_as_real(h).flatten(-2)) + self.skip * x
+        return self.output(torch.view_as_real(h).flatten(-2).to(x.dtype)) + self.skip * x
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (pairs,) = self.initial_state(len(x)) if state is None else state
-        h0 = torch.view_as_complex(pairs)
+        h0 = torch.view_as_complex(full(pairs))
         h = linear_scan(self.eigenvalues[None, None], self._drive(x), h0)  # (B, T, N)
         return self._read(h, x), (torch.view_as_real(h[:, -1]),)
 
@@ -67,5 +69,5 @@ class LRU(Cell):
         return (self.zeros(batch, len(self.nu_log), 2),)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        h = self.eigenvalues * torch.view_as_complex(state[0]) + self._drive(x)
+        h = self.eigenvalues * torch.view_as_complex(full(state[0])) + self._drive(x)
         return self._read(h, x), (torch.view_as_real(h),)

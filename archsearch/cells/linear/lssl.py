@@ -60,25 +60,28 @@ class LSSL(Cell):
     @property
     def matrix(self) -> Tensor:
         """A (state, state)."""
-        skew = (self.skew - self.skew.mT) / 2
-        return skew - self.damping @ self.damping.mT - self.shift * self.identity
+        given, damping = full(self.skew), full(self.damping)
+        skew = (given - given.mT) / 2
+        return skew - damping @ damping.mT - self.shift * full(self.identity)
 
     def _system(self) -> tuple[Tensor, Tensor]:
         """F (W, N, N) and G (W, N) of a step of each channel."""
-        dt = self.dt_log.exp()[:, None, None]
+        dt, identity = full(self.dt_log).exp()[:, None, None], full(self.identity)
         half = dt / 2 * self.matrix
-        write = dt * self.write[:, None]
-        both = torch.cat([self.identity + half, write.expand(len(dt), -1, -1)], -1)
-        solved = torch.linalg.solve(self.identity - half, both)
+        write = dt * full(self.write)[:, None]
+        both = torch.cat([identity + half, write.expand(len(dt), -1, -1)], -1)
+        solved = torch.linalg.solve(identity - half, both)
         return solved[..., :-1], solved[..., -1]
 
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
-        return glu(self.output(gelu(read + self.skip * x)), -1)
+        return glu(self.output(gelu(read + self.skip * x).to(x.dtype)), -1)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (memory,) = self.initial_state(len(x)) if state is None else state
         with torch.autocast(x.device.type, enabled=False):
-            read, memory = dense_state_space(full(x), *self._system(), self.read, memory)
+            read, memory = dense_state_space(
+                full(x), *self._system(), full(self.read), full(memory)
+            )
         return self._answer(read, x), (memory,)
 
     def initial_state(self, batch: int) -> State:
@@ -87,5 +90,7 @@ class LSSL(Cell):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         with torch.autocast(x.device.type, enabled=False):
             matrix, write = self._system()
-            memory = torch.einsum("wij,bwj->bwi", matrix, state[0]) + write * full(x)[..., None]
+            memory = (
+                torch.einsum("wij,bwj->bwi", matrix, full(state[0])) + write * full(x)[..., None]
+            )
         return self._answer((self.read * memory).sum(-1), x), (memory,)

@@ -78,7 +78,7 @@ class Mamba(Cell):
         return plain and rest and self.conv.taps > 0 and not self.negative
 
     def _answer(self, found: Tensor, u: Tensor, z: Tensor) -> Tensor:
-        return projected(self.output, gated_skip(found, u, self.skip, z))
+        return projected(self.output, gated_skip(found, u, self.skip, z).to(z.dtype))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         h, recent = self.initial_state(len(x)) if state is None else state

@@ -83,6 +83,7 @@ class Mamba2(Cell):
 
     def _answer(self, read: Tensor, u: Tensor, z: Tensor) -> Tensor:
         gated = gated_skip(read.flatten(-2), u.flatten(-2), self._skip(), z, self.norm.weight)
+        gated = gated.to(z.dtype)
         if untouched(self.output):
             return parts(gated, self.output.weight, [self.width])[0]
         return projected(self.output, gated)

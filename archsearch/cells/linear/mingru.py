@@ -58,7 +58,7 @@ class MinGRU(Cell):
         h, recent = self.initial_state(len(x)) if state is None else state
         x, recent = self.conv(x, recent)
         states = linear_scan(*self._coefficients(x), h)  # (B, T, size)
-        return self.output(states), (states[:, -1], recent)
+        return self.output(states.to(x.dtype)), (states[:, -1], recent)
 
     def initial_state(self, batch: int) -> State:
         recent = self.zeros(batch, max(self.conv.taps - 1, 0), self.width)
@@ -69,4 +69,4 @@ class MinGRU(Cell):
         x, recent = self.conv.step(x, recent)
         factor, added = self._coefficients(x)
         h = factor * h + added
-        return self.output(h), (h, recent)
+        return self.output(h.to(x.dtype)), (h, recent)

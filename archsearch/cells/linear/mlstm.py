@@ -85,7 +85,7 @@ class MLSTM(Cell):
         return linear and untouched(self.conv, ShortConv) and self.conv.taps > 0
 
     def _answer(self, h: Tensor, c: Tensor, z: Tensor) -> Tensor:
-        return projected(self.output, gated_answer(h, self.scale, c, self.skip, z))
+        return projected(self.output, gated_answer(h, self.scale, c, self.skip, z).to(z.dtype))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         held, size, recent = self.initial_state(len(x)) if state is None else state

@@ -81,7 +81,8 @@ class PLSTM(Cell):
         return all(linear) and rest and self.conv.taps > 0
 
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
-        return projected(self.output, gated_norm(read, self.norm.weight, projected(self.open, x)))
+        normed = gated_norm(read, self.norm.weight, projected(self.open, x))
+        return projected(self.output, normed.to(x.dtype))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state

@@ -17,6 +17,7 @@ from archsearch.kernels.memories.taylor.taylor_attention import (
     summed_twice,
     taylor_attention,
 )
+from archsearch.kernels.one_type import one_type
 from archsearch.kernels.projections.projected import projected, untouched
 from archsearch.kernels.projections.projection import projection
 
@@ -93,7 +94,7 @@ class PrefixAttention(Cell):
             v, second = (pad(part, (0, 1), value=1.0) for part in (v, second))
             found, memory = in_full(summed_twice, q, k, v, first, second, memory)
             read = quotient(found)
-        return projected(self.output, read.flatten(-2)), (memory, start + length)
+        return projected(self.output, read.flatten(-2).to(x.dtype)), (memory, start + length)
 
     def initial_state(self, batch: int) -> State:
         memory = self.zeros(batch, self.heads, self.mapped, self.head_size + 1)
@@ -104,6 +105,7 @@ class PrefixAttention(Cell):
         q, keys, values = self._split(x)
         within = (position < self.prefix).to(keys.dtype)
         keys = keys * torch.stack([torch.ones_like(within), within])[..., None, None]
+        q, keys, values, memory = one_type(q, keys, values, memory)
         memory = memory + torch.einsum("nbhf,nbhv->bhfv", keys, values)
         read = quotient(torch.einsum("bhf,bhfv->bhv", q, memory))
-        return projected(self.output, read.flatten(-2)), (memory, position + 1)
+        return projected(self.output, read.flatten(-2).to(x.dtype)), (memory, position + 1)

@@ -75,16 +75,16 @@ class S4D(Cell):
 
     def _system(self) -> tuple[Tensor, Tensor, Tensor]:
         """Factor, input and read-out of a step, (W, M) each."""
-        a = torch.complex(-self.a_log.exp(), self.frequency)
-        factor, write = discretise(a, self.dt_log.exp()[:, None], self.rule)
-        return factor, write, 2 * torch.view_as_complex(self.read)
+        a = torch.complex(-full(self.a_log).exp(), full(self.frequency))
+        factor, write = discretise(a, full(self.dt_log).exp()[:, None], self.rule)
+        return factor, write, 2 * torch.view_as_complex(full(self.read))
 
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
-        return glu(self.output(gelu(read + self.skip * x)), -1)
+        return glu(self.output(gelu(read + self.skip * x).to(x.dtype)), -1)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (pairs,) = self.initial_state(len(x)) if state is None else state
-        memory = torch.view_as_complex(pairs)
+        memory = torch.view_as_complex(full(pairs))
         read, memory = in_full(diagonal_state_space, x, *self._system(), memory)
         return self._answer(read, x), (torch.view_as_real(memory),)
 
@@ -93,6 +93,6 @@ class S4D(Cell):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         factor, write, read = self._system()
-        memory = factor * torch.view_as_complex(state[0]) + write * full(x)[..., None]
+        memory = factor * torch.view_as_complex(full(state[0])) + write * full(x)[..., None]
         found = (read * memory).sum(-1).real
         return self._answer(found, x), (torch.view_as_real(memory),)

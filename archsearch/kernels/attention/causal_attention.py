@@ -42,5 +42,9 @@ def causal_attention(
 
 def rotated(x: Tensor, turns: Tensor) -> Tensor:
     """Feature pairs (2j, 2j + 1) of ``x`` (..., T, H, d) times ``turns`` (..., T, d / 2)."""
+    half = x.dtype in (torch.bfloat16, torch.float16)
+    # under autocast torch does it by itself, and leaves it in single precision
+    if half and not torch.is_autocast_enabled(x.device.type):
+        return rotated(x.float(), turns).to(x.dtype)
     planes = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
     return torch.view_as_real(planes * turns.unsqueeze(-2)).flatten(-2)

@@ -23,7 +23,7 @@ def causal_attention(
 ) -> tuple[Tensor, Tensor]:
     """See :func:`archsearch.kernels.attention.causal_attention.causal_attention`."""
     inputs = (projected,) if added is None else (projected, added)
-    if not trained(inputs, SINGLE):
+    if not trained(inputs, SINGLE) or not _fits(projected, turns, added, heads, key_heads):
         return plain(projected, turns, added, heads, key_heads)  # type: ignore[no-any-return]
     size = projected.shape[-1] // (heads + 2 * key_heads)
     spins = projected.new_empty(0, 0, 2) if turns is None else torch.view_as_real(turns)
@@ -32,6 +32,20 @@ def causal_attention(
         rest = -added.shape[1] % WIDTH
         added = pad(added, (WIDTH, rest))
     return _Attention.apply(projected, added, spins, (heads, key_heads, size))  # type: ignore[no-any-return]
+
+
+def _fits(
+    projected: Tensor, turns: Tensor | None, added: Tensor | None, heads: int, key_heads: int
+) -> bool:
+    *_, steps, whole = projected.shape
+    size, more = divmod(whole, heads + 2 * key_heads)
+    shared = projected.ndim == 3 and not more and heads % key_heads == 0
+    rotated = turns is None or (
+        turns.dtype == torch.complex64
+        and 2 * turns.shape[-1] == size
+        and turns.shape[:-1] == (steps,)
+    )
+    return shared and rotated and (added is None or added.shape == (heads, steps))
 
 
 class _Attention(torch.autograd.Function):

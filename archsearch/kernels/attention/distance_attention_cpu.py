@@ -9,7 +9,7 @@ from torch import Tensor
 
 from archsearch.kernels.attention.distance_attention import distance_attention as accelerated_form
 from archsearch.kernels.attention.distance_attention_loops import backward, forward
-from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
 
 plain: Any = accelerated_form.plain  # type: ignore[attr-defined]
 
@@ -21,8 +21,11 @@ def distance_attention(
 
     Torch does what is only evaluated, recorded, or in another precision.
     """
-    if not trained((q, k, v, added), SINGLE):
-        return plain(q, k, v, added, rectify, distances)  # type: ignore[no-any-return]
+    given = q, k, v, added
+    if not trained(given, SINGLE) or not fit("bhtd bhsd bhsd hn", *given):
+        return plain(*given, rectify, distances)  # type: ignore[no-any-return]
+    if added.shape[1] != len(distances) or q.shape[2] > k.shape[2]:
+        return plain(*given, rectify, distances)  # type: ignore[no-any-return]
     far, kind = torch.tensor(distances, dtype=q.dtype), torch.full((1,), rectify, dtype=q.dtype)
     return _Attention.apply(q, k, v, added, kind, far)  # type: ignore[no-any-return]
 

@@ -13,7 +13,7 @@ from archsearch.kernels.attention.squared_attention import (
 )
 from archsearch.kernels.attention.squared_attention_loops import backward, forward
 from archsearch.kernels.lanes import WIDTH
-from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
 
 plain: Any = accelerated_attention.plain  # type: ignore[attr-defined]
 
@@ -23,16 +23,19 @@ def squared_attention(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See :func:`archsearch.kernels.attention.squared_attention.squared_attention`."""
     inputs = (projected, scale, shift) if added is None else (projected, scale, shift, added)
-    if not trained(inputs, SINGLE):
+    letters, rest = "btp cz cz", projected.shape[-1] - scale.shape[-1]
+    letters = letters if added is None else letters + " d"
+    if not trained(inputs, SINGLE) or not fit(letters, *inputs) or len(scale) != 2:
         return plain(projected, scale, shift, added)  # type: ignore[no-any-return]
-    steps, size = projected.shape[1], scale.shape[1]
+    if rest <= 0 or rest % 2:
+        return plain(projected, scale, shift, added)  # type: ignore[no-any-return]
+    steps, size, values = projected.shape[1], scale.shape[1], rest // 2
     factors = pad(torch.stack([scale, shift]), (0, -size % WIDTH))
     # the loop reads whole vectors of distances, some of them before the first
     reach = torch.arange(steps + -steps % WIDTH)
     table = (
         projected.new_zeros(len(reach)) if added is None else added[reach.clamp_max(len(added) - 1)]
     )
-    values = (projected.shape[2] - size) // 2
     return _Attention.apply(projected, factors, pad(table, (WIDTH, 0)), (size, values))  # type: ignore[no-any-return]
 
 

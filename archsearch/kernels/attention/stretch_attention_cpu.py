@@ -12,7 +12,7 @@ from torch import Tensor
 from archsearch.kernels.attention.stretch_attention import Look, distances
 from archsearch.kernels.attention.stretch_attention import stretch_attention as accelerated_form
 from archsearch.kernels.attention.stretch_attention_loops import exponentials
-from archsearch.kernels.trained import arrays, once_differentiable, trained
+from archsearch.kernels.trained import arrays, fit, once_differentiable, trained
 
 PAIRS = 2**17  # of queries and keys at a time, so that a processor's cache holds their scores
 
@@ -27,7 +27,8 @@ def stretch_attention(
     What is only evaluated, or recorded, is left to the plain form.
     """
     given = (q, k, v) if added is None else (q, k, v, added)
-    if not trained(given, (torch.float32, torch.float64)):
+    letters = "ntd ntd ntd" if added is None else "ntd ntd ntd nt"
+    if not trained(given, (torch.float32, torch.float64)) or not fit(letters, *given):
         return plain(q, k, v, added, rectify, stretch, look)  # type: ignore[no-any-return]
     return _Attention.apply(q, k, v, added, rectify, stretch, look)  # type: ignore[no-any-return]
 

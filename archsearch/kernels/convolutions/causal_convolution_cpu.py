@@ -12,7 +12,7 @@ from archsearch.kernels.convolutions.causal_convolution import (
 )
 from archsearch.kernels.convolutions.causal_convolution_loops import convolve, correlate
 from archsearch.kernels.lanes import WIDTH
-from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
 
 plain: Any = accelerated_convolution.plain  # type: ignore[attr-defined]
 # numbers of a filter that stay in the nearer caches
@@ -26,11 +26,14 @@ def causal_convolution(
 
     Torch does what is short, of many numbers, or of channels that fill no whole vectors.
     """
+    given = x, weight, bias
+    if not trained(given, SINGLE) or not fit("bti oip o", *given):
+        return plain(*given, dilation, rectified)  # type: ignore[no-any-return]
     outputs, inputs, taps = weight.shape
     steps = x.shape[1] - (taps - 1) * dilation
     whole = inputs % WIDTH == 0 and outputs % WIDTH == 0 and steps >= WIDTH
-    if not whole or weight.numel() > LARGEST or not trained((x, weight, bias), SINGLE):
-        return plain(x, weight, bias, dilation, rectified)  # type: ignore[no-any-return]
+    if not whole or weight.numel() > LARGEST:
+        return plain(*given, dilation, rectified)  # type: ignore[no-any-return]
     return _Convolution.apply(x, weight, bias, dilation, rectified)  # type: ignore[no-any-return]
 
 

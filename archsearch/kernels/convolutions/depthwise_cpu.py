@@ -10,7 +10,7 @@ from torch import Tensor
 from archsearch.kernels.convolutions.depthwise import depthwise as accelerated_convolution
 from archsearch.kernels.convolutions.depthwise_loops import backward, forward
 from archsearch.kernels.lanes import WIDTH
-from archsearch.kernels.trained import arrays, once_differentiable, trained
+from archsearch.kernels.trained import arrays, fit, once_differentiable, trained
 
 NATIVE = (torch.float32, torch.float64)
 plain: Any = accelerated_convolution.plain  # type: ignore[attr-defined]
@@ -18,7 +18,10 @@ plain: Any = accelerated_convolution.plain  # type: ignore[attr-defined]
 
 def depthwise(x: Tensor, weight: Tensor, dilation: int = 1) -> Tensor:
     """See :func:`archsearch.kernels.convolutions.depthwise.depthwise`."""
-    if x.shape[-1] % WIDTH or not trained((x, weight), NATIVE):
+    given = x, weight
+    if x.shape[-1] % WIDTH or not trained(given, NATIVE) or not fit("btc pc", *given):
+        return plain(x, weight, dilation)  # type: ignore[no-any-return]
+    if x.shape[1] <= (len(weight) - 1) * dilation:
         return plain(x, weight, dilation)  # type: ignore[no-any-return]
     return _Convolution.apply(x, weight, dilation)  # type: ignore[no-any-return]
 

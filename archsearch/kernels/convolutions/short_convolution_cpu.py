@@ -21,7 +21,8 @@ plain: Any = accelerated_convolution.plain  # type: ignore[attr-defined]
 def short_convolution(x: Tensor, recent: Tensor, weight: Tensor, activated: bool) -> Tensor:
     """See :func:`archsearch.kernels.convolutions.short_convolution.short_convolution`."""
     inputs = (x, recent, weight)
-    if x.shape[-1] % WIDTH or not trained(inputs, SINGLE) or not fit("btc bpc qc", *inputs):
+    whole = x.shape[-1] % WIDTH == 0 and len(weight) == recent.shape[1] + 1
+    if not whole or not trained(inputs, SINGLE) or not fit("btc bpc qc", *inputs):
         return plain(x, recent, weight, activated)  # type: ignore[no-any-return]
     return _Convolution.apply(x, recent, weight, activated)  # type: ignore[no-any-return]
 

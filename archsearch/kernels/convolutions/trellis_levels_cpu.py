@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from archsearch.kernels.convolutions.trellis_levels import trellis_levels as accelerated_levels
 from archsearch.kernels.convolutions.trellis_levels_loops import backward, forward
 from archsearch.kernels.lanes import WIDTH
-from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
 
 plain: Any = accelerated_levels.plain  # type: ignore[attr-defined]
 Levels = Sequence[tuple[Tensor, Tensor]]
@@ -34,7 +34,8 @@ def trellis_levels(
     """
     weights = inject, hidden, bias
     given = [x, past, *(part for pair in levels for part in pair), *weights]
-    if x.shape[2] % WIDTH or not levels or not trained(given, SINGLE):
+    whole = x.shape[-1] % WIDTH == 0 and levels
+    if not whole or not trained(given, SINGLE) or not _fits(given, dilations):
         return plain(x, past, levels, *weights, dilations)  # type: ignore[no-any-return]
     reach = past.shape[1]
     hs, cs = (
@@ -47,6 +48,16 @@ def trellis_levels(
     y, hs, cs = _Levels.apply(seen, hs, cs, *weights, plan, x.new_tensor(shifts))
     ends = [reach - dilation for dilation in dilations[1:]]
     return y, tuple((h[:, end:], c[:, end:]) for h, c, end in zip(hs, cs, ends, strict=True))
+
+
+def _fits(given: Sequence[Tensor], dilations: Sequence[int]) -> bool:
+    x, past, *states, inject, hidden, bias = given
+    if not fit("btw bpw zwg zwg g", x, past, inject, hidden, bias):
+        return False
+    batch, _, width = x.shape
+    before = [(batch, dilation, width) for dilation in dilations[1:] for _ in range(2)]
+    known = [part.shape for part in states] == before and past.shape[1] >= max(dilations)
+    return known and len(inject) == 2 and len(bias) == 4 * width
 
 
 class _Levels(torch.autograd.Function):

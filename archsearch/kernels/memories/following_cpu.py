@@ -9,7 +9,7 @@ from torch import Tensor
 
 from archsearch.kernels.memories.following import following as accelerated_following
 from archsearch.kernels.memories.following_loops import backward, forward
-from archsearch.kernels.trained import arrays, once_differentiable, trained
+from archsearch.kernels.trained import arrays, fit, once_differentiable, trained
 
 NATIVE = (torch.float32, torch.float64)
 plain: Any = accelerated_following.plain  # type: ignore[attr-defined]
@@ -17,7 +17,9 @@ plain: Any = accelerated_following.plain  # type: ignore[attr-defined]
 
 def following(values: Tensor, grams: Tensor, length: int) -> Tensor:
     """See :func:`archsearch.kernels.memories.following.following`."""
-    if not trained((values,), NATIVE):
+    if not trained((values,), NATIVE) or not fit("bhsd bhs", values, grams):
+        return plain(values, grams, length)  # type: ignore[no-any-return]
+    if length > values.shape[2]:
         return plain(values, grams, length)  # type: ignore[no-any-return]
     return _Following.apply(values, grams, length)  # type: ignore[no-any-return]
 

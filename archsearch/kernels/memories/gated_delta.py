@@ -10,6 +10,7 @@ from archsearch.kernels.choose import accelerated
 from archsearch.kernels.memories.delta_rule import spaced
 from archsearch.kernels.memories.linear_attention import SLOWEST_LOG_DECAY
 from archsearch.kernels.memories.lower_product import lower_product
+from archsearch.kernels.one_type import one_type
 
 CHUNK = 16
 
@@ -30,6 +31,7 @@ def overwrite_once(
     q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:
     """One position: q, k (B, H, K), v (B, H, V), beta and decay (B, H), memory (B, H, K, V)."""
+    q, k, v, beta, decay, memory = one_type(q, k, v, beta, decay, memory)
     memory = decay[..., None, None] * memory
     change = beta[..., None] * (v - torch.einsum("bhk,bhkv->bhv", k, memory))
     memory = memory + k[..., None] * change[..., None, :]

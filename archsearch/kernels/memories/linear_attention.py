@@ -14,6 +14,7 @@ from torch.nn.functional import pad
 
 from archsearch.kernels.choose import accelerated
 from archsearch.kernels.memories.lower_product import lower_product
+from archsearch.kernels.one_type import one_type
 from archsearch.kernels.scans.linear_scan import linear_scan
 
 # a step never forgets below exp(-5), 0.7 %: then no chunk's decay leaves the range of a float
@@ -51,6 +52,7 @@ def linear_attention(
     may have one head, which all share. Returns (B, T, H, V) and the memory.
     """
     length = q.shape[1]
+    q, k, v, log_decay, memory = one_type(q, k, v, log_decay, memory)
     q, k, v, log_decay = (_chunks(part) for part in (q, k, v, log_decay))  # (B, n, H, C, ...)
     fallen = log_decay.clamp_min(SLOWEST_LOG_DECAY).cumsum(3)  # sum over the chunk so far
     if fallen.ndim == 4:

@@ -43,7 +43,7 @@ def delta_rule(
 ) -> tuple[Tensor, Tensor]:
     """See :func:`archsearch.kernels.memories.delta_rule.delta_rule`."""
     inputs = (q, k, v, beta, memory)
-    if not _fits(inputs, "bsHk btHk bthv bth bhkv"):
+    if not _fits(inputs, "bsHk btHk bthv bth bhkv") or not _asked(q, k):
         return deltas.delta_rule.plain(*inputs)  # type: ignore[attr-defined,no-any-return]
     if k.shape[3] > MOST_KEYS:
         return overwritten(q, k, v, q.new_ones(1, 1, memory.shape[1]), beta, memory)
@@ -55,7 +55,7 @@ def gated_delta(
 ) -> tuple[Tensor, Tensor]:
     """See :func:`archsearch.kernels.memories.gated_delta.gated_delta`."""
     inputs = (q, k, v, beta, log_decay, memory)
-    if not _fits(inputs, "bsHk btHk bthv bth bth bhkv"):
+    if not _fits(inputs, "bsHk btHk bthv bth bth bhkv") or not _asked(q, k):
         return gated.gated_delta.plain(*inputs)  # type: ignore[attr-defined,no-any-return]
     if k.shape[3] > MOST_KEYS:
         decay = log_decay.clamp_min(attention.SLOWEST_LOG_DECAY).exp()
@@ -67,6 +67,11 @@ def _fits(inputs: tuple[Tensor, ...], letters: str) -> bool:
     memory = inputs[-1]
     small = memory.shape[-2] * memory.shape[-1] <= LARGEST
     return small and trained(inputs, NATIVE) and fit(letters, *inputs)
+
+
+def _asked(q: Tensor, k: Tensor) -> bool:
+    """Whether as many positions write as lie between two that read."""
+    return q.shape[1] > 0 and k.shape[1] % q.shape[1] == 0
 
 
 def _of_rates(rates: Tensor, q: Tensor) -> str:

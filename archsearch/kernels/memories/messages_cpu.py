@@ -16,7 +16,7 @@ from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.memories.messages import messages as accelerated_messages
 from archsearch.kernels.memories.messages_loops import backward, forward
 from archsearch.kernels.projections.projected import untouched
-from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
 
 plain: Any = accelerated_messages.plain  # type: ignore[attr-defined]
 
@@ -27,10 +27,14 @@ def messages(own: Tensor, rows: Tensor, ages: Tensor, maps: Sequence[nn.Module])
     Torch does what is only evaluated, recorded, in another precision, of a width that is not whole
     lanes, or of maps that are more than their weights say.
     """
-    width = own.shape[2]
-    given = own, rows, ages, *(part for layer in maps for part in layer.parameters())
+    width = own.shape[-1]
     layers = [layer for layer in maps if untouched(layer)]
-    if width % WIDTH or len(layers) < len(maps) or not trained(given, SINGLE):
+    parts = [part for layer in layers for part in (layer.weight, layer.bias) if part is not None]
+    given = own, rows, ages, *parts
+    letters = "btw bsw rw" + len(layers) * " ww w"
+    if width % WIDTH or len(parts) < 2 * len(maps) or not trained(given, SINGLE):
+        return plain(own, rows, ages, maps)  # type: ignore[no-any-return]
+    if not fit(letters, *given) or own.shape[1] > rows.shape[1]:
         return plain(own, rows, ages, maps)  # type: ignore[no-any-return]
     weights, biases = own.new_zeros(0, width, width), own.new_zeros(0, width)
     if layers:

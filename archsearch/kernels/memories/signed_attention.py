@@ -13,6 +13,7 @@ from torch import Tensor
 
 from archsearch.kernels.choose import accelerated
 from archsearch.kernels.memories.linear_attention import SLOWEST_LOG_DECAY, linear_attention
+from archsearch.kernels.one_type import one_type
 
 SMALLEST = math.exp(SLOWEST_LOG_DECAY)
 
@@ -38,6 +39,7 @@ def attend_once(
     q: Tensor, k: Tensor, v: Tensor, factor: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:
     """One position: q, k (B, H, K), v (B, H, V), factor (B, H, K or 1), memory (B, H, K, V)."""
+    q, k, v, factor, memory = one_type(q, k, v, factor, memory)
     memory = factor[..., None] * memory + k[..., None] * v[..., None, :]
     return torch.einsum("bhk,bhkv->bhv", q, memory), memory
 

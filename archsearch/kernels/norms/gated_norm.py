@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
@@ -19,5 +20,7 @@ def gated_norm(
     ``x`` is (..., H, S), ``weight`` (S,), ``gate`` (..., H S); without either it counts as one.
     Returns (..., H S).
     """
+    if weight is not None:
+        weight = weight.to(torch.promote_types(weight.dtype, x.dtype))
     normed = rms_norm(x, x.shape[-1:], weight, epsilon).flatten(-2)
     return normed if gate is None else normed * silu(gate)

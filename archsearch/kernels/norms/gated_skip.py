@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
@@ -18,4 +19,6 @@ def gated_skip(
     ``x``, ``u`` and ``gate`` are (..., E), ``skip`` and ``weight`` (E,). Returns (..., E).
     """
     y = (x + skip * u) * silu(gate)
-    return y if weight is None else rms_norm(y, y.shape[-1:], weight, EPSILON)
+    if weight is None:
+        return y
+    return rms_norm(y, y.shape[-1:], weight.to(torch.promote_types(weight.dtype, y.dtype)), EPSILON)

@@ -26,6 +26,7 @@ def parts(x: Tensor, weight: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]
     """See :func:`archsearch.kernels.projections.parts.parts`."""
     inputs = x.shape[-1]
     whole = inputs % WIDTH == 0 and (x.numel() // inputs) % WIDTH == 0
+    whole = whole and weight.ndim == 2 and weight.shape[1] == inputs
     if not whole or weight.numel() > LARGEST or not trained((x, weight), SINGLE):
         return plain(x, weight, sizes)  # type: ignore[no-any-return]
     return _Parts.apply(x, weight, tuple(sizes))  # type: ignore[no-any-return]

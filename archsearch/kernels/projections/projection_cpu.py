@@ -26,7 +26,8 @@ def projection(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """See :func:`archsearch.kernels.projections.projection.projection`."""
     inputs = (x, weight) if bias is None else (x, weight, bias)
     small = min(weight.shape) < FEWEST or x.numel() * len(weight) < LEAST
-    if not AVAILABLE or small or not trained(inputs, SINGLE):
+    fits = bias is None or bias.shape == weight.shape[:1]
+    if not AVAILABLE or small or not fits or not trained(inputs, SINGLE):
         return plain(x, weight, bias)  # type: ignore[no-any-return]
     return _Projection.apply(x, weight, bias)  # type: ignore[no-any-return]
 

@@ -19,7 +19,8 @@ plain: Any = accelerated_product.plain  # type: ignore[attr-defined]
 
 def block_product(x: Tensor, blocks: Tensor) -> Tensor:
     """See :func:`archsearch.kernels.recurrences.block_product.block_product`."""
-    fits = blocks.shape[-1] == GROUP and x.shape[-1] % WIDTH == 0
+    width = x.shape[-1]
+    fits = width % WIDTH == 0 and blocks.shape == (width // GROUP, GROUP, GROUP)
     if not fits or not trained((x, blocks), NATIVE):
         return plain(x, blocks)  # type: ignore[no-any-return]
     return _Product.apply(x, diagonals(blocks))  # type: ignore[no-any-return]

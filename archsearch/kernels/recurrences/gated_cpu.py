@@ -21,16 +21,19 @@ def lstm(
     drives: Tensor, state: State, matrix: Tensor, peepholes: Tensor, forget: str, squash: bool
 ) -> tuple[Tensor, State]:
     """See :func:`archsearch.kernels.recurrences.gated.lstm`."""
-    if untrained((drives, *state, matrix, peepholes), "hbtg hbs hbs hsg phs"):
+    count, inputs = 4 if forget == "own" else 3, (drives, *state, matrix, peepholes)
+    if untrained(inputs, "hbtg hbs hbs hsg phs", count) or len(peepholes) != 3:
         return gated.lstm.plain(drives, state, matrix, peepholes, forget, squash)  # type: ignore[attr-defined,no-any-return]
     kind = torch.tensor([FORGET[forget], float(peepholes.requires_grad or peepholes.any()), squash])
     y, h, c = _LSTM.apply(drives, *state, matrix, peepholes, kind, forget)
     return y, (h, c)
 
 
-def untrained(inputs: Sequence[Tensor], letters: str) -> bool:
+def untrained(inputs: Sequence[Tensor], letters: str, gates: int) -> bool:
     """Torch does what is only evaluated, recorded, in another precision, or wide."""
-    return not trained(inputs, SINGLE) or inputs[1].shape[-1] > WIDEST or not fit(letters, *inputs)
+    size = inputs[1].shape[-1]
+    whole = inputs[0].shape[-1] == gates * size and size <= WIDEST
+    return not whole or not trained(inputs, SINGLE) or not fit(letters, *inputs)
 
 
 class _LSTM(torch.autograd.Function):

@@ -28,9 +28,9 @@ def ode_states(
     inputs = [part for part in given if part is not None]
     evaluations = len(METHODS[solver][0]) * substeps
     kept = evaluations * (2 * drives.numel() + drives.shape[0] * h.numel())
-    letters = "tbg bw wm" if share is None else "tbg bw wm w"
-    wide = h.shape[1] > WIDEST or kept > MOST
-    if wide or not trained(inputs, SINGLE) or not fit(letters, *inputs):
+    letters, gates = ("tbg bw wg", 3) if share is None else ("tbg bw wg w", 1)
+    unfit = h.shape[1] > WIDEST or kept > MOST or matrix.shape[-1] != gates * len(matrix)
+    if unfit or not trained(inputs, SINGLE) or not fit(letters, *inputs):
         return plain(*given, solver, substeps)  # type: ignore[no-any-return]
     method = drives.new_tensor(METHODS[solver]) / substeps
     return _States.apply(*given, method, evaluations)  # type: ignore[no-any-return]

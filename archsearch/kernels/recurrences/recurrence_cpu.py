@@ -29,7 +29,8 @@ def gru(
     Torch does what is only evaluated, recorded, or in another precision.
     """
     inputs = (x, h0, weight, recurrent, bias, inner_bias)
-    if not trained(inputs, SINGLE) or not fit("bti bs gi gs g s", *inputs):
+    fits = trained(inputs, SINGLE) and fit("bti bs gi gs g s", *inputs)
+    if not fits or len(bias) != 3 * len(inner_bias):
         return plain(*inputs)  # type: ignore[no-any-return]
     if len(inner_bias) > WIDEST:
         # steps first, so that each of them lies in one piece

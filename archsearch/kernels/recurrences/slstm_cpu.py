@@ -25,7 +25,7 @@ plain: Any = accelerated_slstm.plain  # type: ignore[attr-defined]
 
 def slstm(drives: Tensor, state: State, matrix: Tensor, sigmoid: bool) -> tuple[Tensor, State]:
     """See :func:`archsearch.kernels.recurrences.gated.slstm`."""
-    if untrained((drives, *state, matrix), "hbtg hbs hbs hbs hbs hsg"):
+    if untrained((drives, *state, matrix), "hbtg hbs hbs hbs hbs hsg", GATES):
         return plain(drives, state, matrix, sigmoid)  # type: ignore[no-any-return]
     heads, size = matrix.shape[:2]
     together = max(n for n in range(1, max(1, WIDTH // size) + 1) if heads % n == 0)

@@ -17,10 +17,12 @@ from archsearch.kernels.memories.descent.descent_memory import descent_memory as
 from archsearch.kernels.memories.descent.descent_products import ROWS
 from archsearch.kernels.memories.descent.descent_rule import Rule
 from archsearch.kernels.memories.descent.descent_slopes import backward
-from archsearch.kernels.trained import SINGLE, arrays, flat, once_differentiable, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, flat, once_differentiable, trained
 
 MOST = 2**27  # numbers kept of all stretches
 NORMS = (2, 4)
+# the letters of the matrices of a memory, by how many there are, and of those it starts from
+MATRICES = {1: (" bhdd", " hdd"), 2: (" bhmd bhdm", " hmd hdm")}
 plain: Any = accelerated_memory.plain  # type: ignore[attr-defined]
 
 
@@ -43,7 +45,9 @@ def descent_memory(
     given = q, k, v, rates, memory, start, position, chunk, rule
     inputs = [q, k, v, *(rate for rate in rates if rate is not None), *memory.now]
     inputs += [*memory.speed, *memory.anchor, memory.share, memory.anchor_share, *start]
-    if not trained(inputs, SINGLE) or rule.q not in NORMS or q.shape[3] % ROWS:
+    if not trained(inputs, SINGLE) or rule.q not in NORMS or q.shape[-1] % ROWS:
+        return plain(*given)  # type: ignore[no-any-return]
+    if not _fits(inputs, rates, memory, start, position):
         return plain(*given)  # type: ignore[no-any-return]
     past = torch.zeros(1, dtype=torch.long) if position is None else position % chunk
     offset, steps = int(past[0]), q.shape[2]
@@ -70,6 +74,21 @@ def descent_memory(
         met = _less(_scattered(middle, met), share, start)
     last = _less(_scattered(now, memory.now), left[..., -1], start)
     return y, Memory(last, _scattered(speed, memory.speed), met, left[..., -1], share)
+
+
+def _fits(
+    inputs: list[Tensor], rates: Rates, memory: Memory, start: Matrices, position: Tensor | None
+) -> bool:
+    moving, depth = rates.log_momentum is not None, len(memory.now)
+    counts = [len(part) for part in (memory.speed, memory.anchor, start)]
+    if depth not in MATRICES or counts != [moving * depth, depth, depth]:
+        return False
+    of_all, first = MATRICES[depth]
+    letters = "bhtd bhtd bhtd" + sum(rate is not None for rate in rates) * " bht"
+    letters += (2 + moving) * of_all + " bh bh" + first
+    if position is None:
+        return fit(letters, *inputs)
+    return fit(letters + " b", *inputs, position)
 
 
 def _less(past: Matrices, share: Tensor, start: Matrices) -> Matrices:

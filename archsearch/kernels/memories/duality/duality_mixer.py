@@ -42,5 +42,6 @@ def duality_mixer(
     factor = torch.exp(-step * rate)
     found, left = signed_attention(read[..., None, :], write[..., None, :], added, factor, memory)
     seen = torch.cat([recent, mixed], 1)
-    (answer,) = parts(gated_skip(found.flatten(-2), u, skip, gate, weight), output, [x.shape[-1]])
+    answer = gated_skip(found.flatten(-2), u, skip, gate, weight).to(gate.dtype)
+    (answer,) = parts(answer, output, [x.shape[-1]])
     return answer, left, seen[:, x.shape[1] :]

@@ -14,11 +14,12 @@ from archsearch.kernels.memories.duality.duality_mixer import duality_mixer as a
 from archsearch.kernels.memories.duality.duality_mixer_loops import forward
 from archsearch.kernels.memories.duality.duality_mixer_slopes import backward
 from archsearch.kernels.norms.gated_norm import EPSILON
-from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
 
 plain: Any = accelerated_mixer.plain  # type: ignore[attr-defined]
 # numbers of a memory that stay near
 LARGEST = 1 << 15
+SIZES = "btw bhns bpm fw qm h h e e we"
 
 
 def duality_mixer(
@@ -39,8 +40,19 @@ def duality_mixer(
     fits = fits and memory[0].numel() <= LARGEST and len(taps) <= WIDTH
     if not fits or not trained(inputs, SINGLE):
         return plain(*inputs)  # type: ignore[no-any-return]
+    if not fit(SIZES, *inputs) or not _made(*inputs):
+        return plain(*inputs)  # type: ignore[no-any-return]
     project = pad(project, (0, 0, 0, -len(bias) % WIDTH))
     return _Mixer.apply(x, memory, recent, project, *inputs[4:])  # type: ignore[no-any-return]
+
+
+def _made(*inputs: Tensor) -> bool:
+    """Whether the projection makes as much as is read of it."""
+    _, memory, recent, project, taps, *_, skip, _, _ = inputs
+    (_, heads, keys, size), inner, mixed = memory.shape, len(skip), taps.shape[1]
+    past = len(taps) == recent.shape[1] + 1
+    made = mixed == inner + 2 * keys and len(project) == inner + mixed + heads
+    return past and made and inner == heads * size
 
 
 class _Mixer(torch.autograd.Function):

@@ -12,7 +12,7 @@ from archsearch.kernels.lanes import WIDTH
 from archsearch.kernels.memories.lanes import lane_loops
 from archsearch.kernels.memories.lanes.gated_lanes import gated_lanes as accelerated_lanes
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK
-from archsearch.kernels.trained import arrays, flat, once_differentiable, trained
+from archsearch.kernels.trained import arrays, fit, flat, once_differentiable, trained
 
 NATIVE = (torch.float32, torch.float64)
 # lanes that have a place in a row of paths, and numbers in a memory beyond which torch's products
@@ -24,10 +24,20 @@ plain: Any = accelerated_lanes.plain  # type: ignore[attr-defined]
 def gated_lanes(mixed: Tensor, gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
     """See :func:`archsearch.kernels.memories.lanes.gated_lanes.gated_lanes`."""
     inputs = (mixed, gates, memory)
-    fits = memory.shape[2] <= MOST and memory.shape[-1] ** 2 <= LARGEST
-    if not fits or not trained(inputs, NATIVE):
+    small = memory.shape[-1] ** 2 <= LARGEST
+    if not small or not trained(inputs, NATIVE) or not _fits(*inputs):
         return plain(*inputs)  # type: ignore[no-any-return]
     return _Lanes.apply(*inputs)  # type: ignore[no-any-return]
+
+
+def _fits(mixed: Tensor, gates: Tensor, memory: Tensor) -> bool:
+    if not fit("btm btg bhjkk", mixed, gates, memory):
+        return False
+    _, heads, lanes, size, _ = memory.shape
+    each, more = divmod(gates.shape[2], heads)
+    least = 3 * lanes + 1
+    known = not more and each in (least, least + lanes**2) and lanes <= MOST
+    return known and mixed.shape[2] == 3 * heads * size
 
 
 class _Lanes(torch.autograd.Function):

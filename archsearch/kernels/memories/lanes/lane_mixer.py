@@ -38,6 +38,7 @@ def lane_mixer(
         # errors of memories multiply from step to step rather than add up
         kind = torch.promote_types(found[0].dtype, torch.float32)
         read, memory = gated_lanes(*(part.to(kind) for part in found), memory.to(kind))
-    y = projection(gated_norm(read, scale, projection(x, opened, None)), output, None)
+    gate = projection(x, opened, None)
+    y = projection(gated_norm(read, scale, gate).to(gate.dtype), output, None)
     recent = torch.cat([recent, mixed[:, max(mixed.shape[1] - past, 0) :]], 1)
     return y, recent[:, recent.shape[1] - past :], memory

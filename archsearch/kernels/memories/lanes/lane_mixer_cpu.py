@@ -16,7 +16,7 @@ from archsearch.kernels.memories.lanes.lane_mixer import lane_mixer as accelerat
 from archsearch.kernels.memories.lanes.lane_mixer_loops import forward
 from archsearch.kernels.memories.lanes.lane_paths import CHUNK
 from archsearch.kernels.norms.gated_norm import EPSILON
-from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
 
 plain: Any = accelerated_mixer.plain  # type: ignore[attr-defined]
 
@@ -36,10 +36,22 @@ def lane_mixer(
     """See :func:`archsearch.kernels.memories.lanes.lane_mixer.lane_mixer`."""
     inputs = (x, recent, memory, project, conv, gates, bias, scale, opened, output)
     size = memory.shape[-1]
-    fits = size % WIDTH == 0 and size**2 <= LARGEST and memory.shape[2] <= MOST
-    if not fits or len(conv) > WIDTH or not trained(inputs, SINGLE):
+    small = size % WIDTH == 0 and size**2 <= LARGEST and len(conv) <= WIDTH
+    if not small or not trained(inputs, SINGLE) or not _fits(*inputs):
         return plain(*inputs)  # type: ignore[no-any-return]
     return _Mixer.apply(*inputs)  # type: ignore[no-any-return]
+
+
+def _fits(x: Tensor, recent: Tensor, memory: Tensor, *weights: Tensor) -> bool:
+    if not fit("btw bpm bhjkk mw qm gw g k ww ww", x, recent, memory, *weights):
+        return False
+    _, heads, lanes, size, _ = memory.shape
+    project, conv, gates = weights[:3]
+    each, more = divmod(len(gates), heads)
+    least = 3 * lanes + 1
+    known = not more and each in (least, least + lanes**2) and lanes <= MOST
+    known = known and len(conv) == recent.shape[1] + 1
+    return known and len(project) == 3 * x.shape[2] == 3 * heads * size
 
 
 class _Mixer(torch.autograd.Function):

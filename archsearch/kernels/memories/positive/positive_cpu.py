@@ -18,7 +18,7 @@ from archsearch.kernels.memories.positive.positive_attention import (
     positive_attention as accelerated_attention,
 )
 from archsearch.kernels.memories.tile_cpu import SMALL, TiledMemory, of_logarithm
-from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
 
 plain: Any = accelerated_attention.plain  # type: ignore[attr-defined]
 
@@ -27,6 +27,9 @@ def positive_attention(projected: Tensor, memory: Tensor) -> tuple[Tensor, Tenso
     """See :func:`archsearch.kernels.memories.positive.positive_attention.positive_attention`."""
     size, whole = memory.shape[-2:]
     if size * whole > LARGEST or not trained((projected, memory), SINGLE):
+        return plain(projected, memory)  # type: ignore[no-any-return]
+    fits = fit("btp bhks", projected, memory) and whole == size + 1
+    if not fits or projected.shape[2] != 3 * memory.shape[1] * size:
         return plain(projected, memory)  # type: ignore[no-any-return]
     q, k, v = _Parts.apply(projected, memory.shape[1])  # v (B, T, H, whole tiles)
     memory = pad(memory, (0, v.shape[-1] - whole))

@@ -21,7 +21,10 @@ plain: Any = accelerated_answer.plain  # type: ignore[attr-defined]
 def gated_answer(h: Tensor, scale: Tensor, direct: Tensor, skip: Tensor, gate: Tensor) -> Tensor:
     """See :func:`archsearch.kernels.memories.stabilised.stabilised_answer.gated_answer`."""
     inputs = (h, scale, direct, skip, gate)
-    if h.shape[-1] % WIDTH or not trained(inputs, SINGLE):
+    both, whole = h.shape[-2:], direct.shape
+    fits = scale.shape == both and whole == (*h.shape[:-2], both.numel())
+    fits = fits and gate.shape == whole and skip.shape == whole[-1:]
+    if h.shape[-1] % WIDTH or not fits or not trained(inputs, SINGLE):
         return plain(*inputs)  # type: ignore[no-any-return]
     return _Answer.apply(*inputs)  # type: ignore[no-any-return]
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from archsearch.kernels.choose import accelerated
+from archsearch.kernels.one_type import one_type
 from archsearch.kernels.scans.linear_scan import linear_scan
 
 CHUNK = 16
@@ -42,7 +43,7 @@ def weigh_once(
     q: Tensor, k: Tensor, v: Tensor, gate: Tensor, log_forget: Tensor, memory: Memory
 ) -> tuple[Tensor, Memory]:
     """One position: q, k (B, H, K), v (B, H, V), gate and log_forget (B, H)."""
-    held, size = memory
+    q, k, v, gate, log_forget, held, size = one_type(q, k, v, gate, log_forget, *memory)
     log_forget = log_forget.clamp_min(SMALLEST_LOG_FORGET)
     now = torch.maximum(log_forget + size, gate).detach()
     kept, added = (log_forget + size - now).exp(), (gate - now).exp()
@@ -62,7 +63,7 @@ def stabilised_attention(
     2405.04517, section 2.3 and appendix A.3).
     """
     length = q.shape[1]
-    held, size = memory
+    q, k, v, gate, log_forget, held, size = one_type(q, k, v, gate, log_forget, *memory)
     missing = -length % CHUNK
     if missing:
         # padding forgets nothing and, with a gate of nearly zero, writes nothing

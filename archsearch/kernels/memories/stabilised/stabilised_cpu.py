@@ -12,7 +12,7 @@ from torch import Tensor
 from archsearch.kernels.memories.stabilised import stabilised_attention as stable
 from archsearch.kernels.memories.stabilised.stabilised_loops import WIDTH, forward, logarithms
 from archsearch.kernels.memories.stabilised.stabilised_slopes import backward
-from archsearch.kernels.trained import arrays, flat, once_differentiable, trained
+from archsearch.kernels.trained import arrays, fit, flat, once_differentiable, trained
 
 NATIVE = (torch.float32, torch.float64)
 # numbers in a memory, beyond which the nearest caches do not hold it
@@ -25,7 +25,9 @@ def stabilised_attention(
     """See :mod:`archsearch.kernels.memories.stabilised.stabilised_attention`."""
     held, size = memory
     inputs = (q, k, v, gate, log_forget, held, size)
-    if held.shape[-2] * held.shape[-1] > LARGEST or not trained(inputs, NATIVE):
+    small = held.shape[-2] * held.shape[-1] <= LARGEST and held.shape[-1] == v.shape[-1] + 1
+    fits = small and trained(inputs, NATIVE) and fit("bthk bthk bthv bth bth bhks bh", *inputs)
+    if not fits:
         return stable.stabilised_attention.plain(*inputs[:5], memory)  # type: ignore[attr-defined,no-any-return]
     out, held, size = _Memory.apply(*inputs)
     return out, (held, size)

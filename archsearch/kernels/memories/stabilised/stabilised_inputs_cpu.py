@@ -19,7 +19,7 @@ from archsearch.kernels.memories.stabilised.stabilised_inputs import (
 )
 from archsearch.kernels.memories.stabilised.stabilised_inputs_loops import backward, forward
 from archsearch.kernels.recurrences.block_product import diagonals
-from archsearch.kernels.trained import arrays, flat, in_rows, once_differentiable, trained
+from archsearch.kernels.trained import arrays, fit, flat, in_rows, once_differentiable, trained
 
 NATIVE = (torch.float32, torch.float64)
 plain: Any = accelerated_inputs.plain  # type: ignore[attr-defined]
@@ -30,8 +30,10 @@ def memory_inputs(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """See :func:`archsearch.kernels.memories.stabilised.stabilised_inputs.memory_inputs`."""
     inputs = (c, u, blocks, weight, bias)
-    fits = c.ndim == 3 and blocks.shape[-1] == GROUP and c.shape[-1] % WIDTH == 0
-    if not fits or not trained(inputs, NATIVE):
+    width = c.shape[-1]
+    whole = width % WIDTH == 0 and blocks.shape == (3, width // GROUP, GROUP, GROUP)
+    fits = whole and trained(inputs, NATIVE) and fit("bte bte pmnn gi g", *inputs)
+    if not fits or weight.shape[1] != 3 * width:
         return plain(*inputs, scale)  # type: ignore[no-any-return]
     weights, mix = combined(blocks, weight, scale)
     q, k, v, gates = _Inputs.apply(c, u, weights, mix)

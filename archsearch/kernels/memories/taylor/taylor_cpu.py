@@ -17,7 +17,7 @@ from archsearch.kernels.memories.taylor.taylor_attention import (
 from archsearch.kernels.memories.taylor.taylor_features import LANES, shares
 from archsearch.kernels.memories.taylor.taylor_loops import WIDTH, forward, room
 from archsearch.kernels.memories.taylor.taylor_slopes import backward
-from archsearch.kernels.trained import arrays, flat, once_differentiable, trained
+from archsearch.kernels.trained import arrays, fit, flat, once_differentiable, trained
 
 NATIVE = (torch.float32, torch.float64)
 # numbers in a query, of whose features the nearest caches hold a memory
@@ -29,11 +29,19 @@ def taylor_attention(
     mixed: Tensor, own: Tensor, twice: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:
     """See :func:`archsearch.kernels.memories.taylor.taylor_attention.taylor_attention`."""
-    heads, _, values = memory.shape[1:]
-    size = own.shape[-1] // heads - values + 1
-    if size > MOST or not trained((mixed, own, memory), NATIVE):
+    if not trained((mixed, own, memory), NATIVE) or not _fits(mixed, own, twice, memory):
         return plain(mixed, own, twice, memory)  # type: ignore[no-any-return]
     return _Memory.apply(mixed, own, memory, twice)  # type: ignore[no-any-return]
+
+
+def _fits(mixed: Tensor, own: Tensor, twice: Tensor, memory: Tensor) -> bool:
+    if not fit("btm brw b bhfv", mixed, own, twice, memory):
+        return False
+    _, heads, features, values = memory.shape
+    size, more = divmod(own.shape[2] - heads * (values - 1), heads)
+    known = not more and 0 < size <= MOST and features == (size + 1) * (size + 2) // 2
+    wide = mixed.shape[2] == own.shape[2] + heads * size
+    return known and wide and own.shape[1] <= mixed.shape[1]
 
 
 class _Memory(torch.autograd.Function):

@@ -18,13 +18,15 @@ from archsearch.kernels.projections.projection import projection
 from archsearch.kernels.recurrences.attentive import attentive_cores
 from archsearch.kernels.recurrences.attentive.attentive import Maps, State
 from archsearch.kernels.recurrences.attentive.attentive_loops import backward, forward
-from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
 
 CODES = {
     "gru": attentive_cores.GRU,
     "lstm": attentive_cores.LSTM,
     "rnn": attentive_cores.RNN,
 }
+GATES = {"gru": 3, "lstm": 4, "rnn": 1}
+STATES = {"gru": 1, "lstm": 2, "rnn": 1}
 WIDEST = 512  # up to which the loops were seen to be quicker
 MOST = 2**27  # numbers kept of all steps
 
@@ -41,15 +43,16 @@ def attentive(
     Torch does a single step and what is only evaluated, recorded, in another precision, of a width
     that is not whole lanes, wide, or too much to keep.
     """
+    own, past, last = state
+    given = [x, past, last, *own, *(part for part in maps if part is not None)]
+    if not trained(given, SINGLE) or not _fits(given, core):
+        return repeated(x, state)
     batch, steps, width = x.shape
     heads, window = maps.added.shape
     size, room = width // heads, window + -window % WIDTH
     filled = heads * (size + -size % WIDTH)
-    own, past, last = state
-    given = [x, past, last, *own, *(part for part in maps if part is not None)]
     kept = batch * steps * (8 * width + 4 * filled + heads * room)
-    fits = steps > 1 and width % WIDTH == 0 and width <= WIDEST and kept <= MOST
-    if not fits or not trained(given, SINGLE):
+    if steps == 1 or width % WIDTH or width > WIDEST or kept > MOST:
         return repeated(x, state)
 
     def filled_up(part: Tensor, dim: int) -> Tensor:
@@ -77,6 +80,16 @@ def attentive(
             for part in (pairs, last)
         )
     return y.transpose(0, 1), ((h, c) if core == "lstm" else (h,), pairs, last)
+
+
+def _fits(given: list[Tensor], core: str) -> bool:
+    of_state, of_core = " bw" * STATES[core], " w" * (core == "gru")
+    if not fit(f"btw bsp bw{of_state} gw g gw{of_core} ww nw ww hm", *given):
+        return False
+    x, past, *_, seen, _, added = given
+    width, drive = x.shape[2], given[3 + STATES[core]]
+    known = len(drive) == GATES[core] * width and len(seen) == 3 * width
+    return known and past.shape[2] == 2 * width and width % len(added) == 0
 
 
 class _Steps(torch.autograd.Function):

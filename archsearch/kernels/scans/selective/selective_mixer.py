@@ -43,8 +43,8 @@ def selective_mixer(
     # errors of a memory multiply from step to step, so autocast has no say in it
     with torch.autocast(x.device.type, enabled=False):
         found, left = selective_scan(
-            step, u.to(step.dtype), write.to(step.dtype), read.to(step.dtype), rate, memory
+            step, *(part.to(step.dtype) for part in (u, write, read, rate, memory))
         )
     seen = torch.cat([recent, before], 1)
-    answer = projection(gated_skip(found, u, skip, gate), output, None)
+    answer = projection(gated_skip(found, u, skip, gate).to(gate.dtype), output, None)
     return answer, left, seen[:, seen.shape[1] - past :]

@@ -43,8 +43,10 @@ def selective_mixer(*inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _made(*inputs: Tensor) -> bool:
     """Whether the projections make as much as is read of them."""
-    project, select, up, rate, skip = (inputs[place] for place in (3, 5, 6, 8, 9))
-    return len(project) == 2 * len(skip) and len(select) == up.shape[1] + 2 * rate.shape[1]
+    _, recent, _, project, taps, select, up, _, rate, skip, _ = inputs
+    past = len(taps) == recent.shape[1] + 1
+    made = len(select) == up.shape[1] + 2 * rate.shape[1]
+    return past and made and len(project) == 2 * len(skip)
 
 
 class _Mixer(torch.autograd.Function):

@@ -49,5 +49,5 @@ def stabilised_mixer(
     q, k, v = (part.unflatten(-1, (heads, -1)) for part in parts)
     h, (held, size) = stabilised_attention(q, k, v, gate, logsigmoid(forget), (held, size))
     seen = torch.cat([recent, u[:, max(0, u.shape[1] - past) :]], 1)
-    answer = projection(gated_answer(h, scale, c, skip, z), output, None)
+    answer = projection(gated_answer(h, scale, c, skip, z).to(z.dtype), output, None)
     return answer, held, size, seen[:, seen.shape[1] - past :]

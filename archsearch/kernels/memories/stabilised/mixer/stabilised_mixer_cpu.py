@@ -17,9 +17,11 @@ from archsearch.kernels.memories.stabilised.mixer.stabilised_mixer_loops import 
 from archsearch.kernels.memories.stabilised.mixer.stabilised_mixer_slopes import backward
 from archsearch.kernels.memories.stabilised.stabilised_cpu import LARGEST
 from archsearch.kernels.memories.stabilised.stabilised_inputs_cpu import combined
-from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
+from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
 
 plain: Any = accelerated_mixer.plain  # type: ignore[attr-defined]
+
+SIZES = "btw bhsv bh bpe fw qe zmnn gi g hs e we"
 
 
 def stabilised_mixer(
@@ -38,15 +40,27 @@ def stabilised_mixer(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """See :func:`.stabilised_mixer.stabilised_mixer`."""
     inputs = (x, held, size, recent, project, taps, blocks, gates, bias, scale, skip, output)
-    width, part = x.shape[-1], scale.shape[1]
-    fits = part % WIDTH == 0 and width % WIDTH == 0 and blocks.shape[-1] == GROUP
-    if not fits or part**2 > LARGEST or len(taps) > WIDTH or not trained(inputs, SINGLE):
+    width, part = x.shape[-1], scale.shape[-1]
+    whole = part % WIDTH == 0 and width % WIDTH == 0
+    if not whole or part**2 > LARGEST or len(taps) > WIDTH or not trained(inputs, SINGLE):
+        return plain(*inputs)  # type: ignore[no-any-return]
+    if not fit(SIZES, *inputs) or not _made(*inputs):
         return plain(*inputs)  # type: ignore[no-any-return]
     weights, mix = combined(blocks, gates, part**-0.5)
     filled = (0, -len(bias) % WIDTH)
     mix, bias = pad(mix, (0, 0, *filled)), pad(bias, filled)
     known = (project, taps, weights, mix, bias, scale, skip, output)
     return _Mixer.apply(x, held, size, recent, *known)  # type: ignore[no-any-return]
+
+
+def _made(*inputs: Tensor) -> bool:
+    """Whether the projections make as much as is read of them."""
+    _, held, _, recent, project, taps, blocks, gates, bias, scale, skip, _ = inputs
+    (heads, part), inner = scale.shape, len(skip)
+    made = len(project) == 2 * inner and len(bias) == 2 * heads and gates.shape[1] == 3 * inner
+    held_fits = inner == heads * part and held.shape[3] == part + 1
+    past = len(taps) == recent.shape[1] + 1
+    return made and held_fits and past and blocks.shape == (3, inner // GROUP, GROUP, GROUP)
 
 
 class _Mixer(torch.autograd.Function):
