@@ -10,8 +10,9 @@ from archsearch.kernels.memories import gated_delta as gated
 from archsearch.kernels.memories import linear_attention as attention
 from archsearch.kernels.memories import signed_attention as signed
 from archsearch.kernels.memories.long_keys_cpu import overwritten
+from archsearch.kernels.memories.memory_shapes import overwriting_fits, read_fits
 from archsearch.kernels.memories.tile_cpu import MOST_KEYS, TiledMemory, of_logarithm, of_size
-from archsearch.kernels.trained import fit, trained
+from archsearch.kernels.trained import trained
 
 # numbers in a memory, beyond which products of matrices are the better
 LARGEST = 128 * 128
@@ -23,7 +24,7 @@ def linear_attention(
 ) -> tuple[Tensor, Tensor]:
     """See :func:`archsearch.kernels.memories.linear_attention.linear_attention`."""
     inputs = (q, k, v, log_decay, memory)
-    if not _fits(inputs, f"btHk btHk bthv {_of_rates(log_decay, q)} bhkv"):
+    if not _near(inputs) or not read_fits(*inputs):
         return attention.linear_attention.plain(*inputs)  # type: ignore[attr-defined,no-any-return]
     return TiledMemory.apply(q, k, v, _spread(log_decay, q), None, memory, of_logarithm)  # type: ignore[no-any-return]
 
@@ -33,7 +34,7 @@ def signed_attention(
 ) -> tuple[Tensor, Tensor]:
     """See :func:`archsearch.kernels.memories.signed_attention.signed_attention`."""
     inputs = (q, k, v, factor, memory)
-    if not _fits(inputs, f"btHk btHk bthv {_of_rates(factor, q)} bhkv"):
+    if not _near(inputs) or not read_fits(*inputs):
         return signed.signed_attention.plain(*inputs)  # type: ignore[attr-defined,no-any-return]
     return TiledMemory.apply(q, k, v, _spread(factor, q), None, memory, of_size)  # type: ignore[no-any-return]
 
@@ -43,7 +44,7 @@ def delta_rule(
 ) -> tuple[Tensor, Tensor]:
     """See :func:`archsearch.kernels.memories.delta_rule.delta_rule`."""
     inputs = (q, k, v, beta, memory)
-    if not _fits(inputs, "bsHk btHk bthv bth bhkv") or not _asked(q, k):
+    if not _near(inputs) or not overwriting_fits(*inputs):
         return deltas.delta_rule.plain(*inputs)  # type: ignore[attr-defined,no-any-return]
     if k.shape[3] > MOST_KEYS:
         return overwritten(q, k, v, q.new_ones(1, 1, memory.shape[1]), beta, memory)
@@ -55,7 +56,7 @@ def gated_delta(
 ) -> tuple[Tensor, Tensor]:
     """See :func:`archsearch.kernels.memories.gated_delta.gated_delta`."""
     inputs = (q, k, v, beta, log_decay, memory)
-    if not _fits(inputs, "bsHk btHk bthv bth bth bhkv") or not _asked(q, k):
+    if not _near(inputs) or not overwriting_fits(*inputs):
         return gated.gated_delta.plain(*inputs)  # type: ignore[attr-defined,no-any-return]
     if k.shape[3] > MOST_KEYS:
         decay = log_decay.clamp_min(attention.SLOWEST_LOG_DECAY).exp()
@@ -63,19 +64,10 @@ def gated_delta(
     return TiledMemory.apply(q, k, v, _spread(log_decay, q), beta, memory, of_logarithm)  # type: ignore[no-any-return]
 
 
-def _fits(inputs: tuple[Tensor, ...], letters: str) -> bool:
+def _near(inputs: tuple[Tensor, ...]) -> bool:
+    """Whether gradients are wanted of a memory that is not too large for a loop."""
     memory = inputs[-1]
-    small = memory.shape[-2] * memory.shape[-1] <= LARGEST
-    return small and trained(inputs, NATIVE) and fit(letters, *inputs)
-
-
-def _asked(q: Tensor, k: Tensor) -> bool:
-    """Whether as many positions write as lie between two that read."""
-    return q.shape[1] > 0 and k.shape[1] % q.shape[1] == 0
-
-
-def _of_rates(rates: Tensor, q: Tensor) -> str:
-    return "BthK" if rates.ndim == q.ndim else "Bth"
+    return memory.shape[-2] * memory.shape[-1] <= LARGEST and trained(inputs, NATIVE)
 
 
 def _spread(decay: Tensor, q: Tensor) -> Tensor:

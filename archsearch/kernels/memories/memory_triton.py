@@ -13,8 +13,13 @@ import torch
 import triton
 from torch import Tensor
 
+from archsearch.kernels.memories import delta_rule as deltas
+from archsearch.kernels.memories import gated_delta as gated
+from archsearch.kernels.memories import linear_attention as attention
+from archsearch.kernels.memories import signed_attention as signed
 from archsearch.kernels.memories.linear_attention import SLOWEST_LOG_DECAY
 from archsearch.kernels.memories.memory_programs import backward_program, forward_program
+from archsearch.kernels.memories.memory_shapes import overwriting_fits, read_fits
 from archsearch.kernels.memories.signed_attention import floored
 from archsearch.kernels.trained import once_differentiable
 
@@ -26,6 +31,8 @@ def linear_attention(
     q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:
     """See :func:`archsearch.kernels.memories.linear_attention.linear_attention`."""
+    if not read_fits(q, k, v, log_decay, memory):
+        return attention.linear_attention.plain(q, k, v, log_decay, memory)  # type: ignore[attr-defined,no-any-return]
     return _remembered(q, k, v, log_decay.clamp_min(SLOWEST_LOG_DECAY).exp(), None, memory)
 
 
@@ -33,6 +40,8 @@ def signed_attention(
     q: Tensor, k: Tensor, v: Tensor, factor: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:
     """See :func:`archsearch.kernels.memories.signed_attention.signed_attention`."""
+    if not read_fits(q, k, v, factor, memory):
+        return signed.signed_attention.plain(q, k, v, factor, memory)  # type: ignore[attr-defined,no-any-return]
     return _remembered(q, k, v, floored(factor), None, memory)
 
 
@@ -40,6 +49,8 @@ def delta_rule(
     q: Tensor, k: Tensor, v: Tensor, beta: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:
     """See :func:`archsearch.kernels.memories.delta_rule.delta_rule`."""
+    if not overwriting_fits(q, k, v, beta, memory):
+        return deltas.delta_rule.plain(q, k, v, beta, memory)  # type: ignore[attr-defined,no-any-return]
     return _remembered(q, k, v, None, beta, memory)
 
 
@@ -47,6 +58,8 @@ def gated_delta(
     q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_decay: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:
     """See :func:`archsearch.kernels.memories.gated_delta.gated_delta`."""
+    if not overwriting_fits(q, k, v, beta, log_decay, memory):
+        return gated.gated_delta.plain(q, k, v, beta, log_decay, memory)  # type: ignore[attr-defined,no-any-return]
     return _remembered(q, k, v, log_decay.clamp_min(SLOWEST_LOG_DECAY).exp(), beta, memory)
 
 

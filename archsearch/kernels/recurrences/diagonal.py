@@ -89,3 +89,8 @@ def advance_lstm(
     c = torch.lerp(torch.tanh(torch.addcmul(z, a_z, h)), c, f)
     o = torch.sigmoid(torch.addcmul(torch.addcmul(o, a_o, h), p_o, c))
     return o * torch.tanh(c), c
+
+
+def made(bias: Tensor, weights: Tensor, count: int) -> bool:
+    """Whether there are three gates, and so many weights of each unit."""
+    return len(weights) == count and len(bias) == 3 * weights.shape[1]

@@ -19,7 +19,11 @@ def diagonal_gru(drives: Tensor, bias: Tensor, a: Tensor, h: Tensor) -> Tensor:
     Torch does what is only evaluated, recorded, or in another precision.
     """
     given = drives, bias, a, h
-    if not trained(given, SINGLE) or not fit("btg g aw bw", *given) or not _made(bias, a, 3):
+    if (
+        not trained(given, SINGLE)
+        or not fit("btg g aw bw", *given)
+        or not diagonal.made(bias, a, 3)
+    ):
         return diagonal.diagonal_gru.plain(*given)  # type: ignore[attr-defined,no-any-return]
     width = h.shape[-1]
     y = _GRU.apply(*(_whole_lanes(part, width) for part in given))
@@ -32,16 +36,11 @@ def diagonal_lstm(
     """See :func:`archsearch.kernels.recurrences.diagonal.diagonal_lstm`."""
     given = drives, bias, weights, h, c
     fits = trained(given, SINGLE) and fit("btg g aw bw bw", *given)
-    if not fits or not _made(bias, weights, 5):
+    if not fits or not diagonal.made(bias, weights, 5):
         return diagonal.diagonal_lstm.plain(*given)  # type: ignore[attr-defined,no-any-return]
     width = h.shape[-1]
     y, last = _LSTM.apply(*(_whole_lanes(part, width) for part in given))
     return y[..., :width], last[..., :width]
-
-
-def _made(bias: Tensor, weights: Tensor, count: int) -> bool:
-    """Whether there are three gates, and so many weights of each unit."""
-    return len(weights) == count and len(bias) == 3 * weights.shape[1]
 
 
 def _whole_lanes(x: Tensor, width: int) -> Tensor:

@@ -21,7 +21,7 @@ THREADS = 128
 def diagonal_gru(drives: Tensor, bias: Tensor, a: Tensor, h: Tensor) -> Tensor:
     """See :func:`archsearch.kernels.recurrences.diagonal.diagonal_gru`."""
     kind = _kind((drives, bias, a, h), "btg g nw bw")
-    if kind is None:
+    if kind is None or not diagonal.made(bias, a, 3):
         return diagonal.diagonal_gru.plain(drives, bias, a, h)  # type: ignore[attr-defined,no-any-return]
     driven = drives.float() + bias.float()
     return _GRU.apply(driven, a.float(), h.float()).to(kind)  # type: ignore[no-any-return]
@@ -32,7 +32,7 @@ def diagonal_lstm(
 ) -> tuple[Tensor, Tensor]:
     """See :func:`archsearch.kernels.recurrences.diagonal.diagonal_lstm`."""
     kind = _kind((drives, bias, weights, h, c), "btg g nw bw bw")
-    if kind is None:
+    if kind is None or not diagonal.made(bias, weights, 5):
         return diagonal.diagonal_lstm.plain(drives, bias, weights, h, c)  # type: ignore[attr-defined,no-any-return]
     driven = drives.float() + bias.float()
     y, last = _LSTM.apply(driven, weights.float(), h.float(), c.float())

@@ -26,8 +26,8 @@ def lstm(
 ) -> tuple[Tensor, State]:
     """See :func:`archsearch.kernels.recurrences.gated.lstm`."""
     inputs = (drives, *state, matrix, peepholes)
-    kind = _kind(inputs, "hbtg hbs hbs hsg phs")
-    if kind is None:
+    kind = _kind(inputs, "hbtg hbs hbs hsg phs", 4 if forget == "own" else 3)
+    if kind is None or len(peepholes) != 3:
         return gated.lstm.plain(drives, state, matrix, peepholes, forget, squash)  # type: ignore[attr-defined,no-any-return]
     y, h, c = _LSTM.apply(*(part.float() for part in inputs), forget, squash)
     return y.to(kind), (h.to(kind), c.to(kind))
@@ -36,18 +36,19 @@ def lstm(
 def slstm(drives: Tensor, state: State, matrix: Tensor, sigmoid: bool) -> tuple[Tensor, State]:
     """See :func:`archsearch.kernels.recurrences.gated.slstm`."""
     inputs = (drives, *state, matrix)
-    kind = _kind(inputs, "hbtg hbs hbs hbs hbs hsg")
+    kind = _kind(inputs, "hbtg hbs hbs hbs hbs hsg", 4)
     if kind is None:
         return gated.slstm.plain(drives, state, matrix, sigmoid)  # type: ignore[attr-defined,no-any-return]
     y, *last = _SLSTM.apply(*(part.float() for part in inputs), sigmoid)
     return y.to(kind), tuple(part.to(kind) for part in last)
 
 
-def _kind(inputs: tuple[Tensor, ...], letters: str) -> torch.dtype | None:
+def _kind(inputs: tuple[Tensor, ...], letters: str, gates: int) -> torch.dtype | None:
     """The type of number of the outputs, or None where torch is to do it."""
     kind = reduce(torch.promote_types, (part.dtype for part in inputs))
-    large = inputs[1].shape[-1] > LARGEST or kind == torch.float64
-    return None if large or not inputs[0].numel() or not fit(letters, *inputs) else kind
+    size, whole = inputs[1].shape[-1], inputs[0].numel() > 0
+    whole = whole and inputs[0].shape[-1] == gates * size and fit(letters, *inputs)
+    return None if size > LARGEST or kind == torch.float64 or not whole else kind
 
 
 def _grid(h0: Tensor) -> tuple[tuple[int, int], dict[str, int]]:

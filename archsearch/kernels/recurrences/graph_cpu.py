@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -10,9 +9,10 @@ from torch import Tensor
 
 from archsearch.kernels.recurrences import graph_loops
 from archsearch.kernels.recurrences import graph_steps as plain
+from archsearch.kernels.recurrences.graph_shapes import fits
 from archsearch.kernels.recurrences.graph_steps import Product, Program
 from archsearch.kernels.recurrences.recurrence_cpu import WIDEST
-from archsearch.kernels.trained import SINGLE, arrays, fit, once_differentiable, trained
+from archsearch.kernels.trained import SINGLE, arrays, once_differentiable, trained
 
 MOST = 2**27  # numbers kept of all steps
 
@@ -27,35 +27,10 @@ def graph_steps(
     inputs = (streams, states, matrices)
     size = program.slots * len(streams) * states[0].numel()
     wide = states.shape[-1] > WIDEST or size > MOST
-    if wide or not trained(inputs, SINGLE) or not _fits(*inputs, program):
+    if wide or not trained(inputs, SINGLE) or not fits(*inputs, program):
         return plain.graph_steps.plain(*inputs, program)  # type: ignore[attr-defined,no-any-return]
     y, last = _Steps.apply(*inputs, coded(program), program)
     return y, last
-
-
-def _fits(streams: Tensor, states: Tensor, matrices: Tensor, program: Program) -> bool:
-    given, multiplied = needed(program)
-    if not fit("tbg sbw mww", streams, states, matrices):
-        return False
-    slots, more = divmod(streams.shape[2], states.shape[2])
-    read = given <= slots <= program.slots and multiplied <= len(matrices)
-    return not more and read and len(program.leaves) == len(states) == len(program.roots)
-
-
-@lru_cache(maxsize=256)
-def needed(program: Program) -> tuple[int, int]:
-    """How many slots have to be given, and how many matrices there must be."""
-    written, given, matrices = set(program.leaves), 0, 0
-    for action in program.actions:
-        if isinstance(action, Product):
-            out = range(action.out, action.out + action.count)
-            read = [*out, *(slot for slot, _ in action.reads)]
-            matrices = max(matrices, *(first + action.count for _, first in action.reads))
-        else:
-            out, read = range(action.out, action.out + 1), [*action.inputs]
-        given = max(given, *(slot + 1 for slot in read if slot not in written), 0)
-        written.update(out)
-    return given, matrices
 
 
 def coded(program: Program) -> Tensor:

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from archsearch.kernels.recurrences import graph_steps as plain
 from archsearch.kernels.recurrences.graph_programs import backward_program, forward_program
+from archsearch.kernels.recurrences.graph_shapes import fits
 from archsearch.kernels.recurrences.graph_steps import Product, Program
-from archsearch.kernels.trained import fit, once_differentiable
+from archsearch.kernels.trained import once_differentiable
 
 ROWS = 16  # of a batch, for one program; the fewest that a GPU multiplies
 TILE = 64  # columns at a time
@@ -28,7 +29,7 @@ def graph_steps(
     """
     inputs = (streams, states, matrices)
     kind = torch.promote_types(torch.promote_types(streams.dtype, states.dtype), matrices.dtype)
-    if kind == torch.float64 or not streams.numel() or not fit("tbg sbw mww", *inputs):
+    if kind == torch.float64 or not streams.numel() or not fits(*inputs, program):
         return plain.graph_steps.plain(*inputs, program)  # type: ignore[attr-defined,no-any-return]
     y, last = _Steps.apply(*(part.float() for part in inputs), program)
     return y.to(kind), last.to(kind)

@@ -13,6 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from archsearch.kernels.scans.linear_scan import linear_scan_reference
 from archsearch.kernels.trained import once_differentiable
 
 THREADS = 128
@@ -20,6 +21,10 @@ THREADS = 128
 
 def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     """See :func:`archsearch.kernels.scans.linear_scan.linear_scan`."""
+    pairs = zip(a.shape, b.shape, strict=False)
+    fits = a.ndim == b.ndim and all(one in (1, size) for one, size in pairs)
+    if not fits or h0.shape != (*b.shape[:1], *b.shape[2:]):
+        return linear_scan_reference(a, b, h0)
     kind = torch.promote_types(torch.promote_types(a.dtype, b.dtype), h0.dtype)
     working = torch.promote_types(kind, torch.float32)
     # the expanded coefficients take no memory, and torch sums their gradient
