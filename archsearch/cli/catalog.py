@@ -13,6 +13,7 @@ from archsearch.errors import SpaceError
 from archsearch.plugins import load_catalog
 from archsearch.spec.catalog import KINDS, Catalog, CellType, LayerType
 from archsearch.spec.positions import escape
+from archsearch.spec.words import unquoted
 
 LISTED = tuple(kind for kind in KINDS if kind != "task")
 
@@ -120,7 +121,7 @@ def _show_one(entry: LayerType) -> None:
     for column in ("option", "default", "legal", "searched", "what"):
         table.add_column(column)
     for key, option in entry.options.items():
-        default = "" if option.default is None else str(option.default)
+        default = "" if option.default is None else unquoted(option.default)
         table.add_row(key, default, option.expected, option.searched, option.meaning)
     out.print(table)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from archsearch.plugins import load_catalog
 from archsearch.spec.catalog import CellType, LayerType
+from archsearch.spec.words import unquoted
 
 OURS = "archsearch"
 FAMILIES = {
@@ -94,7 +95,7 @@ def _section(entry: LayerType) -> str:
     if entry.options:
         lines.append("\n| option | default | legal | searched | what |\n|---|---|---|---|---|")
     for key, option in entry.options.items():
-        default = "–" if option.default is None else f"`{option.default}`"
+        default = "–" if option.default is None else f"`{unquoted(option.default)}`"
         row = (f"`{key}`", default, option.expected, option.searched, option.meaning)
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines) + "\n"

@@ -133,13 +133,14 @@ def write_bundle(
 
 
 def read_bundle(
-    path: Path, catalog: Catalog | None = None, *, changed_plugins: bool = False
+    path: str | Path, catalog: Catalog | None = None, *, changed_plugins: bool = False
 ) -> Bundle:
     """The bundle in a folder, checked in full; the catalog is that of what is installed.
 
     Raises InputError where there is no bundle, StateError naming the file and the fault, or the
     plugin that is missing, or whose code is not that of the export unless ``changed_plugins``.
     """
+    path = Path(path)
     manifest = read_manifest(path)
     catalog = plugins.load_catalog() if catalog is None else catalog
     notes = [*_provided(path, manifest, catalog, changed_plugins), *_own_versions(manifest)]

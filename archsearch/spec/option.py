@@ -9,7 +9,7 @@ from archsearch.errors import SpaceError
 from archsearch.spec.architecture import Value
 from archsearch.spec.domains import FloatRange, IntRange
 from archsearch.spec.language import Language
-from archsearch.spec.words import spell, suggestion
+from archsearch.spec.words import spell, suggestion, unquoted
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,16 @@ class Option:
         if self.search is None:
             return "no"
         if isinstance(self.search, tuple):
-            return ", ".join(str(value) for value in self.search)
+            return ", ".join(map(unquoted, self.search))
         scale = ", log" if self.search.log else ""
         return f"{self.search.low:g} to {self.search.high:g}{scale}"
 
     @property
     def meaning(self) -> str:
         """What it does, and beside which other options it does anything."""
-        conditions = [f"{name} is {' or '.join(map(str, values))}" for name, values in self.when]
+        conditions = [
+            f"{name} is {' or '.join(map(unquoted, values))}" for name, values in self.when
+        ]
         aliases = [
             f"; {name} is {' with '.join(f'{key} {value}' for key, value in settings)}"
             for name, settings in self.aliases

@@ -35,3 +35,8 @@ def spell(value: object) -> str:
     if isinstance(value, str):
         return f"'{value}'" if len(value) <= 60 else f"'{value[:57]}...'"
     return str(value)
+
+
+def unquoted(value: object) -> str:
+    """The same, but for a text, which stands as it is."""
+    return value if isinstance(value, str) else spell(value)

@@ -89,7 +89,7 @@ class SearchPhase(Phase):
     def _spent(self, index: int) -> str | None:
         budget, driver = self.plan.search.budget, self.driver
         if budget.trials is not None and index >= budget.trials:
-            return f"all {index} trials are done"
+            return "the one trial is done" if index == 1 else f"all {index} trials are done"
         if budget.time is not None and driver.active_seconds >= budget.time:
             return f"the time budget of {budget.time:g} s is spent"
         cost = driver.cost
