@@ -4,7 +4,8 @@ Fresh memory holds huge numbers, so that what is read before it was written show
 the tests left in memory is looked through for garbage once.
 
 What is checked of every cell, sparsity or kernel in yet another surrounding is ``sampled``: every
-so many cases belong to the suite, evenly spread, and the others are run with ``-m sweep``.
+so many cases belong to the suite, evenly spread or ``by`` a parameter, and the others are run with
+``-m sweep``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ M_PERTURB = -6  # of malloc.h; other C libraries than GNU's have no mallopt
 if hasattr(ctypes.CDLL(None), "mallopt"):
     ctypes.CDLL(None).mallopt(M_PERTURB, 1)
 
-
 CASES: Counter[str] = Counter()
 
 
@@ -32,7 +32,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if sampled is None:
         return
     test = item.nodeid.partition("[")[0]
-    if CASES[test] % sampled.kwargs["every"]:
+    case = getattr(item, "callspec", None)
+    places = case.indices if case else {}
+    if places.get(sampled.kwargs.get("by"), CASES[test]) % sampled.kwargs["every"]:
         item.add_marker(pytest.mark.sweep)
     CASES[test] += 1
 

@@ -11,6 +11,9 @@ from archsearch.cells.attention.declared import CELLS
 from archsearch.errors import InputError
 from archsearch.testing.cells import CellContract
 
+# the first options are the defaults
+pytestmark = pytest.mark.sampled(every=3, by="options")
+
 DECLARED = {entry.name: entry for entry in CELLS}
 
 # the patterns that have a path of their own, and nothing else to choose

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from archsearch.cells.convolution.declared import CELLS
 from archsearch.testing.cells import CellContract
+
+# the first options are the defaults
+pytestmark = pytest.mark.sampled(every=3, by="options")
 
 DECLARED = {entry.name: entry for entry in CELLS}
 
