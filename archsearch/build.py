@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -38,6 +38,7 @@ class Model(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.causal = all(getattr(part, "causal", True) for part in self.modules())
         self.cuts = not self.causal  # whether padding is cut off
+        self.compares = any(getattr(part, "compares", False) for part in self.modules())
         for stage in stages:
             if hasattr(stage, "reads"):
                 stage.reads(norm, head)
@@ -88,14 +89,15 @@ class Model(nn.Module):
         _, spent = self._stages(x, lengths)
         return tuple(float(_mean_over_steps(stage.loops, lengths)) for stage in spent)
 
-    @staticmethod
     def known(
-        x: Tensor, lengths: Tensor | None, portion: float = 1.0
+        self, x: Tensor, lengths: Tensor | None, portion: float = 1.0
     ) -> AbstractContextManager[None]:
         """Inside, what sets positions against each other knows which steps of x are real.
 
         x may be a ``portion`` of a batch.
         """
+        if not self.compares or torch.compiler.is_compiling():
+            return nullcontext()
         if lengths is None or not bool((lengths < x.shape[1]).any()):
             return some_positions(None, portion)
         return some_positions(real_steps(lengths, x.shape[1]), portion)

@@ -4,16 +4,18 @@ Sequences differ in length, so a batch has padding. Causal parts need not know: 
 end changes nothing before it. But who of a sequence is chosen, how evenly choices fall and which
 codes follow the inputs would depend on it, and be another thing with every batch. Such parts may
 also be called for some of the positions at a time; what each call adds to the loss then counts for
-its share of them.
+its share of them. A class that asks says so with ``compares = True``; what torch compiles or
+exports is told nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -34,7 +36,7 @@ _NOW: ContextVar[Positions] = ContextVar("positions", default=ALL)
 
 def positions() -> Positions:
     """What is known at this place of the network."""
-    return _NOW.get()
+    return ALL if torch.compiler.is_compiling() else _NOW.get()
 
 
 @contextmanager
@@ -47,11 +49,11 @@ def among(known: Positions) -> Iterator[None]:
         _NOW.reset(token)
 
 
-@contextmanager
-def some_positions(real: Tensor | None, portion: float) -> Iterator[None]:
+def some_positions(real: Tensor | None, portion: float) -> AbstractContextManager[None]:
     """Inside are this portion of the positions, and padding where ``real`` is false."""
-    with among(Positions(real, portion * positions().portion)):
-        yield
+    if torch.compiler.is_compiling():
+        return nullcontext()
+    return among(Positions(real, portion * positions().portion))
 
 
 def real_positions(x: Tensor) -> Tensor | None:

@@ -24,6 +24,7 @@ class NarrowedDepth(nn.Module):
     """
 
     any_loops = False  # there is a router for each
+    compares = True
 
     def __init__(
         self, tie: nn.Module, width: int, loops: int, weight: float = 0.1, scale: float = 1.0

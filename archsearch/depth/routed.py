@@ -24,6 +24,7 @@ class RoutedDepth(nn.Module):
     """
 
     any_loops = False  # the router has an output for each
+    compares = True
 
     def __init__(
         self,

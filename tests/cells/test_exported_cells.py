@@ -10,7 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from archsearch.build import build
 from archsearch.plugins import implementation, load_catalog
+from archsearch.spec.architecture import Architecture, Block, Layer, Stage
+from archsearch.spec.signature import Signature
 
 torch.set_num_threads(1)
 # torch's compiler does things that torch warns of
@@ -85,6 +88,18 @@ def test_every_cell_trains_compiled(name):
     if name in UNABLE:
         pytest.skip(UNABLE[name])
     compared(name)
+
+
+def test_a_network_exports_and_compiles_in_one_piece_with_the_lengths_of_its_sequences():
+    signature = Signature("values", 3, "class", 4, every_step=False, length=6)
+    stage = Stage((Block(Layer("gru"), channel=Layer("codebook")),))
+    plain = CATALOG.complete_architecture(Architecture(8, (stage,)))
+    model = build(plain, CATALOG, signature, seed=0).eval()
+    x, lengths = torch.randn(3, 6, 3), torch.tensor([6, 2, 3])
+    program = torch.export.export(model, (x, lengths), strict=False)
+    near(program.module()(x, lengths)[0], model(x, lengths)[0])
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    near(compiled(x, lengths)[0], model(x, lengths)[0])
 
 
 FRESH = """

@@ -20,6 +20,8 @@ class Codebook(nn.Module):
     to the gradient as if they had been added to the training loss, and are not part of its value.
     """
 
+    compares = True
+
     def __init__(
         self, width: int, codes: int = 64, active: int = 1, commitment: float = 0.25
     ) -> None:

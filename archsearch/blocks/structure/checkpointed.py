@@ -15,9 +15,9 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, noop_context_fn
 
-from archsearch.blocks.padding import Positions, among, positions
+from archsearch.blocks.padding import ALL, Positions, among, positions
 from archsearch.blocks.structure.block import Block
 from archsearch.blocks.structure.connections import Chain
 
@@ -36,7 +36,10 @@ def recomputed(
         met: Met = []
         return _noting(parts, met), AsMet(met, known)
 
-    y: Tensor = checkpoint(apply, x, use_reentrant=False, context_fn=contexts)
+    special = bool(parts) or known is not ALL
+    y: Tensor = checkpoint(
+        apply, x, use_reentrant=False, context_fn=contexts if special else noop_context_fn
+    )
     return y
 
 

@@ -27,6 +27,8 @@ class MixtureOfDepths(Connections):
     reports, but of its gradient.
     """
 
+    compares = True
+
     # connections are always given the width
     def __init__(
         self, blocks: Sequence[Block], width: int, capacity: float = 0.125, every: int = 2

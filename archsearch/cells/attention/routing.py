@@ -39,6 +39,8 @@ class Routing(Cell):
 
     role = "attention"
 
+    compares = True
+
     def __init__(
         self,
         width: int,
