@@ -25,6 +25,7 @@ from archsearch.serve.modules import Key, packages_of
 from archsearch.serve.sources import Sources
 from archsearch.serve.standalone_depth import TAKEN as TAKEN_FOR_DEPTH
 from archsearch.serve.standalone_depth import check_depth, constructed, needed, usage
+from archsearch.serve.standalone_text import HEAD, PREPARED, TAIL
 from archsearch.serve.weights import serialize
 from archsearch.sparsity.packing import packed
 from archsearch.sparsity.structures import PLACE, structure
@@ -40,47 +41,6 @@ RESIZED = ("archsearch.sparsity.compaction", "resized")
 UNPACKED = ("archsearch.sparsity.packing", "unpacked")
 PLAIN = bool | int | float | str | None
 TAKEN = ("SIGNATURE", "PREPARATION", "build", "load", "annotations", "model", "Path", "load_file")
-
-_HEAD = '''"""{title}, written out by archsearch {version}; needs {packages} only.
-
-    from model import load
-
-    model = load()
-    prediction, _ = model(x)                     # x: {inputs}
-    state = model.initial_state(1)
-    prediction, state = model.step(x_t, state)   # x_t: one time step of x
-{prepared}{depth}"""
-
-from __future__ import annotations
-
-from pathlib import Path
-
-from safetensors.torch import load_file
-'''
-
-_PREPARED = """
-x is not what stands in a file: PREPARATION, at the end, says how x was made of it (values less an
-offset, over a scale; the numbers of classes and characters) and what the outputs stand for.
-"""
-
-_TAIL = '''
-SIGNATURE = {signature}
-{preparation}
-
-def build() -> {model}:
-    """The network with its first weights."""
-    stages = [
-{stages}
-    ]
-    return {whole}
-
-
-def load(weights: str | Path = Path(__file__).with_name("{weights}")) -> {model}:
-    """The trained network, ready to predict."""
-    model = build()
-    model.load_state_dict({state})
-    return model.eval().requires_grad_(False)
-'''
 
 
 def write_standalone(bundle: Bundle, path: Path, *, force: bool = False) -> str:
@@ -132,12 +92,12 @@ def written_out(
     if signature.inputs == "values":
         inputs = f"(batch, time, {signature.channels})"
     source = writer.sources.text()
-    head = _HEAD.format(
+    head = HEAD.format(
         title=architecture.title,
         version=version("archsearch"),
         packages=_listed(packages_of(source)),
         inputs=inputs,
-        prepared=_PREPARED if preparation else "",
+        prepared=PREPARED if preparation else "",
         depth="" if depth is None else usage(depth),
     )
     given = ", ".join(f"{key}={value!r}" for key, value in signature.to_plain().items())
@@ -155,7 +115,7 @@ def written_out(
     if packed_weights:
         state = f"{names(UNPACKED)}({state}, model.state_dict())"
     quoted = pformat(dict(preparation), width=98, compact=True, sort_dicts=False)
-    tail = _TAIL.format(
+    tail = TAIL.format(
         signature=f"{names(SIGNATURE)}({given})",
         preparation=f"\nPREPARATION = {quoted}\n" if preparation else "",
         model=names(MODEL),

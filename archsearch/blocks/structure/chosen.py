@@ -20,10 +20,9 @@ def highest(
 
     At least one, if there is one, and only of those ``among``, of which there must be so many.
     """
-    allowed = among if real is None or among is None else among & real
-    allowed = real if allowed is None else allowed
-    if allowed is not None:
-        scores = scores.masked_fill(~allowed, -torch.inf)
+    for allowed in (among, real):
+        if allowed is not None:
+            scores = scores.masked_fill(~allowed, -torch.inf)
     found = torch.zeros_like(scores, dtype=torch.bool)
     if real is None:
         count = max(1, round(share * scores.shape[1]))
