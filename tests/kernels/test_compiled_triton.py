@@ -21,9 +21,11 @@ from archsearch.kernels.recurrences import (
     graph_programs,
     lstm_programs,
     slstm_programs,
+    vanilla_programs,
 )
 from archsearch.kernels.recurrences.graph_triton import settings
 from archsearch.kernels.scans import scan_triton
+from archsearch.kernels.scans.selective import selective_programs
 
 COUNTS = {
     *("steps", "units", "a_batch", "a_step", "a_unit", "batch", "width", "heads", "size", "rows"),
@@ -62,6 +64,13 @@ def test_scans(capability, reverse, pairs):
     assert machine_code(program, capability, REVERSE=reverse, PAIRS=pairs, THREADS=128)
 
 
+@pytest.mark.parametrize("capability", [AMPERE, HOPPER])
+def test_selective_scans(capability):
+    known = {"STRETCH": 16, "UNITS": 64, "SIZE": 16}
+    assert machine_code(selective_programs.forward_program, capability, **known)
+    assert machine_code(selective_programs.backward_program, capability, **known)
+
+
 @pytest.mark.parametrize("fades", ["not", "alike", "apart"])
 @pytest.mark.parametrize("overwrites", [False, True])
 def test_memories(fades, overwrites):
@@ -83,6 +92,16 @@ def test_slstm():
     for sigmoid in (False, True):
         assert machine_code(slstm_programs.forward_program, HOPPER, SIGMOID=sigmoid, **HEAD)
     assert machine_code(slstm_programs.backward_program, HOPPER, **HEAD)
+
+
+@pytest.mark.parametrize("leaks", [False, True])
+@pytest.mark.parametrize("activation", ["tanh", "relu", "leaky_relu"])
+def test_vanilla(activation, leaks):
+    kind = {"ACTIVATION": activation, "LEAKS": leaks}
+    absent = {} if leaks else {"leak": None}
+    assert machine_code(vanilla_programs.forward_program, HOPPER, **kind, **HEAD, **absent)
+    absent |= dict.fromkeys(absent and ["dleak"])
+    assert machine_code(vanilla_programs.backward_program, HOPPER, **kind, **HEAD, **absent)
 
 
 @pytest.mark.parametrize("name", ["gru_forward", "gru_backward", "lstm_forward", "lstm_backward"])

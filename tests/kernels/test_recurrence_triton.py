@@ -118,9 +118,34 @@ check(Program(4, (1,), (3,), (Apply("relu", 2, (0,)), Apply("max", 3, (2, 2)))),
 check(Program(5, (1, 2), (4, 1), (Apply("add", 3, (0, 2)), Apply("tanh", 4, (3,)))), 1, 0)
 """
 
+VANILLA = """
+from archsearch.kernels.recurrences import vanilla_triton
+from archsearch.kernels.recurrences.vanilla import vanilla
+
+for heads, batch, steps, size in ((None, 1, 1, 1), (2, 17, 5, 7), (None, 3, 4, 33), (1, 2, 3, 70)):
+    torch.manual_seed(0)
+    apart = () if heads is None else (heads,)
+    drives = torch.randn(steps, *apart, batch, size).transpose(0, -1).contiguous().transpose(0, -1)
+    h, matrix = torch.randn(*apart, batch, size), 0.4 * torch.randn(*apart, size, size)
+    for activation in ("tanh", "relu", "leaky_relu"):
+        forms = [lambda *known, form=form: form(*known, activation)
+                 for form in (vanilla_triton.vanilla, vanilla.plain)]
+        for leak in (torch.rand(size), torch.rand(1)):
+            same(*forms, (drives, h, matrix, leak))
+        same(*(lambda *known, form=form: form(*known, None) for form in forms),
+             (drives, h, matrix))
+y, last = vanilla_triton.vanilla(drives.double(), h.double(), matrix.double(), None, "tanh")
+assert y.dtype == last.dtype == torch.float64
+missing, nothing = torch.full((1, 1, 4), torch.nan), torch.zeros(1, 4)
+_, last = vanilla_triton.vanilla(missing, nothing, torch.eye(4), None, "relu")
+assert last.isnan().all()
+"""
+
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
-@pytest.mark.parametrize("code", [GATED, DIAGONAL, GRAPH], ids=["gated", "diagonal", "graph"])
+@pytest.mark.parametrize(
+    "code", [GATED, DIAGONAL, GRAPH, VANILLA], ids=["gated", "diagonal", "graph", "vanilla"]
+)
 def test_equals_the_steps(code: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", BEGIN + code],

@@ -51,14 +51,52 @@ print(count)
 """
 
 
+SELECTIVE = """
+import torch
+from archsearch.kernels.scans.selective.selective_scan import selective_scan
+from archsearch.kernels.scans.selective.selective_triton import selective_scan as fast_scan
+
+count = 0
+for rows, steps, width, keys in ((1, 1, 1, 1), (2, 16, 5, 3), (2, 18, 70, 16), (1, 17, 3, 130)):
+    torch.manual_seed(0)
+    delta = torch.rand(steps, rows, width).transpose(0, 1)
+    u, memory = torch.randn(rows, steps, width), torch.randn(rows, width, keys)
+    write, read = torch.randn(2, rows, steps, keys).unbind(0)
+    given = (delta, u, write, read, 3 * torch.rand(width, keys), memory)
+    known = [part.clone(memory_format=torch.preserve_format).requires_grad_() for part in given]
+    found, weights = [], None
+    for form in (fast_scan, selective_scan.plain):
+        values = form(*known)
+        weights = weights or [torch.randn_like(value) for value in values]
+        found.append([*values, *torch.autograd.grad(values, known, weights)])
+    for one, other in zip(*found, strict=True):
+        size = max(1.0, other.abs().max().item())
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=2e-6 * size)
+    count += 1
+assert all(part.dtype == torch.float64 for part in fast_scan(*(part.double() for part in given)))
+assert all(part.dtype == torch.bfloat16 for part in fast_scan(*(part.bfloat16() for part in given)))
+given[1][0, 12] = torch.nan
+y, left = fast_scan(*given)
+assert y[0, 12:].isnan().all() and not y[0, :12].isnan().any() and left.isnan().all()
+try:
+    fast_scan(*given[:5], memory[:, :2])
+except (RuntimeError, ValueError):
+    count += 1
+print(count)
+"""
+
+
 @pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
-def test_equals_the_loop():
+@pytest.mark.parametrize(
+    ("code", "count"), [(COMPARE, 84), (SELECTIVE, 5)], ids=["linear", "selective"]
+)
+def test_equals_the_loop(code, count):
     done = subprocess.run(
-        [sys.executable, "-c", COMPARE],
+        [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         check=False,
         env=os.environ | {"TRITON_INTERPRET": "1"},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["84"]
+    assert int(done.stdout) == count

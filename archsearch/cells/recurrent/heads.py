@@ -18,8 +18,8 @@ class HeadwiseLinear(nn.Linear):
     head read that head's part of h (FlashRNN, Poeppel et al. 2024, arXiv 2412.07752). With one
     head it is a plain matrix. Raises ArchitectureError when the heads do not divide the width.
 
-    A loop over time is spared the reshaping: it takes drives and states of one step ``apart``,
-    repeats ``advance`` with ``matrix()``, and takes its states back ``together``. A recurrence of
+    A recurrence is spared the reshaping: :mod:`archsearch.kernels.recurrences.vanilla` takes drives
+    and a state ``apart`` and ``matrix()``, and its states are taken back ``together``;
     :mod:`archsearch.kernels.recurrences.gated` takes all steps ``by_head``, and ``matrices()``.
     """
 
@@ -40,7 +40,7 @@ class HeadwiseLinear(nn.Linear):
         return torch.einsum("...hi,ghoi->...gho", parts, weight).flatten(-3)
 
     def matrix(self) -> Tensor:
-        """What ``advance`` multiplies by: (W, gates W), or (heads, size, gates size)."""
+        """What a state ``apart`` is multiplied by: (W, gates W), or (heads, size, gates size)."""
         if self.heads == 1:
             return self.weight.t()
         weight = self.weight.view(self.gates, self.heads, -1, self.in_features)
@@ -49,12 +49,6 @@ class HeadwiseLinear(nn.Linear):
     def matrices(self) -> Tensor:
         """The same for any number of heads, (heads, size, gates size)."""
         return self.matrix().view(self.heads, self.in_features, -1)
-
-    def advance(self, drive: Tensor, h: Tensor, matrix: Tensor) -> Tensor:
-        """drive + U h, all of them apart."""
-        if self.heads == 1:
-            return torch.addmm(drive, h, matrix)
-        return torch.baddbmm(drive, h, matrix)
 
     def apart(self, x: Tensor) -> Tensor:
         """(.., B, n W) to (.., heads, B, n size) for any number n of gates; one head is left."""

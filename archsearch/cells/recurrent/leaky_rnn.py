@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from archsearch.cells.cell import Cell, State
+from archsearch.kernels.recurrences.vanilla import activated, vanilla
 
 
 class LeakyRNN(Cell):
@@ -31,7 +31,7 @@ class LeakyRNN(Cell):
         activation: str = "tanh",
     ) -> None:
         super().__init__(width)
-        self.tanh = activation == "tanh"
+        self.activation = activation
         self.input = nn.Linear(width, width)
         self.recurrent = nn.Linear(width, width, bias=False)
         nn.init.xavier_uniform_(self.input.weight)
@@ -49,12 +49,9 @@ class LeakyRNN(Cell):
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (h,) = self.initial_state(len(x)) if state is None else state
         driven = self.input(x.transpose(0, 1))  # (T, B, W): one product for all positions
-        matrix, leak = self.recurrent.weight.t(), torch.sigmoid(-self.tau_log)
-        states = []
-        for drive in driven.unbind(0):
-            h = torch.lerp(h, self._phi(torch.addmm(drive, h, matrix)), leak)
-            states.append(h)
-        return torch.stack(states, 1), (h,)
+        leak = torch.sigmoid(-self.tau_log)
+        states, h = vanilla(driven, h, self.recurrent.weight.t(), leak, self.activation)
+        return states, (h,)
 
     def initial_state(self, batch: int) -> State:
         return (self.zeros(batch, self.width),)
@@ -62,8 +59,6 @@ class LeakyRNN(Cell):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         (h,) = state
         tau = 1 + self.tau_log.exp()
-        h = (1 - 1 / tau) * h + self._phi(self.input(x) + self.recurrent(h)) / tau
+        new = activated(self.input(x) + self.recurrent(h), self.activation)
+        h = (1 - 1 / tau) * h + new / tau
         return h, (h,)
-
-    def _phi(self, drive: Tensor) -> Tensor:
-        return torch.tanh(drive) if self.tanh else F.leaky_relu(drive, 0.1)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.recurrent.heads import HeadwiseLinear
+from archsearch.kernels.recurrences.vanilla import activated, vanilla
 
 
 class RNN(Cell):
@@ -28,7 +29,7 @@ class RNN(Cell):
         heads: int = 1,
     ) -> None:
         super().__init__(width)
-        self.activation = torch.tanh if activation == "tanh" else torch.relu
+        self.activation = activation
         self.input = nn.Linear(width, width)
         self.recurrent = HeadwiseLinear(width, heads=heads)
         bound = width**-0.5
@@ -50,16 +51,13 @@ class RNN(Cell):
         (h,) = self.initial_state(len(x)) if state is None else state
         u = self.recurrent
         driven = u.apart(self.input(x.transpose(0, 1)))  # one product for all positions
-        h, matrix, states = u.apart(h), u.matrix(), []
-        for drive in driven.unbind(0):
-            h = self.activation(u.advance(drive, h, matrix))
-            states.append(h)
-        return u.together(torch.stack(states, -2)), (u.together(h),)
+        states, h = vanilla(driven, u.apart(h), u.matrix(), None, self.activation)
+        return u.together(states), (u.together(h),)
 
     def initial_state(self, batch: int) -> State:
         return (self.zeros(batch, self.width),)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         (h,) = state
-        h = self.activation(self.input(x) + self.recurrent(h))
+        h = activated(self.input(x) + self.recurrent(h), self.activation)
         return h, (h,)

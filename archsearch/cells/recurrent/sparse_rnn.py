@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
+from archsearch.kernels.recurrences.vanilla import activated, vanilla
 
 REWIRED = 0.1
 
@@ -30,7 +31,7 @@ class SparseRNN(Cell):
         activation: str = "tanh",
     ) -> None:
         super().__init__(width)
-        self.activation = torch.tanh if activation == "tanh" else torch.relu
+        self.activation = activation
         self.input = nn.Linear(width, width)
         nn.init.xavier_uniform_(self.input.weight)
         nn.init.zeros_(self.input.bias)
@@ -47,11 +48,8 @@ class SparseRNN(Cell):
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (h,) = self.initial_state(len(x)) if state is None else state
         driven = self.input(x.transpose(0, 1))  # (T, B, W): one product for all positions
-        matrix, states = self.matrix.t(), []
-        for drive in driven.unbind(0):
-            h = self.activation(torch.addmm(drive, h, matrix))
-            states.append(h)
-        return torch.stack(states, 1), (h,)
+        states, h = vanilla(driven, h, self.matrix.t(), None, self.activation)
+        return states, (h,)
 
     def initial_state(self, batch: int) -> State:
         return (self.zeros(batch, self.width),)
@@ -59,7 +57,7 @@ class SparseRNN(Cell):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         (h,) = state
         heard = (h[:, self.sources] * self.weight).sum(-1)  # (B, W, k) before the sum
-        h = self.activation(self.input(x) + heard)
+        h = activated(self.input(x) + heard, self.activation)
         return h, (h,)
 
 

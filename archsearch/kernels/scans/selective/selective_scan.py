@@ -9,7 +9,10 @@ from archsearch.kernels.choose import accelerated
 from archsearch.kernels.scans.linear_scan import linear_scan
 
 
-@accelerated(cpu="archsearch.kernels.scans.selective.selective_cpu:selective_scan")
+@accelerated(
+    cpu="archsearch.kernels.scans.selective.selective_cpu:selective_scan",
+    cuda="archsearch.kernels.scans.selective.selective_triton:selective_scan",
+)
 def selective_scan(
     delta: Tensor, u: Tensor, write: Tensor, read: Tensor, rate: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor]:
