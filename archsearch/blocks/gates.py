@@ -7,6 +7,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
+from archsearch.kernels.one_type import mix
+
 
 class Gate(nn.Module):
     """``Gate(width, **options)``; it looks at one position at a time and needs no state."""
@@ -48,7 +50,7 @@ class Highway(Gate):
         nn.init.constant_(self.transform.bias, bias)
 
     def forward(self, x: Tensor, fx: Tensor) -> Tensor:
-        return torch.lerp(x, fx, torch.sigmoid(self.transform(x)))
+        return mix(torch.sigmoid(self.transform(x)), fx, x)
 
 
 class InputDependent(Gate):
@@ -64,7 +66,7 @@ class InputDependent(Gate):
         nn.init.constant_(self.mix.bias, bias)
 
     def forward(self, x: Tensor, fx: Tensor) -> Tensor:
-        return torch.lerp(x, fx, torch.sigmoid(self.mix(torch.cat([x, fx], -1))))
+        return mix(torch.sigmoid(self.mix(torch.cat([x, fx], -1))), fx, x)
 
 
 class LearnedRate(Gate):
@@ -79,7 +81,7 @@ class LearnedRate(Gate):
         self.rate = nn.Parameter(torch.full((width,), start))
 
     def forward(self, x: Tensor, fx: Tensor) -> Tensor:
-        return torch.lerp(x, fx, torch.sigmoid(self.rate))
+        return mix(torch.sigmoid(self.rate), fx, x)
 
 
 class ReZero(Gate):
@@ -139,7 +141,7 @@ class GRUGate(Gate):
         r, z, new = self.of_layer(fx).chunk(3, -1)
         of_r, of_z = self.of_stream(x).chunk(2, -1)
         new = torch.tanh(new + self.of_reset(torch.sigmoid(r + of_r) * x))
-        return torch.lerp(x, new, torch.sigmoid(z + of_z))
+        return mix(torch.sigmoid(z + of_z), new, x)
 
 
 class OutputGate(Gate):

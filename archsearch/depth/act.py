@@ -97,7 +97,7 @@ class AdaptiveDepth(HaltingByPosition):
             weight, ponder = ponder.weigh(p, self.threshold, last=loop == self.loops - 1)
             x = torch.where(active, apply(x, loop), x)
             share = weight.unsqueeze(-1)
-            y = y + share * x if self.mode == "accumulate" else torch.lerp(y, x, share)
+            y = y + share * x if self.mode == "accumulate" else y + share * (x - y)
             if until_all_stopped and not ponder.running.any():
                 break
         return y, ponder

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from archsearch.kernels.one_type import mix
+
 EPSILON = 1e-3
 CUT = 10.0
 
@@ -55,7 +57,7 @@ BINARY: Mapping[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "gate": lambda a, b, _: torch.sigmoid(a) * b,
     "bell": lambda a, b, beta: torch.exp(-beta.abs() * (a - b).square()),
     "laplace": lambda a, b, beta: torch.exp(-beta.abs() * (a - b).abs()),
-    "mix": lambda a, b, beta: torch.lerp(b, a, beta),
+    "mix": lambda a, b, beta: mix(beta, a, b),
 }
 # these have a learned number per unit
 SCALED = ("bell", "laplace", "mix")
@@ -71,10 +73,11 @@ class Composed(nn.Module):
         self, units: int, first: str = "x", second: str = "sigmoid", binary: str = "multiply"
     ) -> None:
         super().__init__()
-        self.first, self.second, self.binary = UNARY[first], UNARY[second], BINARY[binary]
+        self.first, self.second, self.binary = first, second, binary
         self.scale = nn.Parameter(torch.ones(units))
         self.mixing = nn.Parameter(torch.full((units,), 0.5)) if binary in SCALED else None
 
     def forward(self, x: Tensor) -> Tensor:
         mixing = self.scale if self.mixing is None else self.mixing
-        return self.binary(self.first(self.scale * x), self.second(x), mixing)
+        joined = BINARY[self.binary]
+        return joined(UNARY[self.first](self.scale * x), UNARY[self.second](x), mixing)

@@ -75,7 +75,9 @@ class VeLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inverse = torch.rsqrt(_widened(x).square().mean(-1, keepdim=True) + EPSILON).to(x.dtype)
         adapted = 1 + 0.1 * torch.tanh(0.9 * inverse)
-        mixed = torch.atan(x) + torch.asin((0.7 * x).clamp(-self.CUT, self.CUT))
+        # the cut is one in half precision
+        arcsine = torch.asin((0.7 * _widened(x)).clamp(-self.CUT, self.CUT)).to(x.dtype)
+        mixed = torch.atan(x) + arcsine
         return self.scale * x * torch.sigmoid(self.alpha * mixed) * adapted
 
 

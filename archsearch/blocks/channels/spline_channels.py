@@ -115,7 +115,7 @@ class AFKAN(nn.Module):
         base: bool = False,
     ) -> None:
         super().__init__()
-        self.side, self.combined = SIDES[side], COMBINED[combined]
+        self.side, self.combined = SIDES[side], combined
         self.into, self.norm = RMSNorm(width), LayerNorm(width)
         self.starts = nn.Parameter(torch.arange(-order, grid) / grid)
         self.ends = nn.Parameter(self.starts.detach() + (order + 1) / grid)
@@ -130,7 +130,7 @@ class AFKAN(nn.Module):
         wide, size = x.double(), x.shape[-1:]
         scaled = functional.rms_norm(wide, size, self.into.weight.double(), self.into.eps)
         u = torch.sigmoid(scaled).unsqueeze(-1)  # (.., width, 1)
-        bumps = self.combined(self.side(u - self.starts), self.side(self.ends - u))
+        bumps = COMBINED[self.combined](self.side(u - self.starts), self.side(self.ends - u))
         least, most = bumps.amin((-2, -1), keepdim=True), bumps.amax((-2, -1), keepdim=True)
         bumps = (bumps - least) / (most - least + self.EPSILON)
         scores = (bumps * self.score).sum(-1, keepdim=True) / self.temperature.clamp(min=1.0)

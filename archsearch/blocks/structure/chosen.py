@@ -52,7 +52,9 @@ def through_chosen(
         at = (rows[:, None], places)
         with some_positions(None, len(rows) * count / total):
             mixed = apply(x[at], *(other[at] for other in more))
-        y = y.index_put(at, mixed)
+        # autocast may change the type of either
+        kind = torch.promote_types(y.dtype, mixed.dtype)
+        y = y.to(kind).index_put(at, mixed.to(kind))
     return y
 
 

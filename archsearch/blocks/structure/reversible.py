@@ -25,7 +25,7 @@ class Reversible(Connections):
     block without a channel mixer is F alone, after which the streams change places. Training
     keeps the two last streams and rebuilds the others backwards (Gomez et al. 2017, arXiv
     1707.04585, equations 6 to 8), in one more forward pass. Rounding grows with depth: not for
-    half precision.
+    half precision, and under autocast in single.
     """
 
     # connections are always given the width
@@ -36,6 +36,9 @@ class Reversible(Connections):
         raise TypeError("a reversible stage goes through halves of blocks")
 
     def forward(self, x: Tensor) -> Tensor:
+        if torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return self(x.to(torch.promote_types(x.dtype, torch.float32)))
         halves = self._halves()
         parameters = [part for half in halves for part in half.parameters]
         if torch.is_grad_enabled() and (x.requires_grad or parameters):

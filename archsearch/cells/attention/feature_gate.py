@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.aaren import Aaren
 from archsearch.errors import ArchitectureError
+from archsearch.kernels.one_type import mix
 
 OPEN = 2.0  # sigmoid(2) = 0.88: nearly everything passes at the start
 SMALL = 0.02
@@ -53,7 +54,7 @@ class FeatureGate(Cell):
 
     def _gated(self, x: Tensor, s: Tensor) -> Tensor:
         if self.inner is None:
-            return torch.lerp(s, x, torch.sigmoid(self.outer(torch.cat([x, s], -1))))
+            return mix(torch.sigmoid(self.outer(torch.cat([x, s], -1))), x, s)
         said = self.outer(torch.relu(self.inner(s)))
         if self.mode == "film":
             scale, shift = said.chunk(2, -1)

@@ -109,7 +109,7 @@ class TCNCA(Cell):
 
 def _put(into: Tensor, places: Tensor, what: Tensor) -> Tensor:
     """``into`` (B, S, C) with ``what`` (B, T, C) at the given places (B, T) of each row."""
-    return into.scatter(1, places[..., None].expand_as(what), what)
+    return into.scatter(1, places[..., None].expand_as(what), what.to(into.dtype))
 
 
 def _take(of: Tensor, places: Tensor) -> Tensor:

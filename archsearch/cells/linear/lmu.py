@@ -36,9 +36,11 @@ class LMU(Cell):
     ) -> None:
         super().__init__(width)
         self.order, self.channels, self.recurrent = order, channels, form == "recurrent"
-        matrix, write = sliding_window(order, theta)
-        self.register_buffer("matrix", matrix.float(), persistent=False)  # (N, N)
-        self.register_buffer("write", write.float(), persistent=False)  # (N,)
+        matrix, write = (
+            part.to(torch.get_default_dtype()) for part in sliding_window(order, theta)
+        )
+        self.register_buffer("matrix", matrix, persistent=False)  # (N, N)
+        self.register_buffer("write", write, persistent=False)  # (N,)
         size = channels * order
         extra = width if self.recurrent else 0  # the output fed back
         self.encode = nn.Linear(width + extra, channels, bias=not self.recurrent)

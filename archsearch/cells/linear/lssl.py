@@ -43,14 +43,16 @@ class LSSL(Cell):
         dt_max: float = 0.1,
     ) -> None:
         super().__init__(width)
-        skew, damping, self.shift = FACTORS[init](state)
+        *given, self.shift = FACTORS[init](state)
+        kind = torch.get_default_dtype()
+        skew, damping, write = (part.to(kind) for part in (*given, legs(state)[1]))
         if train_matrix:
-            self.skew = nn.Parameter(skew.float())
-            self.damping = nn.Parameter(damping.float())
+            self.skew = nn.Parameter(skew)
+            self.damping = nn.Parameter(damping)
         else:
-            self.register_buffer("skew", skew.float(), persistent=False)
-            self.register_buffer("damping", damping.float(), persistent=False)
-        self.register_buffer("write", legs(state)[1].float(), persistent=False)
+            self.register_buffer("skew", skew, persistent=False)
+            self.register_buffer("damping", damping, persistent=False)
+        self.register_buffer("write", write, persistent=False)
         self.register_buffer("identity", torch.eye(state), persistent=False)
         self.dt_log = nn.Parameter(log_uniform((width,), dt_min, dt_max))
         self.read = nn.Parameter(torch.randn(width, state) * state**-0.5)

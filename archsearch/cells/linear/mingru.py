@@ -17,7 +17,11 @@ def positive(x: Tensor) -> Tensor:
     return relu(x) + torch.sigmoid(-relu(-x))
 
 
-CANDIDATES = {"positive": positive, "identity": lambda x: x, "tanh": torch.tanh}
+def identity(x: Tensor) -> Tensor:
+    return x
+
+
+CANDIDATES = {"positive": positive, "identity": identity, "tanh": torch.tanh}
 
 
 class MinGRU(Cell):

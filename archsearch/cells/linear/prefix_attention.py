@@ -21,10 +21,19 @@ from archsearch.kernels.one_type import one_type
 from archsearch.kernels.projections.projected import projected, untouched
 from archsearch.kernels.projections.projection import projection
 
+
+def shifted_elu(x: Tensor) -> Tensor:
+    return elu(x) + 1
+
+
+def squared_relu(x: Tensor) -> Tensor:
+    return relu(x) ** 2
+
+
 FEATURES: dict[str, Callable[[Tensor], Tensor]] = {
     "taylor": pair_products,
-    "elu": lambda x: elu(x) + 1,
-    "relu2": lambda x: relu(x) ** 2,
+    "elu": shifted_elu,
+    "relu2": squared_relu,
 }
 
 

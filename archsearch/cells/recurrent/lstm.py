@@ -62,7 +62,9 @@ class LSTM(Cell):
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         state = self.initial_state(len(x)) if state is None else state
         u = self.recurrent
-        if self.forget != "own" or not self.squash or self.peepholes or u.heads > 1:
+        other = self.forget != "own" or not self.squash or self.peepholes or u.heads > 1
+        # few processors have an LSTM in half precision
+        if other or (x.is_cpu and torch.is_autocast_enabled("cpu")):
             return self._variant(x, state)
         h, c = state
         bias = self.input.bias

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
+from archsearch.kernels.one_type import mix
 from archsearch.kernels.recurrences.graph_steps import Apply, Product, Program, graph_steps
 
 
@@ -74,7 +75,7 @@ class RHN(Cell):
     def _highway(self, gates: Tensor, h: Tensor) -> Tensor:
         u, g, *c = torch.split(gates, self.width, -1)
         if self.coupled:
-            return torch.lerp(h, torch.tanh(u), torch.sigmoid(g))
+            return mix(torch.sigmoid(g), torch.tanh(u), h)
         return torch.addcmul(torch.sigmoid(c[0]) * h, torch.sigmoid(g), torch.tanh(u))
 
 

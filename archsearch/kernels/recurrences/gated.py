@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from archsearch.kernels.choose import accelerated
+from archsearch.kernels.one_type import mix
 
 State = tuple[Tensor, ...]
 
@@ -37,7 +38,7 @@ def lstm(
         *gates, g, o = torch.baddbmm(drive, h, matrix).chunk(4 if forget == "own" else 3, -1)
         new = torch.tanh(g)
         if forget == "coupled":
-            c = torch.lerp(new, c, torch.sigmoid(torch.addcmul(gates[0], of_f, c)))
+            c = mix(torch.sigmoid(torch.addcmul(gates[0], of_f, c)), c, new)
         elif forget == "none":
             c = torch.addcmul(c, torch.sigmoid(torch.addcmul(gates[0], of_i, c)), new)
         else:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from archsearch.kernels.choose import accelerated
+from archsearch.kernels.one_type import mix
 
 LARGEST = 1e4
 
@@ -17,11 +18,6 @@ LARGEST = 1e4
 def positive(x: Tensor) -> Tensor:
     """x + 1/2 above zero, s(x) below, s the logistic function."""
     return relu(x) + torch.sigmoid(-relu(-x))
-
-
-def mix(gate: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """gate one + (1 - gate) other."""
-    return torch.lerp(other, one, gate)
 
 
 def clip(x: Tensor) -> Tensor:

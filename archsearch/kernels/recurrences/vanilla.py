@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from archsearch.kernels.choose import accelerated
+from archsearch.kernels.one_type import mix
 
 SLOPE = 0.1  # of a leaky ReLU below zero
 
@@ -33,6 +34,6 @@ def vanilla(
     states = []
     for drive in drives.unbind(0):
         new = activated(advance(drive, h, matrix), activation)
-        h = new if leak is None else torch.lerp(h, new, leak)
+        h = new if leak is None else mix(leak, new, h)
         states.append(h)
     return torch.stack(states, -2), h
