@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from archsearch.cli.options import console, json_option, print_json, storage_option
+from archsearch.cli.options import Finite, console, json_option, print_json, storage_option
 from archsearch.errors import InputError
 from archsearch.spec.depthsettings import GUARANTEES, MOVES, POLICIES, RISKS, DepthSettings
 
@@ -19,7 +19,7 @@ Examples:
   archsearch adapt exports/quickstart exports/adaptive --data more.csv
 """
 DEFAULT = DepthSettings()
-BETWEEN = click.FloatRange(0.001, 0.999)
+BETWEEN = Finite(0.001, 0.999)
 
 
 @click.command(epilog=EXAMPLE)

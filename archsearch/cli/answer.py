@@ -13,6 +13,8 @@ from archsearch.cli.results import Result
 from archsearch.select.evidence import Candidate, Evidence
 
 WHISKERS, NARROWEST = 24, 10
+# before or after the point
+MOST_DIGITS = 9
 
 Line = tuple[tuple[str, ...], Candidate | None]
 
@@ -30,8 +32,12 @@ def answer_table(result: Result, evidence: Evidence, width: int) -> Table:
     table.add_column("")
     for name in (metric, "95% interval", "params"):
         table.add_column(name, justify="right", no_wrap=True)
-    places = decimals(candidate.mean for candidate in evidence.candidates)
-    rows = [*_floors(result, metric, places), *_judged(evidence, places), *_masks(evidence, places)]
+    spelling = precision(candidate.mean for candidate in evidence.candidates)
+    rows = [
+        *_floors(result, metric, spelling),
+        *_judged(evidence, spelling),
+        *_masks(evidence, spelling),
+    ]
     taken = [max(map(cell_len, cells)) for cells in zip(*(row[:4] for row, _ in rows), strict=True)]
     headers = (0, len(metric), len("95% interval"), len("params"))
     room = width - sum(max(pair) + 2 for pair in zip(taken, headers, strict=True))
@@ -54,17 +60,17 @@ def answer_table(result: Result, evidence: Evidence, width: int) -> Table:
     return table
 
 
-def _floors(result: Result, metric: str, places: int) -> list[Line]:
+def _floors(result: Result, metric: str, spelling: str) -> list[Line]:
     """What knowing nothing scores: chance and the trivial predictors."""
     known = {"chance": result.facts["chance"], **result.facts["trivial"]}
     return [
-        ((name, f"{scores[metric]:,.{places}f}", "", ""), None)
+        ((name, f"{scores[metric]:{spelling}}", "", ""), None)
         for name, scores in known.items()
         if metric in scores
     ]
 
 
-def _judged(evidence: Evidence, places: int) -> list[Line]:
+def _judged(evidence: Evidence, spelling: str) -> list[Line]:
     """Baselines and finalists: name, mean, interval, parameters."""
     lines: list[Line] = []
     for candidate in sorted(evidence.candidates, key=lambda c: c.role):
@@ -73,28 +79,33 @@ def _judged(evidence: Evidence, places: int) -> list[Line]:
         name += f" ({candidate.failed} of {runs} runs failed)" if candidate.failed else ""
         name += f" ({candidate.awaited} of {runs} runs to come)" if candidate.awaited else ""
         missing = "" if candidate.awaited else "failed"
-        mean = missing if candidate.mean is None else f"{candidate.mean:,.{places}f}"
-        interval = " to ".join(f"{end:,.{places}f}" for end in candidate.interval or ())
+        mean = missing if candidate.mean is None else f"{candidate.mean:{spelling}}"
+        interval = " to ".join(f"{end:{spelling}}" for end in candidate.interval or ())
         params = "" if candidate.params is None else f"{candidate.params:,.0f}"
         lines.append(((name, mean, interval, params), candidate))
     return lines
 
 
-def _masks(evidence: Evidence, places: int) -> list[Line]:
+def _masks(evidence: Evidence, spelling: str) -> list[Line]:
     """The mean of random masks in place of the learned one of the best finalist."""
     found = evidence.places
     if found is None or found.mean is None:
         return []
     several = f"{found.masks} random masks" if found.masks > 1 else "a random mask"
-    interval = " to ".join(f"{end:,.{places}f}" for end in found.interval or ())
-    mean = f"{found.mean:,.{places}f}"
+    interval = " to ".join(f"{end:{spelling}}" for end in found.interval or ())
+    mean = f"{found.mean:{spelling}}"
     return [((f"{several} in place of that of {found.finalist}", mean, interval, ""), None)]
 
 
-def decimals(values: Iterable[float | None]) -> int:
-    """Digits after the point that leave four significant ones of the smallest value."""
+def precision(values: Iterable[float | None]) -> str:
+    """How to format numbers: as many digits after the point as leave four significant ones of the
+    smallest value, or a power of ten where that makes them longer than a person reads.
+    """
     sizes = [abs(value) for value in values if value]
-    return min(max(3 - math.floor(math.log10(min(sizes))), 0), 9) if sizes else 4
+    if not sizes:
+        return ",.4f"
+    places = max(3 - math.floor(math.log10(min(sizes))), 0)
+    return f",.{places}f" if places <= MOST_DIGITS and max(sizes) < 10**MOST_DIGITS else ".4g"
 
 
 def whiskers(

@@ -10,7 +10,7 @@ import click
 
 from archsearch.cli.kuberay import PLACE, manifests
 from archsearch.cli.lock import lock_path, open_space
-from archsearch.cli.options import parse_assignments, set_option, space_argument
+from archsearch.cli.options import Finite, parse_assignments, set_option, space_argument
 from archsearch.cli.sbatch import Nodes, sbatch
 from archsearch.errors import InputError
 from archsearch.execute.environment import holds_password
@@ -20,6 +20,8 @@ WORKERS = 8
 # the first whose token the operator of KubeRay sets up
 LEAST_RAY = "2.54.0"
 LONGEST_NAME = 47
+# of a file in a ConfigMap, with the ending of a lock; and a name for one that has none
+LONGEST_KEY, KEY = 200, "space.yaml"
 SLURM_EXAMPLE = """\b
 Example:
   archsearch cluster slurm space.yaml --nodes 4 --hours 12 > study.sbatch
@@ -46,7 +48,7 @@ def cluster() -> None:
 @space_argument
 @set_option
 @click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Nodes.")
-@click.option("--hours", type=click.FloatRange(0.1), default=24.0, show_default=True,
+@click.option("--hours", type=Finite(0.1), default=24.0, show_default=True,
               help="The longest that the job may last; it is then queued again.")  # fmt: skip
 @click.option("--storage", help="Database; by default a file in the folder of submission.")
 def slurm(
@@ -88,12 +90,15 @@ def kuberay(
             "the study would end with its pod: give --storage-secret for a database, or --claim for"
             " a volume on which archsearch.db can lie"
         )
-    command = ["archsearch", "run", f"{PLACE}/{Path(space).name}"]
+    own = key_of(space)
+    command = ["archsearch", "run", f"{PLACE}/{own}"]
     command += [f"--set={each}" for each in assignments]
-    files = [path for path in (Path(space), lock_path(space)) if path.exists()]
+    # by its file, the study would be called otherwise
+    command += [] if own == Path(space).name else [f"--name={file.name}"]
+    files = {own: Path(space), lock_path(own).name: lock_path(space)}
     text = manifests(
         spelled(file.name),
-        {path.name: path.read_text() for path in files},
+        {name: path.read_text() for name, path in files.items() if path.exists()},
         needed(file, nodes),
         image=image,
         ray=ray or _version_here(),
@@ -117,6 +122,13 @@ def spelled(name: str) -> str:
     """A study's name as Kubernetes and Slurm take one: small letters, digits and dashes."""
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:LONGEST_NAME].strip("-")
     return plain if plain[:1].isalpha() else f"study-{plain}".strip("-")[:LONGEST_NAME]
+
+
+def key_of(space: str) -> str:
+    """The name of a space file as a ConfigMap takes one: letters, digits, dots and dashes."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(space).name)
+    usable = len(plain) <= LONGEST_KEY and not plain.startswith("..")
+    return plain if usable else KEY
 
 
 def _version_here() -> str:

@@ -5,6 +5,7 @@ python -m archsearch.cli.curve_picture BUNDLE > depth.svg
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -64,11 +65,12 @@ class _Scale:
     def ticks(self) -> list[float]:
         """Round numbers between the ends."""
         span = self.high - self.low
-        steps = (part * 10.0**power for power in range(6, -9, -1) for part in (5, 2, 1))
-        step = next((step for step in steps if span / step >= LINES / 2), span)
+        largest = math.floor(math.log10(span))
+        steps = (part * 10.0**power for power in (largest, largest - 1) for part in (5, 2, 1))
+        step = next(step for step in steps if span / step >= LINES / 2)
         first = -(-self.low // step)
         count = int((self.high - first * step) / step)
-        return [round((first + k) * step, 9) for k in range(count + 1)]
+        return [round((first + k) * step, 2 - largest) for k in range(count + 1)]
 
 
 def _axes(scale: _Scale, score: str) -> list[str]:

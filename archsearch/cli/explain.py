@@ -64,7 +64,8 @@ def explain(space: str, assignments: tuple[str, ...], samples: int, as_json: boo
         print_json(facts | {"decisions": _decisions(plan), "samples": [draw(a) for a in drawn[:3]]})
         return
     out = console()
-    out.print(f"[bold]{plan.name}[/bold] on {plan.task.label}: {facts['size']} points")
+    points = "1 point" if facts["size"] == "1" else f"{facts['size']} points"
+    out.print(f"[bold]{plan.name}[/bold] on {plan.task.label}: {points}")
     out.print("\n".join(data_lines(plan.facts["data"])), markup=False)
     table = Table(box=None, pad_edge=False)
     for column in ("decision", "values", "asked"):

@@ -150,6 +150,8 @@ def export_result(
 
 
 def _chosen(result: Result, candidate: str | None) -> Trial:
+    if result.ended and not result.ranked:
+        raise InputError(f"study '{result.name}' kept no model: {result.nobody}")
     if not result.confirmed:
         raise InputError(
             f"study '{result.name}' was not confirmed, so no model was kept; run its space file "

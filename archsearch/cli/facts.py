@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from archsearch.spec.positions import escape
+
 SPLITS = ("train", "validation", "test")
 # below so many test sequences a point of accuracy is less than one sequence
 FEW = 100
@@ -22,7 +24,9 @@ def data_lines(facts: Mapping[str, Any]) -> list[str]:
     counts = ", ".join(f"{_count(facts[split])} {split}" for split in SPLITS)
     line = f"data: {source}: {counts} {_unit(facts)}"
     notes = [*facts["notes"], *_on_size(facts)]
-    return [", ".join([line, *_shape(facts)]), *(f"note: {note}" for note in notes)]
+    lines = [", ".join([line, *_shape(facts)]), *(f"note: {note}" for note in notes)]
+    # names of columns and classes are whatever the file has, and must not act on a terminal
+    return [escape(line) for line in lines]
 
 
 def _on_size(facts: Mapping[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,6 +15,18 @@ from archsearch.errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_STORAGE = "sqlite:///archsearch.db"
+
+
+class Finite(click.FloatRange):
+    """A number within bounds, none of which NaN is outside of, and not infinite."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            self.fail(f"{found} is no finite number", param, ctx)
+        return found
 
 
 def storage_option(command: Command) -> Command:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from archsearch.cli.lock import changes, former_lock, lock_path, write_lock
 from archsearch.cli.options import (
+    Finite,
     console,
     json_option,
     parse_assignments,
@@ -38,7 +39,7 @@ def plugin() -> None:
 
 @plugin.command(epilog=EXAMPLE)
 @click.argument("name")
-@click.option("--seconds", type=click.FloatRange(1.0, 86400.0), default=600.0, show_default=True,
+@click.option("--seconds", type=Finite(1.0, 86400.0), default=600.0, show_default=True,
               help="Bound on the whole examination.")  # fmt: skip
 @json_option
 def check(name: str, seconds: float, as_json: bool) -> None:

@@ -123,7 +123,8 @@ class Watcher:
             padded = title.ljust(TITLE_WIDTH)
             self._task = self._bar.add_task(padded, total=report.total, state="")
         elif not self.quiet:
-            count = "trials" if report.total is None else f"{report.total} trials"
+            trials = "trial" if report.total == 1 else "trials"
+            count = trials if report.total is None else f"{report.total} {trials}"
             before = f", {report.finished} of them done before" if report.finished else ""
             click.echo(f"{self.label} · {title}: {count}{before}", err=True)
 

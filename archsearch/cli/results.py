@@ -61,6 +61,12 @@ class Result:
     def ranked(self) -> list[Trial]:
         return rank(self.searched, self.objectives, self.constraints)
 
+    @property
+    def nobody(self) -> str:
+        """Why no trial leads, where none does."""
+        within = " within the constraints" if self.constraints else ""
+        return f"no trial completed{within}"
+
     def role(self, name: str) -> list[Trial]:
         """The confirmation runs of one competitor."""
         return [trial for trial in self.confirmed if trial.role == name]

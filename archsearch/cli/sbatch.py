@@ -42,7 +42,7 @@ def sbatch(name: str, nodes: Nodes, hours: float, command: Sequence[str]) -> str
         "nodes": nodes.count,
         "ntasks-per-node": 1,
         "cpus-per-task": nodes.cpus,
-        "time": f"{int(hours)}:{round(hours % 1 * 60):02d}:00",
+        "time": "{}:{:02d}:00".format(*divmod(round(hours * 60), 60)),
         "signal": "B:TERM@60",
         "output": f"{name}-%j.log",
     }

@@ -13,6 +13,7 @@ from archsearch.cli.results import ADAPTED, Result, is_lost, read_result, run_fo
 from archsearch.cli.tables import print_result, spark, spell_number, trial_at
 from archsearch.serve.manifest import MANIFEST, read_manifest
 from archsearch.spec.architecture import to_plain
+from archsearch.spec.positions import escape as visible
 from archsearch.spec.trial import Trial
 from archsearch.store.records import Attempt
 from archsearch.store.store import open_store
@@ -59,7 +60,7 @@ def _show_trial(result: Result, index: int, storage: str, as_json: bool) -> None
     outcome = found.outcome
     out.print(f"[bold]{result.name}, trial {index}[/bold]: {found.state}")
     if outcome.message:
-        out.print(outcome.message, markup=False)
+        out.print(visible(outcome.message), markup=False)
     out.print(Panel(draw(found.architecture), title=found.digest, expand=False, highlight=False))
     table = Table(box=None, pad_edge=False)
     for name, value in (*outcome.metrics, *outcome.timings):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archsearch.cli.lessons import check_finished, parent_of, told_of
-from archsearch.cli.options import json_option, print_json
+from archsearch.cli.options import Finite, json_option, print_json
 from archsearch.select.verdict import number
 from archsearch.serve.folder import check_place
 from archsearch.serve.manifest import MANIFEST, WEIGHTS, read_manifest
@@ -28,7 +28,7 @@ Examples:
 @click.command(epilog=EXAMPLE)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--largest", type=click.FloatRange(0, 1, min_open=True), default=0.5,
+@click.option("--largest", type=Finite(0, 1, min_open=True), default=0.5,
               show_default=True, help="The most weights, as a share of the parent's.")  # fmt: skip
 @click.option("--trials", type=click.IntRange(1, 1000), default=8, show_default=True,
               help="Smaller networks that are tried, a quarter of the steps each.")  # fmt: skip

@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from archsearch.cli.answer import answer_table, decimals
+from archsearch.cli.answer import answer_table, precision
 from archsearch.cli.drawing import draw
 from archsearch.cli.facts import data_lines
 from archsearch.cli.results import Result
@@ -19,6 +19,7 @@ from archsearch.select.across import across, tally
 from archsearch.select.leaderboard import rows
 from archsearch.select.summary import summary
 from archsearch.select.verdict import verdict
+from archsearch.spec.positions import escape as visible
 from archsearch.spec.trial import State, Trial
 
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -31,7 +32,8 @@ def print_result(out: Console, result: Result) -> None:
     found = summary(result.searched, result.objectives, result.constraints)
     states = ", ".join(f"{count} {state}" for state, count in found.states)
     ended = f"; {result.ended}" if result.ended else ""
-    out.print(f"\n[bold]{result.name}[/bold]: {found.trials} trials ({states}){ended}")
+    count = "1 trial" if found.trials == 1 else f"{found.trials} trials"
+    out.print(f"\n[bold]{result.name}[/bold]: {count} ({states}){ended}")
     out.print("\n".join(data_lines(result.facts["data"])) + "\n", markup=False, style="dim")
     if result.lost:
         reasons = ", ".join(f"{count} × {reason}" for reason, count in result.lost.items())
@@ -45,7 +47,7 @@ def print_result(out: Console, result: Result) -> None:
     else:
         out.print(leaderboard_table(result, 5))
     if not result.ranked:
-        out.print("no trial completed within the constraints; see: archsearch leaderboard")
+        out.print(f"{result.nobody}; see: archsearch leaderboard")
         return
     winner = winning_trial(result)
     title = f"best on validation: trial {winner.index} · {escape(winner.digest)}"
@@ -66,7 +68,7 @@ def trial_at(result: Result, index: int | None) -> Trial:
     """The searched trial with that index, the one that leads for None; InputError without it."""
     if index is None:
         if not result.ranked:
-            raise InputError(f"study '{result.name}' has no complete trial to adapt")
+            raise InputError(f"study '{result.name}' has nothing to adapt: {result.nobody}")
         return winning_trial(result)
     for trial in result.searched:
         if trial.index == index:
@@ -90,9 +92,10 @@ def leaderboard_table(result: Result, limit: int | None) -> Table:
     if len(objectives) > 1:
         table.add_column("front", justify="right", no_wrap=True)
     table.add_column("state")
-    table.caption = f"curve: {objectives[0]} on validation during training"
-    table.caption_justify = "left"
     curves = {trial.index: trial.outcome.curve for trial in result.searched}
+    if any(objectives[0] in dict(curve[-1][1]) for curve in curves.values() if curve):
+        table.caption = f"curve: {objectives[0]} on validation during training"
+        table.caption_justify = "left"
     for row in rows(result.searched, result.objectives, result.constraints, limit):
         values = [row.value(name) for name in names]
         line = [(step, dict(metrics).get(objectives[0])) for step, metrics in curves[row.index]]
@@ -105,7 +108,7 @@ def leaderboard_table(result: Result, limit: int | None) -> Table:
         ]
         if len(objectives) > 1:
             cells.append("" if row.front is None else str(row.front))
-        state = escape(row.why or str(row.state))
+        state = escape(visible(row.why or str(row.state)))
         if row.state is State.STOPPED and line:
             state = f"stopped at step {line[-1][0]}"
         table.add_row(*cells, state, style=None if row.place else "dim")
@@ -126,14 +129,14 @@ def across_table(results: Sequence[Result]) -> tuple[Table, str]:
     table.add_column("against", no_wrap=True)
     for line in lines:
         shown = line.mean if line.mean is not None else line.value
-        places = decimals([shown])
+        spelling = precision([shown])
         table.add_row(
             line.task,
             line.title or "none",
             line.metric,
-            "" if shown is None else f"{shown:,.{places}f}",
-            " to ".join(f"{end:,.{places}f}" for end in line.interval or ()),
-            "" if line.gain is None else f"{line.gain:+,.{places}f}",
+            "" if shown is None else f"{shown:{spelling}}",
+            " to ".join(f"{end:{spelling}}" for end in line.interval or ()),
+            "" if line.gain is None else f"{line.gain:+{spelling}}",
             line.baseline or "",
         )
     return table, tally(lines)

@@ -75,8 +75,8 @@ def shortcoming(
         if value is None:
             return f"no value of {constraint.metric}"
         if not constraint.holds(value):
-            bound = f"{constraint.metric} {constraint.operator} {constraint.bound:g}"
-            return f"{constraint.metric} is {value:g}, expected {bound}"
+            bound = f"{constraint.metric} {constraint.operator} {_told(constraint.bound)}"
+            return f"{constraint.metric} is {_told(value)}, expected {bound}"
     return ""
 
 
@@ -96,3 +96,8 @@ def _row(
         repeats=None if original == trial.index else original,
         why=why,
     )
+
+
+def _told(value: float) -> str:
+    """A whole number to its last digit, for a bound may be missed by one."""
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:g}"

@@ -27,7 +27,7 @@ def verdict(evidence: Evidence) -> str:
 
 def number(value: float) -> str:
     """Three decimals, or three significant digits where these would say too little."""
-    return f"{value:.3f}" if value == 0 or 0.001 <= abs(value) < 1000 else f"{value:.3g}"
+    return f"{value:.3f}" if value == 0 or 0.01 <= abs(value) < 1000 else f"{value:.3g}"
 
 
 def _useless(evidence: Evidence, best: Candidate) -> str:

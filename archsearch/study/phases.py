@@ -53,7 +53,7 @@ class SearchPhase(Phase):
         failpoint("study.propose")
         found = self._unseen.propose(index, known, self._seen)
         if found is None:
-            return Ended(f"the space is exhausted: all {index} architectures were tried")
+            return Ended(exhausted(index))
         point, architecture = found
         digest = architecture.digest
         seed = derived_seed(search.seed, digest)
@@ -153,6 +153,12 @@ class ListPhase(Phase):
             keep=keep,
             **execution.needs(cells_of(trial.architecture)),
         )
+
+
+def exhausted(count: int) -> str:
+    """Why a search ends that has tried the whole of a finite space, so many architectures."""
+    tried = "its one architecture was" if count == 1 else f"all {count} architectures were"
+    return f"the space is exhausted: {tried} tried"
 
 
 def missing(candidates: Sequence[Candidate], stored: Sequence[Trial]) -> list[Candidate]:

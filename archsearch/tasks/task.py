@@ -76,7 +76,10 @@ class Task(ABC):
 
     @abstractmethod
     def chance(self) -> dict[str, float]:
-        """What guessing without looking at any input is expected to score."""
+        """What guessing without looking at any input is expected to score, on whatever split.
+
+        A metric is left out if that depends on the split; :meth:`baselines` has it then.
+        """
 
     @abstractmethod
     def baselines(self, split: Split = "test") -> dict[str, dict[str, float]]:

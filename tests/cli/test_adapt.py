@@ -133,3 +133,20 @@ def test_a_bundle_is_adapted_with_a_file_of_its_own(adapted: tuple[Path, Command
         assert refused.stderr.count("\n") == 1
         assert words in refused.stderr
     assert not (folder / "new").exists()
+
+
+@pytest.mark.parametrize("size", [1e-12, 0.9, 7.0, 5e10])
+def test_a_picture_has_a_few_lines_whatever_the_scores(size: float) -> None:
+    points = [
+        {"compute": share, "score": -size * (2 - share), "interval": [-2 * size, -size]}
+        for share in (0.5, 1.0)
+    ]
+    drawn = picture({"name": "gap", "report": {"score": "score", "curves": {"gap": points}}})
+    marks = [
+        float(node.text or "")
+        for node in ET.fromstring(drawn).iter()
+        if node.get("text-anchor") == "end"
+    ]
+    assert 3 <= len(marks) <= 8
+    assert marks == sorted(set(marks))
+    assert -2.1 * size <= marks[0] < marks[-1] <= -0.9 * size

@@ -13,6 +13,7 @@ import yaml
 from click.testing import CliRunner
 
 from archsearch.cli.cluster import cluster, spelled
+from archsearch.cli.lock import open_space
 from archsearch.cli.sbatch import Nodes
 from archsearch.errors import InputError
 
@@ -83,6 +84,16 @@ class TestSlurm:
         assert "#SBATCH" not in rest
         assert head.count("#SBATCH") == len(asked) + 1
 
+    @pytest.mark.parametrize(("hours", "time"), [("1.999", "2:00:00"), ("0.1", "0:06:00")])
+    def test_minutes_are_fewer_than_sixty(self, space: Path, hours: str, time: str) -> None:
+        assert f"#SBATCH --time={time}\n" in told("slurm", str(space), "--hours", hours)
+
+    @pytest.mark.parametrize("hours", ["nan", "inf"])
+    def test_hours_are_a_number(self, space: Path, hours: str) -> None:
+        done = CliRunner().invoke(cluster, ["slurm", str(space), "--hours", hours])
+        assert done.exit_code == 2
+        assert f"Invalid value for '--hours': {hours} is no finite number" in done.output
+
     def test_the_cluster_has_a_token_before_it_has_a_port(self, space: Path) -> None:
         script = told("slurm", str(space))
         begun = script.index("ray start --head")
@@ -152,6 +163,26 @@ class TestKubeRay:
         words = shlex.split(job["spec"]["entrypoint"])
         assert words[:3] == ["archsearch", "run", "/study/parity.yaml"]
         assert words[3:] == ["--backend", "ray", "--address", "auto"]
+
+    @pytest.mark.parametrize(
+        ("file", "key"),
+        [("my $pace.yaml", "my-pace.yaml"), ("..ü.yaml", "space.yaml"), ("a.v1.yaml", "a.v1.yaml")],
+    )
+    def test_its_file_is_called_what_a_config_map_takes(
+        self, tmp_path: Path, file: str, key: str
+    ) -> None:
+        space = tmp_path / file
+        space.write_text(SPACE.replace("name: {name}\n", "").format())
+        lock = space.with_suffix(".plugins.lock")
+        lock.write_text("archsearch-lock: 1\nplugins: {}\n")
+        config, job = documents(told("kuberay", str(space), *KUBERAY))
+        assert list(config["data"]) == [key, Path(key).with_suffix(".plugins.lock").name]
+        assert all(re.fullmatch(r"(?!\.\.)[-._a-zA-Z0-9]+", name) for name in config["data"])
+        words = shlex.split(job["spec"]["entrypoint"])
+        assert words[2] == f"/study/{key}"
+        # the study there is called what it is called here
+        name = open_space(str(space))[0].name
+        assert words[3:-4] == ([] if key == file else [f"--name={name}"])
 
     def test_fields_are_those_of_the_operator(self, space: Path) -> None:
         _, job = documents(told("kuberay", str(space), "--nodes", "4", *KUBERAY, "--ray", "2.60.0"))

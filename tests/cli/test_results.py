@@ -8,9 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from commands import Command
+from commands import SPACE, Command, run_in, write_starts
 
 from archsearch.cli import studies as listing
+from archsearch.cli.answer import precision
+from archsearch.cli.facts import data_lines
 from archsearch.cli.results import run_folder
 from archsearch.store.store import open_store
 
@@ -50,6 +52,48 @@ def test_unknown_names_are_explained(finished: Finished) -> None:
     missing = command("studies", "--storage", "sqlite:///none.db", code=2).stderr
     assert "none.db" in missing
     assert not (finished[0] / "none.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([0.25, 0.5, None], ["0.2500", "0.5000"]),
+        ([1.5e-12, 2.0e-12], ["1.5e-12", "2e-12"]),
+        ([2_460_960_039_476.0, 0.5], ["2.461e+12", "0.5"]),
+        ([123_456_789.0], ["123,456,789"]),
+        ([0.0, None], ["0.0000"]),
+    ],
+)
+def test_no_value_is_told_as_zero_or_in_rows_of_digits(
+    values: list[float | None], told: list[str]
+) -> None:
+    spelling = precision(values)
+    assert [f"{value:{spelling}}" for value in values if value is not None] == told
+
+
+def test_a_study_of_which_nothing_counts(tmp_path: Path) -> None:
+    """None of its trials keeps the constraints: every command says that."""
+    write_starts(tmp_path)
+    command = run_in(tmp_path)
+    space = tmp_path / "starts.yaml"
+    space.write_text(SPACE.replace("trials: 5", "trials: 1, constraints: {params: '<= 1'}"))
+    done = command("run", "starts.yaml")
+    assert "starts · search: 1 trial\n" in done.stderr
+    said = done.stdout
+    why = "no trial completed within the constraints"
+    assert "starts: 1 trial (1 complete); the one trial is done" in said
+    assert f"{why}; see: archsearch leaderboard" in said
+    told = command("export", "starts", "out", code=2).stderr
+    assert told == f"error: study 'starts' kept no model: {why}\n"
+    told = command("adapt", "starts", "out", code=2).stderr
+    assert told == f"error: study 'starts' has nothing to adapt: {why}\n"
+
+
+def test_no_name_acts_on_a_terminal() -> None:
+    facts = {"data": "a.csv", "train": 5, "validation": 2, "test": 200, "inputs": 1, "length": 3}
+    lines = data_lines({**facts, "target": "\x1b]0;x\x07", "notes": ["constant: \x1b[31mred"]})
+    assert lines[0].startswith("data: a.csv, target '\\x1b]0;x\\x07': 5 train")
+    assert lines[1] == "note: constant: \\x1b[31mred"
 
 
 def test_no_url_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:

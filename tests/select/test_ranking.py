@@ -123,6 +123,15 @@ def test_the_table_has_every_trial_and_says_why_one_has_no_place() -> None:
     assert len(rows(trials, ACCURACY, SMALL, limit=2)) == 2
 
 
+def test_a_bound_that_is_missed_by_one_is_told_to_its_last_digit() -> None:
+    bound = (Constraint("params", "<=", 1_000_000.0),)
+    table = rows([make_trial(0, accuracy=0.5, params=1_000_001.0)], ACCURACY, bound)
+    assert table[0].why == "params is 1000001, expected params <= 1000000"
+    bound = (Constraint("loss", "<", 0.25),)
+    table = rows([make_trial(0, accuracy=0.5, loss=0.3)], ACCURACY, bound)
+    assert table[0].why == "loss is 0.3, expected loss < 0.25"
+
+
 def test_the_table_names_the_front_with_several_objectives() -> None:
     trials = [
         make_trial(0, accuracy=0.9, params=50.0),

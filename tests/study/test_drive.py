@@ -20,7 +20,7 @@ from archsearch.study import drive
 from archsearch.study.course import Ended, Phase, Progress
 from archsearch.study.drive import Driver
 from archsearch.study.finals import Candidate
-from archsearch.study.phases import ListPhase
+from archsearch.study.phases import ListPhase, exhausted
 
 TPE = Layer.of("tpe", startup=4)
 HALVING = Layer.of("halving", warmup=3)
@@ -318,6 +318,7 @@ class TestBudgets:
     def test_a_small_space_is_exhausted(self, store: Store) -> None:
         reason = run(store, plan(trials=10, space=three()), Scripted(2, three_outcome))
         assert reason == "the space is exhausted: all 3 architectures were tried"
+        assert exhausted(1) == "the space is exhausted: its one architecture was tried"
         found = history(store)
         assert len({trial.digest for trial in found}) == len(found) == 3
         record = store.find_study("toy")

@@ -325,6 +325,26 @@ def test_a_constant_target_neither_divides_by_zero_nor_explains(opened, tmp_path
     assert scores == {"rmse": 0.0, "mae": 0.0, "r2": 1.0}
 
 
+@pytest.mark.parametrize("value", [0.1, 3.7, -1e9])
+def test_what_misses_a_constant_target_explains_nothing(opened, tmp_path, value):
+    """Although the mean of equal numbers is not always that number."""
+    path = tmp_path / "r.npz"
+    np.savez(path, x=np.random.default_rng(0).random((60, 4)), y=np.full(60, value))
+    task = opened("regression", data=str(path))
+    assert {name: each["r2"] for name, each in task.baselines().items()} == {
+        "mean": 1.0,
+        "median": 1.0,
+    }
+    batches = list(task.evaluation("test"))
+    assert task.score([batch.targets + 0.5 for batch in batches], batches)["r2"] == 0.0
+
+
+def test_no_error_of_the_training_split_is_what_a_guess_has_on_test(opened, tmp_path):
+    path = tmp_path / "r.npz"
+    np.savez(path, x=np.random.default_rng(0).random((60, 4)), y=np.arange(60.0))
+    assert opened("regression", data=str(path)).chance() == {"r2": 0.0}
+
+
 def test_large_offsets_keep_their_digits(opened, tmp_path):
     path = tmp_path / "r.npz"
     x = 1e12 + np.arange(20 * 4).reshape(20, 4)

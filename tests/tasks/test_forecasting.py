@@ -76,7 +76,8 @@ def test_the_baselines_are_what_their_names_say(opened, monthly):
     assert scores["seasonal naive"]["mae"] == pytest.approx(24.0)
     assert scores["seasonal naive"]["mase"] == pytest.approx(24 / naive)
     assert scores["mean"]["mae"] == pytest.approx(np.abs(raw[places] - raw[:84].mean()).mean())
-    assert task.chance()["mae"] == task.baselines("train")["mean"]["mae"]
+    # how large the error of a guess is depends on the split
+    assert task.chance() == {}
 
 
 def test_the_seasonal_naive_forecast_beyond_a_season_repeats_the_last_one(opened, monthly):
