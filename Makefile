@@ -13,9 +13,10 @@ READY := .venv/.ready-$(shell cat requirements.lock pyproject.toml | sha256sum |
 demo: setup
 	$(BIN)/archsearch run search_spaces/quickstart.yaml --export exports/quickstart
 
-# some tests wait for clocks and processes: one more at a time than there are cores
+# some tests wait for clocks and processes: one more at a time than there are cores, files in the
+# order of tests/conftest.py
 test: setup check
-	$(BIN)/python -m pytest -q -n $$(($(CORES) + 1)) --dist loadfile
+	$(BIN)/python -m pytest -q -n $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder
 
 soak: setup
 	bash tests/postgres.sh $(BIN)/python tests/soak.py --minutes $(MINUTES)

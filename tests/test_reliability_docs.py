@@ -13,6 +13,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from forked_commands import forked
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "reliability.md").read_text()
@@ -23,17 +24,18 @@ LEAKY = ROOT / "plugins" / "archsearch-leaky" / "archsearch_leaky"
 
 def run(line: str, folder: Path, **environment: str) -> str:
     command, *arguments = shlex.split(line)
+    variables = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"} | environment
     if command == "archsearch":
-        arguments = ["-m", command, *arguments]
-        command = sys.executable
-    done = subprocess.run(
-        [command, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"} | environment,
-    )
+        done = forked(arguments, folder, variables)
+    else:
+        done = subprocess.run(
+            [command, *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=variables,
+        )
     assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
     return done.stdout
 

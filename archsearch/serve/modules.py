@@ -81,13 +81,21 @@ def read_module(name: str, own: frozenset[str], into: Module) -> None:
 def packages_of(text: str) -> list[str]:
     """The installed packages that the text of a module imports, wherever it does."""
     found = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in _statements(ast.parse(text)):
         match node:
             case ast.Import(names=names):
                 found |= {_root(alias.name) for alias in names}
             case ast.ImportFrom(module=str(origin)):
                 found.add(_root(origin))
     return sorted(found - sys.stdlib_module_names)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements within a statement; expressions, which are most of a module, have none."""
+    for inner in ast.iter_child_nodes(node):
+        if not isinstance(inner, ast.expr):
+            yield inner
+            yield from _statements(inner)
 
 
 def _origin(node: ast.ImportFrom, module: ModuleType) -> str:

@@ -27,6 +27,7 @@ class Sources:
     def __init__(self, roots: Iterable[Key], own: Iterable[str], taken: Iterable[str]) -> None:
         self._own = frozenset(own)
         self._modules: dict[str, Module] = {}
+        self._used: dict[Definition, list[tuple[str, tuple[Definition, str]]]] = {}
         self._final: dict[tuple[Definition, str], str] = {}
         ordered: dict[Definition, bool] = {}
         self._roots = {root: self._root(*root) for root in roots}
@@ -66,13 +67,16 @@ class Sources:
         del ordered[definition]
         ordered[definition] = True
 
-    def _uses(self, definition: Definition) -> Iterator[tuple[str, tuple[Definition, str]]]:
-        if definition.foreign:
-            return
-        for name in dict.fromkeys(_names_read(definition.node)):
-            found = self._resolve(definition.module, name)
-            if found is not None and found[0] is not definition:
-                yield name, found
+    def _uses(self, definition: Definition) -> list[tuple[str, tuple[Definition, str]]]:
+        if definition not in self._used:
+            names = () if definition.foreign else dict.fromkeys(_names_read(definition.node))
+            known = ((name, self._resolve(definition.module, name)) for name in names)
+            self._used[definition] = [
+                (name, found)
+                for name, found in known
+                if found is not None and found[0] is not definition
+            ]
+        return self._used[definition]
 
     def _resolve(self, module: str, name: str) -> tuple[Definition, str] | None:
         """The definition that a name of a module stands for; None for a built-in or a local."""

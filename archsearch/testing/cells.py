@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+from functools import cache
 from typing import Any, ClassVar
 
 import pytest
@@ -55,8 +56,7 @@ class CellContract:
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "options" in metafunc.fixturenames:
-            cases = variants(self.cell_type)
-            metafunc.parametrize("options", cases, ids=[_title(case) for case in cases])
+            metafunc.parametrize("options", _cases(type(self)))
 
     def build(self, options: Options, *, seed: int = 0, dtype: torch.dtype = torch.float64) -> Cell:
         with torch.random.fork_rng(devices=[]):
@@ -279,6 +279,13 @@ def _explored(search: tuple[Value, ...] | IntRange | FloatRange | None) -> tuple
     if isinstance(search, IntRange | FloatRange):
         return search.low, search.high
     return search or ()
+
+
+@cache
+def _cases(contract: type[CellContract]) -> list[Any]:
+    """The variants of its cell, found once for all its tests."""
+    found = variants(contract.cell_type)
+    return [pytest.param(options, id=_title(options)) for options in found]
 
 
 def _title(options: Options) -> str:

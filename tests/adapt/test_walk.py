@@ -24,6 +24,7 @@ from archsearch.spec.architecture import Block, Layer, Stage
 LENGTHS = torch.tensor([7, 3, 1, 7])
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize("every_step", [False, True])
 def test_the_plain_chain_is_the_network_to_the_last_bit(cell, every_step):
@@ -124,6 +125,7 @@ def test_a_stream_along_a_chain_equals_the_whole(cell, every_step):
     whole_and_stream(walk, chain, example(given).double(), every_step)
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_steps_that_leave_positions_out_equal_the_whole(cell):
     given = signature()

@@ -78,6 +78,7 @@ def variance(copies, init="deepscale", seed=0, gate="balanced"):
     return float(y.square().mean() / h.square().mean())
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     ("blocks", "seeds"), [(24, 8), (96, 3), pytest.param(192, 2, marks=pytest.mark.slow)]
 )

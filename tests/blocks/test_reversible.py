@@ -74,6 +74,7 @@ def test_what_one_loop_learns_is_not_met_by_the_loops_before_it():
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("placement", ["pre", "post", "sandwich"])
 @pytest.mark.parametrize("gate", CATALOG.names("gate"))
 @pytest.mark.parametrize("channel", ["mlp", "none"])

@@ -30,6 +30,7 @@ def built(pattern, normaliser="softmax", positions="none", **options):
     return cell
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("positions", ["none", "alibi", "relative"])
 @pytest.mark.parametrize("normaliser", NORMALISERS)
 @pytest.mark.parametrize("pattern", PATTERNS)

@@ -87,6 +87,7 @@ def test_it_goes_on_from_a_checkpoint_to_the_same_bits(kind: str, layer: Layer) 
         assert all(torch.equal(part, theirs.tensors[name]) for name, part in mine.tensors.items())
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(("kind", "layer"), LAYERS, ids=str)
 def test_a_bundle_and_a_plain_file_answer_as_the_network_does(
     kind: str, layer: Layer, tmp_path: Path

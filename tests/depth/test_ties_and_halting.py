@@ -67,6 +67,7 @@ def randn(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(5))
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize(("tie", "halting"), PAIRS, ids=str)
 def test_a_stream_equals_the_whole(tie: Layer, halting: Layer) -> None:
     model, x = network(tie, halting).eval(), randn(2, 7, 3)

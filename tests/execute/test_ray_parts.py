@@ -109,27 +109,31 @@ def test_no_token_is_told_with_a_remedy(tmp_path: Path) -> None:
     make_safe({"RAY_AUTH_TOKEN": "x"}, create=False)
 
 
-@pytest.mark.parametrize("backend", ["ray", "tune"])
-def test_without_ray_there_is_one_line_and_local_goes_on(backend: str, tmp_path: Path) -> None:
-    """A driver that cannot import Ray, as where it is not installed."""
-    script = tmp_path / "driver.py"
-    script.write_text(
+def without_ray(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """A driver that cannot import Ray, as where it is not installed, and a study of one trial."""
+    (folder / "driver.py").write_text(
         "import sys\nsys.modules['ray'] = None\nfrom archsearch.cli.main import main\nmain()\n"
     )
-    space = tmp_path / "space.yaml"
-    space.write_text(
+    (folder / "space.yaml").write_text(
         "archsearch: 1\ntask: {name: parity, length: 6}\n"
         "space: {width: 4, stages: [{blocks: [{cell: gru}]}], training: {steps: 2}}\n"
         "search: {trials: 1}\nconfirm: none\n"
     )
-    command = [sys.executable, str(script), "run", str(space), "--quiet"]
-    done = subprocess.run(
-        [*command, "--backend", backend], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
+    command = [sys.executable, "driver.py", "run", "space.yaml", "--quiet", *options]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+
+
+@pytest.mark.parametrize("backend", ["ray", "tune"])
+def test_without_ray_there_is_one_line(backend: str, tmp_path: Path) -> None:
+    done = without_ray(tmp_path, "--backend", backend)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "pip install archsearch[ray]" in done.stderr
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+
+def test_without_ray_local_goes_on(tmp_path: Path) -> None:
+    assert without_ray(tmp_path, "--backend", "ray").returncode == 2
+    done = without_ray(tmp_path)
     assert done.returncode == 0, done.stderr
 
 

@@ -17,7 +17,7 @@ from simulation import simulate
 from tiers import tiered
 
 REPLAY = "python tests/faults/simulation.py"
-HISTORIES, SOME, MANY = 300, 1_000, 20_000
+HISTORIES, SOME, MANY = 150, 1_000, 20_000
 FAULTS = ("kill", "pause", "clock", "driver", "lose request", "lose answer", "lose worker")
 
 

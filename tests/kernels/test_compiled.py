@@ -77,15 +77,6 @@ def test_it_is_read_after_it_was_compiled(tmp_path):
     assert (tmp_path / "archsearch").stat().st_mode & 0o077 == 0
 
 
-def test_processes_that_start_together_share_it(tmp_path):
-    orders = [TYPES, TYPES[::-1]]
-    with ThreadPoolExecutor() as pool:
-        found = list(pool.map(lambda order: scaled(*order, XDG_CACHE_HOME=tmp_path), orders))
-    assert sum(each["compiled"] for each in found) == 2 * len(TYPES)
-    again = scaled(*TYPES, XDG_CACHE_HOME=tmp_path)
-    assert (again["read"], again["compiled"]) == (2 * len(TYPES), 0)
-
-
 DOUBLE = """
 from archsearch.kernels.compiled import compiled
 
@@ -95,13 +86,14 @@ def double(x, y):
         y[i] = 2 * x[i]
 """
 DOUBLED = """
-import json
+import json, sys
 import numpy as np
 from doubled import double
 from archsearch.kernels import compiled
-x, y = np.ones(3), np.zeros(3)
-double(x, y)
-assert y.tolist() == [2, 2, 2]
+for kind in sys.argv[1:]:
+    x, y = np.ones(3, kind), np.zeros(3, kind)
+    double(x, y)
+    assert y.tolist() == [2, 2, 2]
 stats = double.machine.stats
 print(json.dumps({
     "read": sum(stats.cache_hits.values()),
@@ -112,14 +104,14 @@ print(json.dumps({
 COMPILED, READ = (0, 1), (1, 0)
 
 
-def doubled(place, start=None, **variables):
+def doubled(place, start=None, types=("float64",), **variables):
     """As :func:`scaled`, of a loop of ours alone, in a process that needs no torch."""
     if not (place / "doubled.py").exists():
         (place / "doubled.py").write_text(DOUBLE)
     own = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     paths = {"PYTHONPATH": f"{place}:{ROOT}"}
     done = subprocess.run(
-        [sys.executable, "-P", "-c", DOUBLED],
+        [sys.executable, "-P", "-c", DOUBLED, *types],
         capture_output=True,
         text=True,
         check=False,
@@ -134,6 +126,17 @@ def counted(place, start=None, **variables):
     """How often the code of the loop was read, and how often compiled."""
     found = doubled(place, start, NUMBA_CACHE_DIR=place / "cache", **variables)
     return found["read"], found["compiled"]
+
+
+def test_processes_that_start_together_share_it(tmp_path):
+    orders = [TYPES, TYPES[::-1]]
+    (tmp_path / "doubled.py").write_text(DOUBLE)
+    share = partial(doubled, tmp_path, XDG_CACHE_HOME=tmp_path)
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda order: share(types=order), orders))
+    assert sum(each["compiled"] for each in found) == len(TYPES)
+    again = share(types=TYPES)
+    assert (again["read"], again["compiled"]) == (len(TYPES), 0)
 
 
 @pytest.mark.parametrize(("kind", "left"), [("nbi", 0), ("nbi", 0.99), ("nbc", 0.5)])

@@ -82,6 +82,7 @@ def is_compiled(y):
     return "_Descent" in type(y.grad_fn).__name__
 
 
+@pytest.mark.sampled(every=7)
 @pytest.mark.parametrize(("chunk", "passed"), [(1, 0), (4, 0), (4, 3), (32, 0), (32, 20)])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @DEPTHS

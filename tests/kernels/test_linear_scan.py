@@ -37,6 +37,7 @@ def sharings(shape):
 CASES = [(shape, shared) for shape in SHAPES for shared in sharings(shape)]
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("rows_first", [True, False], ids=["by row", "by step"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
 @pytest.mark.parametrize(("shape", "shared"), CASES, ids=str)

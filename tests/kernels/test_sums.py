@@ -19,6 +19,12 @@ from archsearch.kernels.projections.tile_products import add_products
 
 # number of registers, and the bits of each: AVX-512, AVX, SSE, NEON
 PROCESSORS = [(32, 512), (16, 256), (16, 128), (32, 128)]
+# each processor with one type of number, then with the other
+CASES = [
+    (processor, (np.float32, np.float64)[(place + other) % 2])
+    for place, processor in enumerate(PROCESSORS)
+    for other in (0, 1)
+]
 DEPTH = 19
 
 
@@ -44,8 +50,10 @@ def test_parts_are_as_few_as_there_is_room_for_and_even(count, most, sizes):
     assert [i for part in parts for i in range(count)[part]] == list(range(count))
 
 
-@pytest.mark.parametrize("kind", [np.float32, np.float64])
-@pytest.mark.parametrize("processor", PROCESSORS, ids=str)
+@pytest.mark.sampled(every=2)
+@pytest.mark.parametrize(
+    ("processor", "kind"), CASES, ids=lambda value: getattr(value, "__name__", str(value))
+)
 def test_equals_the_product_of_matrices(processor, kind, monkeypatch):
     monkeypatch.setattr(sums, "registers", lambda: processor)
 

@@ -53,7 +53,7 @@ def test_every_tie_with_every_halting_is_written_out(
 GIVEN = {"drawn": {"counts": "stages.0.tie.body.blocks.0.cell.layer.recurrent.weight=20"}}
 
 
-@pytest.mark.sampled(every=4)
+@pytest.mark.sampled(every=8)
 @pytest.mark.parametrize("name", CATALOG.names("sparsity"))
 def test_every_sparsity_with_every_tie_is_trained_and_exported(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -174,29 +176,45 @@ GIVEN: dict[str, tuple[str, Signature, str]] = {
 }
 
 
+# the suite takes one of them, the sweep the others
+PARTS = 3
+Told = tuple[dict[str, Case], dict[str, Tensor], dict[str, str]]
+
+
 @pytest.fixture(scope="module")
-def alone(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[dict[str, Case], dict[str, Tensor], dict[str, str]]:
-    """All cases, and what one process without archsearch said of them."""
-    torch.set_num_threads(1)
-    place = tmp_path_factory.mktemp("alone")
-    cases = {name: made(place / name.replace(" ", "_"), *given) for name, given in GIVEN.items()}
-    outputs = [str(place / "y.safetensors"), str(place / "refused.json")]
-    folders = [str(case.folder) for case in cases.values()]
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", ALONE, *outputs, *folders],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return cases, load_file(outputs[0]), json.loads(Path(outputs[1]).read_text())
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Told]:
+    """The cases of a part, and what one process without archsearch said of them."""
+
+    @cache
+    def told(part: int) -> Told:
+        torch.set_num_threads(1)
+        place = tmp_path_factory.mktemp("alone")
+        cases = {
+            name: made(place / name.replace(" ", "_"), *GIVEN[name])
+            for name in list(GIVEN)[part::PARTS]
+        }
+        outputs = [str(place / "y.safetensors"), str(place / "refused.json")]
+        folders = [str(case.folder) for case in cases.values()]
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", ALONE, *outputs, *folders],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        return cases, load_file(outputs[0]), json.loads(Path(outputs[1]).read_text())
+
+    return told
 
 
-@pytest.mark.sampled(every=3)
+@pytest.fixture
+def alone(name: str, parts: Callable[[int], Told]) -> Told:
+    return parts(list(GIVEN).index(name) % PARTS)
+
+
+@pytest.mark.sampled(every=PARTS)
 @pytest.mark.parametrize("name", GIVEN)
-def test_answers_and_layers_are_the_bundles_at_every_setting(name: str, alone: Any) -> None:
+def test_answers_and_layers_are_the_bundles_at_every_setting(name: str, alone: Told) -> None:
     cases, found, _ = alone
     case = cases[name]
     kinds = set()
@@ -228,8 +246,9 @@ def test_answers_and_layers_are_the_bundles_at_every_setting(name: str, alone: A
         assert any(len(set(kind)) > 1 for kind in kinds)
 
 
+@pytest.mark.sampled(every=PARTS)
 @pytest.mark.parametrize("name", GIVEN)
-def test_what_is_not_certified_is_refused_in_the_same_words(name: str, alone: Any) -> None:
+def test_what_is_not_certified_is_refused_in_the_same_words(name: str, alone: Told) -> None:
     cases, _, refused = alone
     case = cases[name]
     adapted = case.bundle.adapted(Walk(case.bundle.model()))

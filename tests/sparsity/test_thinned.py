@@ -155,6 +155,7 @@ def test_training_is_dense_and_use_is_not(name: str, which: str) -> None:
         assert 0 < seen.figures()["activation_sparsity"] < 0.6
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("cell", CATALOG.names("cell"))
 @pytest.mark.parametrize("name", ["teal", "wina"])
 def test_a_stream_reads_what_a_whole_sequence_does(cell: str, name: str) -> None:

@@ -121,8 +121,7 @@ def test_a_polite_stop_loses_no_step(reference: Trial, tmp_path: Path) -> None:
     epoch, step = map(int, manifest.stem.split("-"))
     assert epoch == 1
     assert 0 < step < STEPS
-    with driver(tmp_path, seconds=3600) as process:
-        assert process.wait(timeout=60) == 0
+    run(tmp_path, InlineBackend())
     found = only_trial(tmp_path)
     assert same_outcome(found, reference)
     assert continued_after(found) == step

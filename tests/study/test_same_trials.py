@@ -26,7 +26,7 @@ space:
       blocks:
         - cell: {choice: [gru, rnn, {name: lru, state: {choice: [8, 16]}}]}
           gate: {choice: [additive, highway]}
-  training: {lr: {float: [1.0e-3, 3.0e-2], log: true}, steps: 30, batch: 16}
+  training: {lr: {float: [1.0e-3, 3.0e-2], log: true}, steps: 12, batch: 16}
 search: {trials: 14, seed: 3, lag: 4, sampler: {name: tpe, startup: 4}, stopping: median}
 confirm: {finalists: 1, seeds: 2, baselines: [gru]}
 """
@@ -79,7 +79,9 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     return found
 
 
-@pytest.mark.parametrize("workers", [2, 4])
+# two workers go on below, where their driver was killed
+@pytest.mark.sampled(every=2)
+@pytest.mark.parametrize("workers", [4, 2])
 def test_any_number_of_workers(
     workers: int, reference: dict[str, list[Any]], tmp_path: Path
 ) -> None:

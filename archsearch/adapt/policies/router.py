@@ -7,8 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
-from scipy.special import expit
 from torch import Tensor
 
 from archsearch.adapt.chain import Chain
@@ -70,6 +68,10 @@ def fit_router(
 
     Features are standardised for the fit; ``decay`` times half the squared weights is added.
     """
+    # scipy takes its time to load, and whoever predicts fits no router
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
     x, y = features.double().numpy(), np.asarray(right, dtype=np.float64)
     mean, scale = x.mean(0), np.maximum(x.std(0), 1e-6)
     standard = (x - mean) / scale
