@@ -19,13 +19,10 @@ from torch import Tensor
 
 from archsearch.cells.cell import Cell, State
 from archsearch.plugins import implementation
-from archsearch.spec.architecture import Layer, Value
-from archsearch.spec.catalog import CellType, LayerType
-from archsearch.spec.domains import FloatRange, IntRange
+from archsearch.spec.catalog import CellType
 from archsearch.testing.probe import unsound
 from archsearch.testing.states import flatten, pick
-
-Options = dict[str, Value]
+from archsearch.testing.variants import Options, variants
 
 
 class CellContract:
@@ -262,23 +259,6 @@ class CellContract:
             assert part.isfinite().all()
         scale = cell(torch.randn(8, 64, self.width))[0].std().item()
         assert 1e-4 < scale < 30, "outputs for inputs of variance one are of a usable size"
-
-
-def variants(declared: LayerType) -> list[Options]:
-    """The defaults, then each declared choice of each option once, its conditions met."""
-    found: dict[Layer, Options] = {}
-    for key, option in declared.options.items():
-        for value in (option.default, *(option.choices or ()), *_explored(option.search)):
-            given = {name: values[0] for name, values in option.when} | {key: value}
-            layer = declared.complete(Layer.of(declared.name, **given))
-            found.setdefault(layer, declared.settings(layer))
-    return list(found.values()) or [{}]
-
-
-def _explored(search: tuple[Value, ...] | IntRange | FloatRange | None) -> tuple[Value, ...]:
-    if isinstance(search, IntRange | FloatRange):
-        return search.low, search.high
-    return search or ()
 
 
 @cache

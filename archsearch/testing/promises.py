@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from archsearch.spec.catalog import LayerType
-from archsearch.testing.cells import CellContract, variants
+from archsearch.testing.cells import CellContract
 from archsearch.testing.probe import Broken, Check
+from archsearch.testing.variants import variants
 
 Case = dict[str, Any]
 

@@ -7,8 +7,8 @@ import torch
 
 from archsearch.cells.declared import CELLS
 from archsearch.plugins import implementation
-from archsearch.testing.cells import variants
 from archsearch.testing.states import flatten
+from archsearch.testing.variants import variants
 
 ROWS, STEPS, WIDTH = 2, 7, 16
 CASES = [(entry, options) for entry in CELLS for options in variants(entry)]

@@ -10,8 +10,8 @@ import torch
 from archsearch.errors import ArchitectureError
 from archsearch.kernels.choose import VARIABLE
 from archsearch.plugins import implementation, load_catalog
-from archsearch.testing.cells import variants
 from archsearch.testing.states import flatten
+from archsearch.testing.variants import variants
 
 torch.set_num_threads(1)
 

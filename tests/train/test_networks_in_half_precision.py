@@ -17,7 +17,7 @@ from archsearch.sparsity.declared import SPARSITY
 from archsearch.spec.architecture import Architecture, Block, Layer, Stage
 from archsearch.spec.catalog import Catalog
 from archsearch.spec.signature import Signature
-from archsearch.testing.cells import variants
+from archsearch.testing.variants import variants
 from archsearch.train.declared import TRAINING
 from archsearch.train.loss import model_loss
 from archsearch.train.tensors import Tensors
