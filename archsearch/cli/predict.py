@@ -107,4 +107,5 @@ def show_answers(
     elif as_json:
         print_json(table.to_dict(orient="records"))
     else:
-        click.echo(table.to_csv(index=False), nl=False)
+        # click would take a name's escape codes for colours, and leave them out
+        click.echo(table.to_csv(index=False), nl=False, color=True)
