@@ -21,14 +21,17 @@ def outcome_of_death(
     seconds: float,
     cpu_seconds: float,
     peak: int,
+    gpus: float = 0.0,
 ) -> Outcome:
     """The outcome of a job whose worker died.
 
     ``verdict`` is why we killed it, if we did, and ``limit`` the bound it broke, in seconds or
-    bytes; ``status`` is as from ``os.wait``; ``said`` is the end of what it printed. A death that
-    is not ours is marked ``lost``.
+    bytes; ``status`` is as from ``os.wait``; ``said`` is the end of what it printed; ``gpus`` is
+    the share of accelerators that it had. A death that is not ours is marked ``lost``.
     """
     timings = [("seconds", seconds), ("cpu_seconds", cpu_seconds)]
+    if gpus:
+        timings.append(("gpu_seconds", gpus * seconds))
     if peak:
         timings.append(("peak_rss_mb", peak / MEGABYTE))
     state, message = _account(verdict, status, said, limit or 0.0, peak)

@@ -5,6 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+# the accelerators that a process may use, by which CUDA and Ray tell them apart
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+NO_ACCELERATOR = (
+    "execution.gpus: torch sees no accelerator here; install a torch that is built for yours, or"
+    " leave 'gpus' out and train on the processor"
+)
+
 SETTINGS = {
     # small networks lose more to a second thread than they gain
     "OMP_NUM_THREADS": "1",
@@ -14,6 +21,8 @@ SETTINGS = {
     # large tensors from memory that is already mapped: up to four times as fast on the CPU
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
+    # with which cuBLAS computes the same way every time
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     # sets of names come in the same order in every process
     "PYTHONHASHSEED": "0",
 }

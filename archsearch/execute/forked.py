@@ -35,6 +35,7 @@ class Assignment:
     began: float
     cpu_before: float
     log: str | None = None
+    gpus: float = 0.0
     peak: int = 0
     verdict: State | None = None
 
@@ -47,13 +48,17 @@ class Assignment:
 
 @dataclass
 class Forked:
-    """``log`` is the reading end of what the worker prints, ``said`` the last of it."""
+    """``log`` is the reading end of what the worker prints, ``said`` the last of it.
+
+    ``place`` is its number, the smallest that no other living worker has.
+    """
 
     pid: int
     channel: Channel
     log: int
     idle_memory: int
     group: MemoryGroup | None = None
+    place: int = 0
     said: bytearray = field(default_factory=bytearray)
     assignment: Assignment | None = None
     doomed: bool = False
@@ -72,6 +77,7 @@ class Forked:
             began=time.monotonic(),
             cpu_before=process.cpu_seconds(self.pid),
             log=message["job"]["log"],
+            gpus=message["job"]["gpus"],
         )
         if self.group is not None:
             self.group.limit(self.assignment.memory)
@@ -168,5 +174,6 @@ class Forked:
             limit=job.timeout if job.verdict is State.TIMEOUT else job.memory,
             seconds=time.monotonic() - job.began,
             cpu_seconds=cpu_seconds - job.cpu_before,
+            gpus=job.gpus,
             peak=job.peak,
         )

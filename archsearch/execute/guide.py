@@ -12,6 +12,7 @@ from archsearch.spec.architecture import NONE, Architecture, Block, Layer, Stage
 from archsearch.spec.catalog import Catalog
 from archsearch.spec.settings import derived_seed
 from archsearch.tasks.task import Task
+from archsearch.train.draws import CPU, undisturbed
 from archsearch.train.fit import Objective, fit
 from archsearch.train.guidance import Guided, guidance_options
 from archsearch.train.loss import model_loss
@@ -20,7 +21,12 @@ BLOCKS = 2
 
 
 def guided(
-    objective: Objective | None, architecture: Architecture, catalog: Catalog, task: Task, seed: int
+    objective: Objective | None,
+    architecture: Architecture,
+    catalog: Catalog,
+    task: Task,
+    seed: int,
+    device: torch.device = CPU,
 ) -> Objective | None:
     """The objective itself, or what the training option ``guide`` makes of it.
 
@@ -32,10 +38,9 @@ def guided(
         return objective
     own = catalog.complete_architecture(plain_guide(options["guide"], architecture))
     number = derived_seed(seed, "guide")
-    guide = build(own, catalog, task.signature, number)
+    guide = build(own, catalog, task.signature, number).to(device)
     if options["guide_steps"]:
-        with torch.random.fork_rng(devices=()):
-            torch.default_generator.manual_seed(number)
+        with undisturbed(device, number):
             fit(
                 guide,
                 task,

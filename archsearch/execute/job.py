@@ -24,11 +24,12 @@ class Job:
     and taken up again if it was lost; ``epoch`` is the number of the attempt. ``plugins`` are the
     distributions that provide layers of it, each with the SHA-256 of its code.
 
-    ``cpus`` and ``gpus`` are what it occupies on a cluster. ``log`` names the file that receives
-    what it printed, if it printed anything. ``pause`` is a step after whose look at the data the
-    training is put down, and its outcome is that of a stopped one. ``steered`` names who else may
-    stop or change it while it runs, so that the same job elsewhere is another computation. With
-    ``along_depth`` the area under the curve along depth is measured, too.
+    ``cpus`` and ``gpus`` are what it occupies; with any share of ``gpus`` it trains on one. ``log``
+    names the file that receives what it printed, if it printed anything. ``pause`` is a step after
+    whose look at the data the training is put down, and its outcome is that of a stopped one.
+    ``steered`` names who else may stop or change it while it runs, so that the same job elsewhere
+    is another computation. With ``along_depth`` the area under the curve along depth is measured,
+    too.
     """
 
     trial: int
@@ -61,6 +62,7 @@ class Job:
         plugins = {"plugins": [list(pair) for pair in self.plugins]} if self.plugins else {}
         steered = {"steered": self.steered} if self.steered else {}
         along = {"along_depth": True} if self.along_depth else {}
+        accelerated = {"accelerated": True} if self.gpus else {}
         return fingerprint(
             {
                 "task": to_plain(self.task.layer),
@@ -73,5 +75,6 @@ class Job:
                 **plugins,
                 **steered,
                 **along,
+                **accelerated,
             }
         )

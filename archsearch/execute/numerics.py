@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from archsearch.spec.settings import fingerprint
+from archsearch.train.draws import CPU
 
 _DISTRIBUTIONS = ("archsearch", "torch", "numpy", "numba")
 # by these the mathematical libraries choose their code and the size of their blocks
@@ -18,12 +19,15 @@ _PROCESSOR = ("vendor_id", "cpu family", "model", "model name", "flags", "Featur
 _VARIABLES = ("MKL_", "ONEDNN_", "DNNL_", "ATEN_", "ARCHSEARCH_KERNELS")
 
 
-def numerics() -> dict[str, str]:
+def numerics(device: torch.device) -> dict[str, str]:
     """Short names of all of it, for the place it is called at; equal where trainings are equal.
 
     Plugins are left out: a study is not continued with other versions of those it began with.
     """
-    return {**_of_process(), "threads": str(torch.get_num_threads())}
+    own = (
+        {} if device == CPU else {"device": torch.get_device_module(device).get_device_name(device)}
+    )
+    return {**_of_process(), "threads": str(torch.get_num_threads()), **own}
 
 
 @cache

@@ -17,6 +17,7 @@ from torch import nn
 
 from archsearch.build import build
 from archsearch.errors import InputError
+from archsearch.execute.device import device_for, repeatable
 from archsearch.execute.failure import failed, one_line, unkept
 from archsearch.execute.guide import guided
 from archsearch.execute.job import Job
@@ -31,12 +32,14 @@ from archsearch.tasks.open import open_task
 from archsearch.tasks.task import Task
 from archsearch.train.along_depth import judge_along_depth
 from archsearch.train.checkpoint import Mismatch
+from archsearch.train.draws import CPU, undisturbed
 from archsearch.train.fit import Diverged, Judge, Objective, fit
 from archsearch.train.judge import judge
 from archsearch.train.kept import kept
 from archsearch.train.measure import compacted_latencies, measure
 from archsearch.train.savings import TOLD
 from archsearch.train.supervision import as_trained
+from archsearch.train.tensors import device_of
 
 # once for all workers that are forked from here, and on no job's time and memory
 make_ready()
@@ -89,8 +92,9 @@ def run_job(
     watch = Watch(job)
     notes: list[str] = []
     try:
-        with settled(job.seed):
-            outcome = _train(job, watch, notes, objective, begin)
+        device = device_for(job.gpus)
+        with settled(job.seed, device):
+            outcome = _train(job, watch, notes, device, objective, begin)
     except Diverged as error:
         outcome = Outcome(State.DIVERGED, message=one_line(str(error)))
     except Paused as pause:
@@ -101,6 +105,8 @@ def run_job(
         "seconds": time.perf_counter() - began,
         "cpu_seconds": time.process_time() - cpu_began,
     }
+    if job.gpus:
+        spent["gpu_seconds"] = job.gpus * spent["seconds"]
     message = one_line("; ".join(filter(None, (outcome.message, *notes))))
     timings = outcome.timings + plain(spent)
     return replace(outcome, curve=watch.curve, message=message, timings=timings)
@@ -110,6 +116,7 @@ def _train(
     job: Job,
     watch: Watch,
     notes: list[str],
+    device: torch.device,
     objective: Objective | None,
     begin: Callable[[nn.Module], object] | None,
 ) -> Outcome:
@@ -129,18 +136,21 @@ def _train(
     with as_trained(model, architecture.training):
         cost = measure(model, task, training["batch"])
     watch.constant = cost.figures | cost.timings
-    objective = guided(objective, architecture, catalog, task, job.seed)
+    # drawn and measured on the processor, where answers are exported for
+    model.to(device)
+    objective = guided(objective, architecture, catalog, task, job.seed, device)
     finished = _fit(job, model, task, architecture, watch, notes, objective)
     timings = cost.timings
     figures = cost.figures | {n: watch.latest[n] for n in TOLD if n in watch.latest}
     if not finished:
         message = f"behind earlier trials at step {watch.stopped_at}"
         return Outcome(State.STOPPED, plain(figures), message=message, timings=plain(timings))
-    if architecture.sparsity != NONE:
-        timings = timings | compacted_latencies(model, task)
     # the last look at the validation split was at the final weights
     confirming = job.protocol == "confirm"
     judged = _judge(job)(model, task, "test") if confirming else dict(watch.latest)
+    model.to("cpu")
+    if architecture.sparsity != NONE:
+        timings = timings | compacted_latencies(model, task)
     judged.pop("train_loss", None)
     judged |= figures
     if confirming:
@@ -182,7 +192,7 @@ def _fit(
     if job.checkpoints is None:
         return train()
     last = dict(architecture.training.options)["steps"]
-    with Saver(job, notes) as saver:
+    with Saver(job, notes, device_of(model)) as saver:
 
         def report(step: int, metrics: Mapping[str, float]) -> bool:
             going_on = watch(step, metrics)
@@ -208,7 +218,7 @@ def installed() -> Catalog:
 
 
 @contextmanager
-def settled(seed: int) -> Iterator[None]:
+def settled(seed: int, device: torch.device = CPU) -> Iterator[None]:
     """The one state of the process in which every job runs; afterwards it is as it was."""
     threads = torch.get_num_threads()
     states = random.getstate(), np.random.get_state()
@@ -218,8 +228,7 @@ def settled(seed: int) -> Iterator[None]:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     try:
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(seed)
+        with undisturbed(device, seed), repeatable(device):
             yield
     finally:
         torch.set_num_threads(threads)

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+import torch
+
 from archsearch.errors import StateError
 from archsearch.execute.checkpoints import (
     Generation,
@@ -25,6 +27,7 @@ from archsearch.execute.job import Job
 from archsearch.execute.numerics import numerics
 from archsearch.execute.weights import read_tensors, write_tensors
 from archsearch.train.checkpoint import Checkpoint
+from archsearch.train.draws import CPU
 
 # saving takes at most one part in so many of the time, however slow the disk
 SHARE = 20
@@ -45,11 +48,11 @@ class Saver:
     twice, it does so at once. What goes wrong is told in ``notes`` and never ends the training.
     """
 
-    def __init__(self, job: Job, notes: list[str]) -> None:
+    def __init__(self, job: Job, notes: list[str], device: torch.device = CPU) -> None:
         self.notes = notes
         self._key, self._epoch = job.key, job.epoch
         self._folder = Path(str(job.checkpoints)) / job.key
-        self._made = numerics()
+        self._made = numerics(device)
         self._every = job.checkpoint_seconds
         self._due = time.monotonic() + self._every
         self._pausing: int | None = None

@@ -18,7 +18,8 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 import psutil
@@ -44,8 +45,14 @@ ORPHAN = "orphan"
 class Supervisor:
     """``most`` workers at once, forked when first needed, each reused until a job harms it."""
 
-    def __init__(self, control: Channel, run: Callable[[Job], Outcome], most: int) -> None:
-        self.control, self.run, self.most = control, run, most
+    def __init__(
+        self,
+        control: Channel,
+        run: Callable[[Job], Outcome],
+        most: int,
+        devices: Sequence[str] = (),
+    ) -> None:
+        self.control, self.run, self.most, self.devices = control, run, most, devices
         self.workers: dict[int, Forked] = {}
         self.waiting: deque[dict[str, Any]] = deque()
         self.memory_looked = 0.0
@@ -146,6 +153,9 @@ class Supervisor:
         ours, theirs = Channel.pair()
         log, their_log = os.pipe()
         parent = os.getpid()
+        taken = {worker.place for worker in self.workers.values()}
+        place = next(number for number in count() if number not in taken)
+        device = self.devices[place % len(self.devices)] if self.devices else None
         pid = os.fork()
         if pid == 0:
             # a worker that kept these would hold open what must close when others die
@@ -153,12 +163,12 @@ class Supervisor:
                 self.own += [other.channel.fileno(), other.log]
             for descriptor in (*self.own, ours.fileno(), log):
                 os.close(descriptor)
-            become_worker(self.run, theirs, their_log, parent)
+            become_worker(self.run, theirs, their_log, parent, device)
         theirs.close()
         os.close(their_log)
         os.set_blocking(log, False)
         idle = process.private_memory(pid)
-        worker = self.workers[pid] = Forked(pid, ours, log, idle, open_group(pid))
+        worker = self.workers[pid] = Forked(pid, ours, log, idle, open_group(pid), place)
         self.selector.register(ours, selectors.EVENT_READ, lambda: self.hear_worker(worker))
         self.selector.register(log, selectors.EVENT_READ, lambda: self.hear_log(worker))
         return worker
@@ -226,8 +236,8 @@ class Supervisor:
 
 
 def main() -> None:
-    """``python -m archsearch.execute.supervisor SOCKET RUN WORKERS [orphan]``."""
-    descriptor, run, workers, *how = sys.argv[1:]
+    """``python -m archsearch.execute.supervisor SOCKET RUN WORKERS DEVICES [orphan]``."""
+    descriptor, run, workers, devices, *how = sys.argv[1:]
     # no child of the driver's any more, which may be killed with all of its children
     if how == [ORPHAN] and os.fork():
         os._exit(0)
@@ -239,7 +249,8 @@ def main() -> None:
         control.drain()
         sys.exit(1)
     control.send({"ready": True})
-    Supervisor(control, function, int(workers)).supervise()
+    named = devices.split(",") if devices else []
+    Supervisor(control, function, int(workers), named).supervise()
     # an interpreter that has imported torch takes a while to leave in good order
     os._exit(0)
 

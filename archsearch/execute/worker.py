@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from archsearch.execute.channel import Channel
+from archsearch.execute.environment import VISIBLE
 from archsearch.execute.failure import failed
 from archsearch.execute.job import Job
 from archsearch.execute.plain import job_from_plain, outcome_to_plain
@@ -31,13 +32,16 @@ ALMOST, SECONDS_BEFORE = 0.9, 5.0
 
 
 def become_worker(
-    run: Callable[[Job], Outcome], channel: Channel, log: int, parent: int
+    run: Callable[[Job], Outcome], channel: Channel, log: int, parent: int, device: str | None
 ) -> NoReturn:
     """Turn the process just forked from ``parent`` into a worker; never returns.
 
     It leads a process group of its own, writes what it prints to the file descriptor ``log``, and
-    says on dying of a signal where it was.
+    says on dying of a signal where it was. Of the accelerators it sees ``device`` alone, or those
+    that its parent sees.
     """
+    if device is not None:
+        os.environ[VISIBLE] = device
     os.setsid()
     die_with_parent(parent)
     signal.set_wakeup_fd(-1)
@@ -70,7 +74,8 @@ def serve(run: Callable[[Job], Outcome], channel: Channel) -> None:
             job = job_from_plain(message["job"])
             failpoint("worker.job")
             watch(job.timeout)
-            if job.memory is not None:
+            # an accelerator's driver reserves far more addresses than it uses
+            if job.memory is not None and not job.gpus:
                 limit_data(idle + job.memory)
             try:
                 outcome = run(job)

@@ -227,7 +227,7 @@ ADDRESS = Text(
 )
 NEEDS = (
     Key("cpus", Amount(0.01, 1024), "cores that a trial occupies on a cluster; by default one"),
-    Key("gpus", Amount(0.0, 64), "accelerators that a trial occupies there, or a share of one"),
+    Key("gpus", Amount(0.0, 64), "GPUs that a trial occupies and trains on, or a share of one"),
 )
 NEEDS_OF_CELL = Section(
     (*NEEDS, Key("memory", MEMORY, "the most memory of such a trial")),

@@ -128,7 +128,7 @@ class ConfirmSettings:
 
 @dataclass(frozen=True)
 class Needs:
-    """What one trial occupies on a cluster: cores, accelerators (or shares of one), bytes."""
+    """What one trial occupies: cores of a cluster, accelerators (or shares of one), bytes."""
 
     cpus: float | None = None
     gpus: float | None = None
@@ -137,7 +137,9 @@ class Needs:
 
 @dataclass(frozen=True)
 class ExecutionSettings:
-    """Where and within which limits trials run; none of it changes what a trial computes.
+    """Where and within which limits trials run.
+
+    None of it changes what a trial computes, but whether it does so on an accelerator.
 
     ``address`` is that of a Ray cluster. ``cells`` are the needs of trials that have such a cell.
     With ``least_memory`` trials reserve what like ones used, no less than that, once it is known.
@@ -152,6 +154,18 @@ class ExecutionSettings:
     gpus: float | None = None
     cells: tuple[tuple[str, Needs], ...] = ()
     least_memory: int | None = None
+
+    @property
+    def most_gpus(self) -> float:
+        """The largest share of accelerators that any trial may ask for."""
+        return self.needs([name for name, _ in self.cells])["gpus"]  # type: ignore[no-any-return]
+
+    @property
+    def accelerated(self) -> list[str]:
+        """The cells that are trained on accelerators, ``*`` for all: by it numbers differ."""
+        if self.gpus:
+            return ["*"]
+        return sorted(name for name, needs in self.cells if needs.gpus)
 
     def needs(self, cells: Collection[str]) -> dict[str, Any]:
         """What a job with these cells occupies: the most that any of them does."""

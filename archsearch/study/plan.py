@@ -43,6 +43,8 @@ class Plan:
     def fingerprint(self) -> dict[str, Any]:
         """What must be unchanged for a study to be continued; budgets and places may change."""
         search = self.search
+        # a study that was begun before there was a choice has none
+        accelerated = {"accelerated": found} if (found := self.execution.accelerated) else {}
         return {
             "task": to_plain(self.task.layer),
             "data": self.data,
@@ -54,6 +56,7 @@ class Plan:
             "objectives": {o.metric: o.direction for o in search.objectives},
             "constraints": {c.metric: f"{c.operator} {c.bound}" for c in search.constraints},
             "plugins": {name: dict(what) for name, what in self.plugins.items()},
+            **accelerated,
         }
 
     def code_of(self, architecture: Architecture) -> tuple[tuple[str, str], ...]:

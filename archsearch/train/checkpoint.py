@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from archsearch.sparsity.masks import Masks
+from archsearch.train.draws import CPU
+from archsearch.train.tensors import device_of
 
 
 class Mismatch(ValueError):
@@ -68,7 +70,7 @@ class Training:
         for number, parameter in enumerate(self._parameters()):
             for name, memory in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{number}.{name}"] = memory
-        words, gauss = _generators()
+        words, gauss = _generators(device_of(self.model))
         plain = {
             "batches": self.batches.bit_generator.state,
             "highest_rate": _or_none(self.highest_rate),
@@ -108,7 +110,7 @@ class Training:
                 (int(step), {str(name): float(value) for name, value in metrics.items()})
                 for step, metrics in plain["curve"]
             ]
-            _set_generators(saved.tensors, plain["gauss"])
+            _set_generators(saved.tensors, plain["gauss"], device_of(self.model))
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise Mismatch(f"the checkpoint is malformed: {error!r}") from None
 
@@ -148,10 +150,12 @@ def _or_nan(number: float | None) -> float:
 
 def _like(parameter: Tensor, memory: str) -> Tensor:
     """A tensor of the shape and the layout of what AdamW remembers of a parameter."""
-    return torch.tensor(0.0) if memory == "step" else parameter.detach()
+    if memory == "step":
+        return torch.tensor(0.0, device=parameter.device)
+    return parameter.detach()
 
 
-def _generators() -> tuple[dict[str, Tensor], list[Any]]:
+def _generators(device: torch.device) -> tuple[dict[str, Tensor], list[Any]]:
     """The generators of the process: their words, and what is left of their last normal draw."""
     version, words, gauss = random.getstate()
     legacy: Any = np.random.get_state(legacy=False)
@@ -160,11 +164,13 @@ def _generators() -> tuple[dict[str, Tensor], list[Any]]:
         "random.python": torch.tensor(words),
         "random.numpy": torch.from_numpy(legacy["state"]["key"].astype(np.int64)),
     }
+    if device != CPU:
+        tensors["random.device"] = torch.get_device_module(device).get_rng_state(device)
     left = [legacy["state"]["pos"], legacy["has_gauss"], legacy["gauss"]]
     return tensors, [version, gauss, *left]
 
 
-def _set_generators(tensors: Mapping[str, Tensor], plain: list[Any]) -> None:
+def _set_generators(tensors: Mapping[str, Tensor], plain: list[Any], device: torch.device) -> None:
     version, gauss, *left = plain
     words = tuple(tensors["random.python"].tolist())
     key = tensors["random.numpy"].numpy().astype(np.uint32)
@@ -176,3 +182,5 @@ def _set_generators(tensors: Mapping[str, Tensor], plain: list[Any]) -> None:
         own_random.setstate((version, words, gauss))
         own_numpy.set_state(("MT19937", key, *left))
         own_torch.set_state(tensors["random.torch"])
+    if device != CPU:
+        torch.get_device_module(device).set_rng_state(tensors["random.device"], device)

@@ -22,6 +22,7 @@ from archsearch.tasks.task import Split, Task
 from archsearch.train.adamw import AdamW
 from archsearch.train.checkpoint import Checkpoint, Training
 from archsearch.train.declared import ADAMW
+from archsearch.train.draws import CPU
 from archsearch.train.judge import judge
 from archsearch.train.loss import model_loss
 from archsearch.train.measure import example
@@ -93,7 +94,7 @@ def fit(
     savings = None
     if sparsity != NONE:
         probe = probing(model, task, size, seed)
-        savings = Savings(model, now.masks, example(task.signature, device), probe)
+        savings = Savings(model, now.masks, example(task.signature, CPU), probe)
     looks = set(look_steps(steps, options["evaluations"]))
     planned = partial(rate_share, warmup=options["warmup"])
     if resume is not None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from archsearch.sparsity.compaction import compact
 from archsearch.spec.signature import Signature
 from archsearch.tasks.task import Task
+from archsearch.train.draws import undisturbed
 from archsearch.train.flops import flops
 from archsearch.train.judge import evaluating
 from archsearch.train.loss import model_loss
@@ -105,9 +106,10 @@ def peak_memory(model: nn.Module, task: Task, size: int) -> float:
         # the tensor itself would make a cycle with the graph that saved it
         return tensor.detach()
 
-    batch = tensors(task.batch(np.random.default_rng(0), size, 1.0), device_of(model))
+    device = device_of(model)
+    batch = tensors(task.batch(np.random.default_rng(0), size, 1.0), device)
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-    with torch.random.fork_rng(devices=()), hooks:
+    with undisturbed(device), hooks:
         # bound to a name, so that nothing kept is freed and its address used again
         total = model_loss(model, batch, task.signature)
     weights = {p.untyped_storage().data_ptr(): p.numel() * p.itemsize for p in model.parameters()}

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from archsearch.tasks.task import Task
+from archsearch.train.draws import undisturbed
 from archsearch.train.judge import evaluating
 from archsearch.train.loss import model_loss
 from archsearch.train.tensors import device_of, tensors
@@ -26,8 +26,9 @@ def probing(model: nn.Module, task: Task, size: int, seed: int) -> Callable[[int
 
     def loss(number: int) -> Tensor:
         drawn = task.batch(np.random.default_rng([seed, PROBING, number]), size, 1.0)
-        with torch.random.fork_rng(devices=()), evaluating(model), _cutting(model):
-            return model_loss(model, tensors(drawn, device_of(model)), task.signature)
+        device = device_of(model)
+        with undisturbed(device), evaluating(model), _cutting(model):
+            return model_loss(model, tensors(drawn, device), task.signature)
 
     return loss
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from archsearch.tasks.task import Task
 from archsearch.train.adamw import AdamW
+from archsearch.train.draws import undisturbed
 from archsearch.train.loss import model_loss
 from archsearch.train.tensors import Tensors, device_of, tensors
 
@@ -96,8 +97,7 @@ def _untouched(model: nn.Module, seed: int) -> Iterator[None]:
     """Whatever happens inside, parameters, buffers and torch's generator are as they were."""
     own = [*model.parameters(), *model.buffers()]
     kept = [tensor.detach().clone() for tensor in own]
-    with torch.random.fork_rng(devices=()):
-        torch.default_generator.manual_seed(seed)
+    with undisturbed(device_of(model), seed):
         yield
     model.zero_grad(set_to_none=True)
     with torch.no_grad():

@@ -14,8 +14,10 @@ from archsearch.sparsity.compaction import compact
 from archsearch.sparsity.masks import Masks
 from archsearch.sparsity.observed import Observed
 from archsearch.sparsity.packing import size_of
+from archsearch.train.draws import CPU, undisturbed
 from archsearch.train.flops import flops
 from archsearch.train.judge import evaluating
+from archsearch.train.tensors import device_of
 
 # the share of weights left: of the prunable ones, of all parameters; what a machine that skips
 # zeros would compute for a time step; the weights of an export
@@ -47,6 +49,8 @@ class Uses(Observed):
 class Savings:
     """The figures of a model while it is pruned; ``inputs`` are one sequence of full length.
 
+    They are counted on the processor, since an accelerator's operations are others.
+
     With ``probe``, the loss on batches by number, also what of its activations is zero on one.
 
     ``sparse_flops`` are those of :mod:`archsearch.train.flops` for each time step, without the
@@ -63,16 +67,17 @@ class Savings:
     ) -> None:
         self.model, self.masks, self.length = model, masks, inputs.shape[1]
         self.probe = probe
+        counted = model if device_of(model) == CPU else copy.deepcopy(model).to(CPU)
         weights = {
             name: parameter
-            for name, parameter in model.named_parameters()
+            for name, parameter in counted.named_parameters()
             if parameter.ndim >= 2 and not parameter.is_complex()
         }
         observed = Uses(weights)
-        with torch.random.fork_rng(devices=()), evaluating(model), torch.no_grad():
-            self.flops = flops(model, inputs)
+        with undisturbed(CPU), evaluating(counted), torch.no_grad():
+            self.flops = flops(counted, inputs)
             with observed:
-                model(inputs)
+                counted(inputs)
         self.uses = {name: observed.uses(name) for name in weights}
 
     def figures(self) -> dict[str, float]:

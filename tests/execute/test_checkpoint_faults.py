@@ -38,6 +38,7 @@ from archsearch.execute.job import Job
 from archsearch.execute.run_job import run_job
 from archsearch.execute.saver import Saver
 from archsearch.execute.weights import write_tensors
+from archsearch.train.draws import CPU
 
 torch.set_num_threads(1)
 
@@ -48,8 +49,8 @@ torch.set_num_threads(1)
 def test_another_processor_begins_anew(
     lost: Job, reference: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = saver.numerics()
-    monkeypatch.setattr(saver, "numerics", lambda: here | {"instructions": "AVX1024"})
+    here = saver.numerics(CPU)
+    monkeypatch.setattr(saver, "numerics", lambda device: here | {"instructions": "AVX1024"})
     found, message, seen = resume(replace(lost, epoch=2))
     assert found == reference
     assert seen[0] == 1
@@ -60,10 +61,10 @@ def test_another_processor_begins_anew(
 def test_threads_are_part_of_the_place() -> None:
     try:
         torch.set_num_threads(2)
-        two = saver.numerics()
+        two = saver.numerics(CPU)
     finally:
         torch.set_num_threads(1)
-    one = saver.numerics()
+    one = saver.numerics(CPU)
     assert {name for name in one if one[name] != two[name]} == {"threads"}
 
 
@@ -149,7 +150,7 @@ def test_killed_while_saving(tmp_path: Path) -> None:
     rng = random.Random(0)
     job = long_job(tmp_path)
     folder = place(job)
-    made = saver.numerics()
+    made = saver.numerics(CPU)
     for attempt in range(1, 31):
         reader, writer = os.pipe()
         with warnings.catch_warnings():

@@ -281,7 +281,8 @@ def test_a_steered_job_is_another_computation() -> None:
     job = fault_job(0, "complete")
     assert replace(job, steered="a").key != job.key
     assert replace(job, steered="a").key != replace(job, steered="b").key
-    assert replace(job, cpus=2.0, gpus=1.0, log="x", pause=3).key == job.key
+    assert replace(job, cpus=2.0, log="x", pause=3).key == job.key
+    assert replace(job, gpus=1.0).key == replace(job, gpus=0.5).key != job.key
 
 
 def test_jobs_and_outcomes_cross_the_counter() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
 
 import pytest
 import torch
@@ -14,34 +13,18 @@ from archsearch.cells.declared import CELLS
 from archsearch.depth.declared import DEPTH
 from archsearch.errors import ArchitectureError
 from archsearch.sparsity.declared import SPARSITY
-from archsearch.spec.architecture import Architecture, Block, Layer, Stage
 from archsearch.spec.catalog import Catalog
 from archsearch.spec.signature import Signature
-from archsearch.testing.variants import variants
+from archsearch.testing.networks import network_around, settings_of
 from archsearch.train.declared import TRAINING
 from archsearch.train.loss import model_loss
 from archsearch.train.tensors import Tensors
 
 CATALOG = Catalog((*CELLS, *BLOCKS, *DEPTH, *SPARSITY, *TRAINING))
-ROWS, STEPS, WIDTH, CHANNELS, CLASSES = 4, 6, 16, 3, 4
-BODY = (Block(Layer("attention"), channel=Layer("mlp")), Block(Layer("lstm")))
-OF_BLOCKS = {"gate", "channel", "norm", "placement"}
-OF_STAGES = {"connections": {}, "tie": {"loops": 3}, "halting": {"loops": 3}}
-LAYERS = [
-    (entry.kind, Layer.of(entry.name, **options))
-    for entry in (*BLOCKS, *DEPTH, *SPARSITY)
-    for options in variants(entry)
-]
+ROWS, STEPS, CHANNELS, CLASSES = 4, 6, 3, 4
+LAYERS = list(settings_of(*BLOCKS, *DEPTH, *SPARSITY))
 # its copies are of classes made for them
 UNPICKLED = {"lora"}
-
-
-def network(kind: str, layer: Layer) -> Architecture:
-    if kind in OF_BLOCKS:
-        return Architecture(WIDTH, (Stage(tuple(replace(b, **{kind: layer}) for b in BODY)),))
-    if kind in OF_STAGES:
-        return Architecture(WIDTH, (Stage(BODY, **{kind: layer}, **OF_STAGES[kind]),))
-    return Architecture(WIDTH, (Stage(BODY),), **{kind: layer})
 
 
 @pytest.mark.filterwarnings("ignore:Mismatch dtype")
@@ -50,7 +33,7 @@ def network(kind: str, layer: Layer) -> Architecture:
 def test_learns_in_half_precision_and_is_pickled(kind, layer):
     signature = Signature("values", CHANNELS, "class", CLASSES, every_step=True, length=STEPS)
     try:
-        model = build(network(kind, layer), CATALOG, signature, seed=0)
+        model = build(network_around(kind, layer), CATALOG, signature, seed=0)
     except ArchitectureError:
         pytest.skip("is for other tasks")
     torch.manual_seed(0)

@@ -30,6 +30,7 @@ from archsearch.execute.cluster.packing import Packing
 from archsearch.execute.cluster.placed import digest, files_of
 from archsearch.execute.cluster.slots import Shape, Slot, middle, room
 from archsearch.execute.cluster.worker import CONTROL, TrialWorker, versions, write_down
+from archsearch.execute.environment import NO_ACCELERATOR
 from archsearch.execute.failure import described, one_line
 from archsearch.execute.job import Job
 from archsearch.execute.plain import job_from_plain, job_to_plain, outcome_to_plain
@@ -227,6 +228,8 @@ class Pool:
                 raise Unusable(one_line(f"workers cannot start: {described(error)}"), 1)
             return
         told, own = answer.result(), versions()
+        if told["blind"]:
+            raise Unusable(f"node {told['node']} of the Ray cluster: {NO_ACCELERATOR}", 2)
         for name, number in told["versions"].items():
             if number != own[name]:
                 raise Unusable(
@@ -245,8 +248,8 @@ class Pool:
             if isinstance(error, ray.exceptions.RayTaskError):
                 raise Unusable(one_line(f"node {slot.node}: {described(error.cause)}"), 1)
             message = f"the worker on node {slot.node} was lost: {described(error)}"
-            spent = (("seconds", slot.seconds),)
-            outcome = Outcome(State.CRASHED, message=one_line(message), timings=spent, lost=True)
+            told = one_line(message)
+            outcome = Outcome(State.CRASHED, message=told, timings=slot.spent, lost=True)
         else:
             outcome = write_down(answer.result(), job)
             self.packing.learn(job, outcome)

@@ -73,6 +73,13 @@ class Slot:
         """How long it has been what it is: starting, idle or busy."""
         return time.monotonic() - self.since
 
+    @property
+    def spent(self) -> tuple[tuple[str, float], ...]:
+        """The timings of a job that was lost with it."""
+        seconds = self.seconds
+        gpus = (("gpu_seconds", self.shape.gpus * seconds),) if self.shape.gpus else ()
+        return (("seconds", seconds), *gpus)
+
     def become(self, job: int | None) -> None:
         self.ready, self.job, self.since = True, job, time.monotonic()
 

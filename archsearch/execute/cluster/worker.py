@@ -54,7 +54,7 @@ class TrialWorker:
     def ready(self) -> dict[str, Any]:
         """Where it is, and with which software."""
         place = ray.get_runtime_context().get_node_id()
-        return {"node": node(), "id": place, "versions": versions()}
+        return {"node": node(), "id": place, "versions": versions(), "blind": blind()}
 
     def run(self, text: bytes, files: Mapping[str, Any]) -> bytes:
         """A job as JSON to its answer, see :func:`packed`; ``files`` are references by SHA-256."""
@@ -102,6 +102,16 @@ class TrialWorker:
 @cache
 def node() -> str:
     return socket.gethostname()
+
+
+def blind() -> bool:
+    """Whether Ray gave us accelerators of which torch sees none."""
+    if not ray.get_gpu_ids():
+        return False
+    # torch takes seconds, and an actor without an accelerator needs none
+    from archsearch.execute.device import names
+
+    return not names()
 
 
 @cache
