@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+
+MAKE_ROOM = "make room, and the same command continues"
+
 
 class ArchsearchError(Exception):
     """Something the user can act on; the command line prints it as one line and exits."""
@@ -44,6 +48,11 @@ class TryAgainError(ArchsearchError):
     """The run stopped early but is resumable: the same command continues it."""
 
     exit_code = 75
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a disk, or what of it one may use, is full: for which no input is at fault."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 class LocatedError(InputError):

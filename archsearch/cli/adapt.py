@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from archsearch.cli.options import Finite, console, json_option, print_json, storage_option
+from archsearch.cli.outputs import check_output, no_part_of
 from archsearch.errors import InputError
 from archsearch.spec.depthsettings import GUARANTEES, MOVES, POLICIES, RISKS, DepthSettings
 
@@ -67,15 +68,15 @@ def adapt(
     `archsearch predict FOLDER DATA --compute 0.5` applies half of the layers on average. A study
     keeps one beside its database, which `archsearch show` prints.
     """
-    from archsearch.serve.folder import check_place
+    from archsearch.serve.folder import check_folder
     from archsearch.serve.manifest import MANIFEST, WEIGHTS
 
     settings = DepthSettings(**{field.name: given[field.name] for field in fields(DepthSettings)})
     files = (MANIFEST, WEIGHTS)
-    if picture is not None and not picture.absolute().parent.is_dir():
-        raise InputError(f"{picture}: its folder does not exist; make it first")
-    if folder is not None and (folder.parent.is_dir() or folder.name in ("", "..")):
-        check_place(folder, files, force=force)
+    if picture is not None:
+        check_output(picture)
+    if folder is not None:
+        check_folder(folder, files, force=force)
     say = (lambda _: None) if as_json else (lambda line: click.echo(line, err=True))
     if (Path(source) / MANIFEST).exists():
         depth, title = _of_bundle(Path(source), folder, data, trial, settings, force, say)
@@ -86,7 +87,8 @@ def adapt(
     if picture is not None:
         from archsearch.cli.curve_picture import picture as drawn
 
-        picture.write_text(drawn(depth))
+        with no_part_of(picture):
+            picture.write_text(drawn(depth))
     if as_json:
         print_json(depth)
         return

@@ -12,18 +12,19 @@ from archsearch.adapt.adapted import Adapted
 from archsearch.adapt.examples import examples_of
 from archsearch.build import build
 from archsearch.cli.export import refuse_changed_plugins
+from archsearch.cli.lessons import require_value
 from archsearch.cli.results import ADAPTED, Result, run_folder
 from archsearch.errors import InputError, StateError
 from archsearch.execute.job import Job
 from archsearch.execute.run_job import run_job, settled
 from archsearch.plugins import load_catalog
 from archsearch.serve.bundle import Bundle, expected_state, read_bundle, write_bundle
-from archsearch.serve.folder import write_folder
+from archsearch.serve.folder import folders_above, write_folder
 from archsearch.serve.manifest import MANIFEST, WEIGHTS
 from archsearch.serve.weights import read_weights
 from archsearch.spec.depthsettings import DepthSettings
 from archsearch.spec.trial import Trial
-from archsearch.tasks.again import read_labelled_again
+from archsearch.tasks.again import read_labelled_again, refuse_other_kinds
 from archsearch.tasks.declared import TASKS
 from archsearch.tasks.open import open_task
 
@@ -105,27 +106,27 @@ def adapt_bundle(
     ``data`` is a labelled file that it was not trained on; a task that draws its sequences needs
     none.
     """
-    parts = _parts(bundle, data)
-    with settled(SEED):
-        found = adapt(bundle.model(), parts, settings, seed=SEED, say=say)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     manifest = bundle.manifest
     if manifest.sizes:
         raise InputError(
             f"{bundle.path}: its maps were made smaller when it was written; adapt the study"
         )
-    return write_bundle(
-        folder,
-        bundle.state,
-        bundle.architecture,
-        bundle.signature,
-        bundle.preparation,
-        bundle.facts,
-        bundle.catalog,
-        task=manifest.task,
-        depth=_noted(found, settings),
-        force=force,
-    )
+    parts = _parts(bundle, data)
+    with settled(SEED):
+        found = adapt(bundle.model(), parts, settings, seed=SEED, say=say)
+    with folders_above(folder):
+        return write_bundle(
+            folder,
+            bundle.state,
+            bundle.architecture,
+            bundle.signature,
+            bundle.preparation,
+            bundle.facts,
+            bundle.catalog,
+            task=manifest.task,
+            depth=_noted(found, settings),
+            force=force,
+        )
 
 
 def _parts(bundle: Bundle, data: str | None) -> Parts:
@@ -133,6 +134,7 @@ def _parts(bundle: Bundle, data: str | None) -> Parts:
     if data is None:
         declared = {entry.name: entry for entry in TASKS}[bundle.manifest.task.layer.name]
         if "data" in declared.options:
+            refuse_other_kinds(str(bundle.path), bundle.preparation)
             raise InputError(
                 f"{bundle.path}: give it labelled sequences that it was not trained on, with --data"
             )
@@ -162,8 +164,7 @@ def _trained(result: Result, trial: Trial, folder: Path, say: Say) -> Path:
         keep=str(kept),
     )
     outcome = run_job(job)
-    if not outcome.state.has_value:
-        raise InputError(f"training trial {trial.index} ended {outcome.state}: {outcome.message}")
+    require_value(outcome, f"training trial {trial.index}")
     return kept
 
 
@@ -178,6 +179,6 @@ def _settings_of(bundle: Bundle) -> Any:
 
 def copied(bundle: Bundle, folder: Path, *, force: bool = False) -> Bundle:
     """The same bundle in another folder."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     files = {name: (bundle.path / name).read_bytes() for name in (MANIFEST, WEIGHTS)}
-    return write_folder(folder, files, read_bundle, force=force)
+    with folders_above(folder):
+        return write_folder(folder, files, read_bundle, force=force)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
 
+from archsearch.cli.lessons import require_value
 from archsearch.cli.options import storage_option
 from archsearch.cli.plans import slug
 from archsearch.cli.results import Result, read_result, run_folder
@@ -16,7 +15,7 @@ from archsearch.errors import InputError, StateError
 from archsearch.installed import installed
 from archsearch.plugins import built_in, load_catalog
 from archsearch.select.verdict import verdict
-from archsearch.serve.folder import check_place
+from archsearch.serve.folder import check_folder, folders_above
 from archsearch.serve.manifest import MANIFEST, SOURCE, WEIGHTS
 from archsearch.spec.architecture import layers
 from archsearch.spec.catalog import suggestion
@@ -75,15 +74,6 @@ def export(
     click.echo(f"exported {name} to {folder}; try: archsearch predict {folder} DATA")
 
 
-def check_folder(folder: Path, names: Sequence[str], *, force: bool) -> None:
-    """Raise InputError unless a folder with these files can be made, with all above it."""
-    if folder.parent.is_dir() or folder.name in ("", ".."):
-        check_place(folder, names, force=force)
-    above = next(part for part in folder.absolute().parents if part.exists())
-    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
-        raise InputError(f"{folder}: cannot be made, for {above} is no folder that you may write")
-
-
 def check_export(file: SpaceFile, folder: Path) -> None:
     """Raise InputError where the winners of a space file could not be written, once found."""
     several = len(file.tasks) > 1
@@ -107,8 +97,8 @@ def standalone_of(bundle: Path, folder: Path, force: bool, name: str | None = No
     from archsearch.serve.standalone import write_standalone
 
     read = read_bundle(bundle)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    packages = write_standalone(read, folder, force=force)
+    with folders_above(folder):
+        packages = write_standalone(read, folder, force=force)
     name = name or read.architecture.title
     return f"exported {name} to {folder}; model.py there needs {packages} only"
 
@@ -134,18 +124,18 @@ def export_result(
         "evidence": result.evidence.to_plain() if result.evidence else None,
         "verdict": verdict(result.evidence) if result.evidence else None,
     }
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    write_bundle(
-        folder,
-        weights,
-        trial.architecture,
-        Signature.from_plain(result.facts["signature"]),
-        result.facts["preparation"],
-        facts,
-        load_catalog(),
-        task=result.task,
-        force=force,
-    )
+    with folders_above(folder):
+        write_bundle(
+            folder,
+            weights,
+            trial.architecture,
+            Signature.from_plain(result.facts["signature"]),
+            result.facts["preparation"],
+            facts,
+            load_catalog(),
+            task=result.task,
+            force=force,
+        )
     return f"{trial.architecture.title} ({trial.role})"
 
 
@@ -212,8 +202,5 @@ def _weights(result: Result, trial: Trial, folder: Path) -> Path:
                 keep=str(kept),
             )
         )
-        if not outcome.state.has_value:
-            raise InputError(
-                f"training {trial.role} again ended {outcome.state}: {outcome.message}"
-            )
+        require_value(outcome, f"training {trial.role} again")
     return kept

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archsearch.cli.options import parse_assignments
+from archsearch.cli.waiting import told_how_far
 from archsearch.serve.manifest import read_manifest
 from archsearch.spec.learnsettings import settings_of
 from archsearch.spec.signature import Signature
@@ -44,7 +46,16 @@ def learned_answers(
 
     model = read_bundle(bundle, changed_plugins=changed_plugins)
     stream = LearningStream(model, settings)
-    found = [prequential(stream, told.inputs, told.arriving) for told in streams.told]
+    steps, done = sum(len(told.inputs) for told in streams.told), 0
+
+    def counted(inputs: np.ndarray) -> Iterator[np.ndarray]:
+        nonlocal done
+        for x_t in inputs:
+            yield x_t
+            done += 1
+
+    with told_how_far(lambda: f"learned from {done:,} of {steps:,} steps"):
+        found = [prequential(stream, counted(told.inputs), told.arriving) for told in streams.told]
     said = [_as_put_out(run.learning, model.signature) for run in found]
     frozen = [_as_put_out(run.frozen, model.signature) for run in found]
     notes = [*model.notes, _errors(streams.errors(frozen), streams.errors(said), streams.metric)]

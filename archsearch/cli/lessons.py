@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from archsearch.errors import InputError
+from archsearch.errors import MAKE_ROOM, InputError, TryAgainError
 from archsearch.select.verdict import number
+from archsearch.serve.folder import folders_above
+from archsearch.spec.trial import Outcome, State
 
 if TYPE_CHECKING:
     from archsearch.execute.lessons import Parent
     from archsearch.serve.bundle import Bundle
-    from archsearch.spec.trial import Outcome
     from archsearch.tasks.task import Task
 
 
@@ -60,8 +65,35 @@ def told_of(parent: Parent, own: dict[str, float], source: Bundle) -> dict[str, 
     }
 
 
-def check_finished(*outcomes: Outcome) -> None:
-    """Raises InputError where a training has no value to show."""
-    for outcome in outcomes:
-        if not outcome.state.has_value:
-            raise InputError(f"its training ended {outcome.state}: {outcome.message}")
+def teller(about: str, quiet: bool) -> Callable[[str], None]:
+    """What says on stderr which of several trainings is begun, unless ``quiet``."""
+    return lambda which: None if quiet else click.echo(f"{about}{which}", err=True)
+
+
+def require_value(outcome: Outcome, training: str = "its training") -> None:
+    """Raise InputError where a training has no value to show, TryAgainError where its weights were
+    not to be kept.
+    """
+    if outcome.state is State.RUNNING:
+        raise TryAgainError(f"{outcome.message}; {MAKE_ROOM}")
+    if not outcome.state.has_value:
+        raise InputError(f"{training} ended {outcome.state}: {outcome.message}")
+
+
+@contextmanager
+def kept_aside(folder: Path, name: str) -> Iterator[Path]:
+    """Where the trainings that are finished wait until the bundle in ``folder`` is written.
+
+    It goes with the end. A command that is stopped leaves it for the next one, unless it is empty;
+    one that refuses its input leaves none that it made.
+    """
+    aside = folder.parent / f".{folder.name}.{name}"
+    was_there = aside.exists()
+    with folders_above(aside / "trainings"):
+        try:
+            yield aside
+        except InputError:
+            if not was_there:
+                shutil.rmtree(aside)
+            raise
+    shutil.rmtree(aside)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import atexit
-import errno
 import importlib
 import os
 import re
 import signal
 import sys
 from contextlib import suppress
+from types import FrameType
 from typing import NoReturn
 
 import click
 
 from archsearch.cli.encoding import spell_out
-from archsearch.errors import ArchsearchError, InputError, TryAgainError
+from archsearch.errors import MAKE_ROOM, ArchsearchError, InputError, TryAgainError, is_full
 from archsearch.spec.positions import LONGEST, escape
 from archsearch.spec.words import suggestion
 
@@ -80,6 +80,7 @@ def main() -> None:
     """The entry point: every expected failure is one line on stderr and a documented exit code."""
     # registered first and so called last, when only modules remain to be taken down
     atexit.register(_ignore_stops)
+    signal.signal(signal.SIGTERM, _stop)
     spell_out("backslashreplace")
     try:
         code = cli.main(prog_name="archsearch", standalone_mode=False)
@@ -96,13 +97,19 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = is_full(error)
         if error.filename is None and not full:
             raise
         reason = (error.strerror or "cannot be used").lower()
-        kind = TryAgainError if full else InputError
-        refuse(f"error: {error.filename or 'the output'}: {reason}", kind.exit_code)
+        line = f"error: {error.filename or 'the output'}: {reason}"
+        if full:
+            refuse(f"{line}; {MAKE_ROOM}", TryAgainError.exit_code)
+        refuse(line, InputError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt
 
 
 def _ignore_stops() -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from archsearch.cli.options import json_option, print_json
+from archsearch.cli.outputs import check_output, no_part_of
+from archsearch.cli.waiting import told_how_far
 from archsearch.errors import InputError
 from archsearch.serve.manifest import read_manifest
 
@@ -56,8 +58,10 @@ def predict(
     character. DATA needs no target column. With --learn, each step of DATA is predicted before it
     is learned from, and the errors of the network with and without learning are told.
     """
-    if output is not None and not output.parent.is_dir():
-        raise InputError(f"{output}: its folder does not exist; make it first")
+    if output is not None:
+        check_output(output)
+        if output.exists() and Path(data).exists() and output.samefile(data):
+            raise InputError(f"{output}: is the file to predict; name another one for the answers")
     if learn is not None:
         from archsearch.cli.learning import learned_answers
 
@@ -80,17 +84,28 @@ def predict(
 
     model = read_bundle(bundle, changed_plugins=allow_changed_plugins)
     predictor = Predictor(model, compute=compute, uncertified=uncertified)
-    outputs, applied = [], 0.0
-    for batch in prepared.batches:
-        outputs.append(predictor.predict(batch.inputs, batch.lengths))
-        applied += (predictor.applied or 0.0) * batch.size
+    outputs: list[np.ndarray] = []
+    applied = 0.0
+    sizes = [batch.size for batch in prepared.batches]
+    longest = max((batch.inputs.shape[1] for batch in prepared.batches), default=0)
+
+    def how_far() -> str:
+        return (
+            f"predicted {sum(sizes[: len(outputs)]):,} of {sum(sizes):,} sequences, the longest of "
+            f"{longest:,} steps"
+        )
+
+    with told_how_far(how_far):
+        for batch in prepared.batches:
+            outputs.append(predictor.predict(batch.inputs, batch.lengths))
+            applied += (predictor.applied or 0.0) * batch.size
     if model.signature.targets == "class":
         # answers are worded from logits; the logarithm of a probability is one
         outputs = [np.log(np.maximum(each, np.finfo(np.float32).tiny)) for each in outputs]
     table = answers(prepared, outputs, model.preparation)
-    notes = list(model.notes)
+    notes = [*model.notes, *prepared.notes]
     if compute is not None:
-        share = applied / sum(batch.size for batch in prepared.batches)
+        share = applied / sum(sizes)
         notes.append(f"{share:.1%} of the layers were applied")
     show_answers(table, notes, output, as_json)
 
@@ -102,7 +117,8 @@ def show_answers(
     for note in notes:
         click.echo(f"note: {note}", err=True)
     if output is not None:
-        table.to_csv(output, index=False)
+        with no_part_of(output):
+            table.to_csv(output, index=False)
         click.echo(f"{len(table)} answers in {output}")
     elif as_json:
         print_json(table.to_dict(orient="records"))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
-from types import FrameType
 
 import click
 
@@ -116,7 +114,6 @@ def run(
     if dry_run:
         runs.show_first(plans, as_json)
         return
-    signal.signal(signal.SIGTERM, _stop)
     with runs.open_gauges(metrics) as sink, open_store(storage) as store:
         results = [
             runs.run_plan(plan, store, storage, new, quiet or as_json, sink) for plan in plans
@@ -140,7 +137,3 @@ def run(
         click.echo("nothing was exported, for nothing could be confirmed", err=True)
     for title, path in exported:
         click.echo(f"exported {title} to {path}; try: archsearch predict {path} DATA")
-
-
-def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    raise KeyboardInterrupt

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from archsearch.cli.lessons import check_finished, parent_of, told_of
+from archsearch.cli.lessons import kept_aside, parent_of, require_value, teller, told_of
 from archsearch.cli.options import json_option, print_json
 from archsearch.select.verdict import number
-from archsearch.serve.folder import check_place
+from archsearch.serve.folder import check_folder
 from archsearch.serve.manifest import MANIFEST, WEIGHTS, read_manifest
 
 EXAMPLE = """\b
@@ -63,8 +62,7 @@ def share(
     network begun at random. The data must be where they were. Running the same command again
     continues where it stopped.
     """
-    if folder.parent.is_dir() or folder.name in ("", ".."):
-        check_place(folder, (MANIFEST, WEIGHTS), force=force)
+    check_folder(folder, (MANIFEST, WEIGHTS), force=force)
     # a fault in the manifest is told before torch is loaded
     read_manifest(bundle)
     from archsearch.execute.lessons import Beginning, Lessons, judged
@@ -78,30 +76,32 @@ def share(
     tie = Layer.of("lora", rank=rank, rest=True) if rank else Layer("shared")
     sharing = Sharing.of(source, loops, pattern, tie, start, difference)
     parent, test, own = parent_of(source)
-    aside = folder.parent / f".{folder.name}.sharing"
-    aside.mkdir(parents=True, exist_ok=True)
-    lessons = Lessons(parent, aside, seed)
     length = steps or int(str(parent.architecture.training["steps"]))
     at_first = judged(sharing.model(parent.model)[0], test, "test")
     taken = Beginning(sharing.name, partial(sharing.take_over, stack=parent.model))
-    learned, weights = lessons.on_test(sharing.architecture, length, "shared", begin=taken)
-    drawn, _ = lessons.on_test(sharing.architecture, length, "drawn")
-    check_finished(learned, drawn)
-    metric = parent.objective.metric
-    facts: dict[str, Any] = {
-        "test": dict(learned.metrics),
-        "chance": test.chance(),
-        "parent": told_of(parent, own, source),
-        "before learning": {metric: at_first[metric]},
-        "begun at random": {metric: drawn.metric(metric)},
-        "params": int(dict(learned.metrics)["params"]),
-    }
-    facts["verdict"] = _verdict(facts, metric, sharing.architecture.title)
-    write_bundle(
-        folder, weights, sharing.architecture, source.signature, source.preparation, facts, catalog,
-        task=source.manifest.task, force=force,
-    )  # fmt: skip
-    shutil.rmtree(aside)
+    shape, metric = sharing.architecture, parent.objective.metric
+    say = teller(f"training {shape.title}, {length} steps: ", as_json)
+    with kept_aside(folder, "sharing") as aside:
+        lessons = Lessons(parent, aside, seed)
+        say("after its parent")
+        learned, weights = lessons.on_test(shape, length, "shared", begin=taken)
+        require_value(learned)
+        say("begun at random, to compare with")
+        drawn, _ = lessons.on_test(shape, length, "drawn")
+        require_value(drawn)
+        facts: dict[str, Any] = {
+            "test": dict(learned.metrics),
+            "chance": test.chance(),
+            "parent": told_of(parent, own, source),
+            "before learning": {metric: at_first[metric]},
+            "begun at random": {metric: drawn.metric(metric)},
+            "params": int(dict(learned.metrics)["params"]),
+        }
+        facts["verdict"] = _verdict(facts, metric, shape.title)
+        write_bundle(
+            folder, weights, shape, source.signature, source.preparation, facts, catalog,
+            task=source.manifest.task, force=force,
+        )  # fmt: skip
     if as_json:
         print_json(facts)
     else:

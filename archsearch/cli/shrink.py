@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from archsearch.cli.lessons import check_finished, parent_of, told_of
+from archsearch.cli.lessons import kept_aside, parent_of, require_value, teller, told_of
 from archsearch.cli.options import Finite, json_option, print_json
 from archsearch.select.verdict import number
-from archsearch.serve.folder import check_place
+from archsearch.serve.folder import check_folder
 from archsearch.serve.manifest import MANIFEST, WEIGHTS, read_manifest
 
 if TYPE_CHECKING:
@@ -54,8 +53,7 @@ def shrink(
     parent and the same small network without a teacher. The data must be where they were. Running
     the same command again continues where it stopped.
     """
-    if folder.parent.is_dir() or folder.name in ("", ".."):
-        check_place(folder, (MANIFEST, WEIGHTS), force=force)
+    check_folder(folder, (MANIFEST, WEIGHTS), force=force)
     # a fault in the manifest is told before torch is loaded
     read_manifest(bundle)
     from archsearch.execute.lessons import Lessons
@@ -66,31 +64,32 @@ def shrink(
     catalog = load_catalog()
     source = read_bundle(bundle, catalog)
     parent, test, own = parent_of(source)
-    aside = folder.parent / f".{folder.name}.shrinking"
-    aside.mkdir(parents=True, exist_ok=True)
-    lessons = Lessons(parent, aside, seed)
     length = steps or int(str(parent.architecture.training["steps"]))
-    child = best(
-        lessons, children(parent, catalog, trials, largest, seed), length, _told(parent, as_json)
-    )
-    taught, weights = lessons.on_test(child.architecture, length, "taught")
-    untaught, _ = lessons.on_test(child.architecture, length, "untaught", taught=False)
-    check_finished(taught, untaught)
+    some = children(parent, catalog, trials, largest, seed)
     metric = parent.objective.metric
-    facts: dict[str, Any] = {
-        "test": dict(taught.metrics),
-        "chance": test.chance(),
-        "parent": told_of(parent, own, source),
-        "untaught": {metric: untaught.metric(metric)},
-        "tried": trials,
-        "params": child.params,
-    }
-    facts["verdict"] = _verdict(facts, metric, child)
-    write_bundle(
-        folder, weights, child.architecture, source.signature, source.preparation, facts, catalog,
-        task=source.manifest.task, force=force,
-    )  # fmt: skip
-    shutil.rmtree(aside)
+    with kept_aside(folder, "shrinking") as aside:
+        lessons = Lessons(parent, aside, seed)
+        child = best(lessons, some, length, _told(parent, as_json))
+        say = teller(f"training {child.architecture.title}, {length} steps: ", as_json)
+        say("after its parent")
+        taught, weights = lessons.on_test(child.architecture, length, "taught")
+        require_value(taught)
+        say("without it, to compare with")
+        untaught, _ = lessons.on_test(child.architecture, length, "untaught", taught=False)
+        require_value(untaught)
+        facts: dict[str, Any] = {
+            "test": dict(taught.metrics),
+            "chance": test.chance(),
+            "parent": told_of(parent, own, source),
+            "untaught": {metric: untaught.metric(metric)},
+            "tried": trials,
+            "params": child.params,
+        }
+        facts["verdict"] = _verdict(facts, metric, child)
+        write_bundle(
+            folder, weights, child.architecture, source.signature, source.preparation, facts,
+            catalog, task=source.manifest.task, force=force,
+        )  # fmt: skip
     if as_json:
         print_json(facts)
     else:

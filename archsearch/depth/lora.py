@@ -76,7 +76,7 @@ class LoRA(nn.Module):
         self._twins: tuple[nn.Module, ...] = ()
         self._twin()
         # what is loaded may take the place of the parameters that the copies share
-        self.register_load_state_dict_post_hook(lambda tie, _: tie._twin())
+        self.register_load_state_dict_post_hook(_twin_again)
 
     @property
     def bodies(self) -> tuple[nn.Module, ...]:
@@ -103,6 +103,14 @@ class LoRA(nn.Module):
         self._twin()
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        # the copies' types are made when they are, so that none could be found again by its name
+        return self.__dict__ | {"_twins": ()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._twin()
+
     def _twin(self) -> None:
         shared = {id(part): part for part in (*self.body.parameters(), *self.body.buffers())}
         twins = []
@@ -117,6 +125,10 @@ class LoRA(nn.Module):
                 differ(linear, "weight", difference)
             twins.append(twin.train(self.training))
         self._twins = tuple(twins)
+
+
+def _twin_again(tie: LoRA, _: object) -> None:
+    tie._twin()
 
 
 def linears(body: nn.Module) -> Iterator[nn.Linear]:

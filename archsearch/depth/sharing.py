@@ -45,7 +45,9 @@ def looped(
     blocks = stages[0].blocks
     ends = 1 if pattern.startswith("middle_") else 0
     inner = blocks[ends : len(blocks) - ends]
-    if loops < 2 or not inner or len(inner) % loops:
+    if not inner:
+        raise InputError(f"{len(blocks)} layers leave none between the first and the last to share")
+    if loops < 2 or len(inner) % loops:
         raise InputError(
             f"{len(inner)} layers cannot be shared out over {loops} loops; take a divisor above 1"
         )

@@ -33,8 +33,11 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
             os.fsync(stream.fileno())
         failpoint("file.rename")
         unfinished.replace(path)
-    except BaseException:
+    except BaseException as error:
         unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            # a write that fails knows its file by a number only
+            error.filename = str(path)
         raise
     failpoint("file.sync-folder")
     sync_folder(path.parent)

@@ -45,6 +45,7 @@ def children(
     rng = random.Random(derived_seed(seed, "children"))
     found: list[Child] = []
     seen: set[str] = set()
+    least, fault = parent.params, ""
     for _ in range(DRAWS * count):
         if len(found) == count:
             break
@@ -54,11 +55,15 @@ def children(
         seen.add(drawn.digest)
         try:
             model = build(drawn, catalog, parent.signature, seed=0)
-        except ArchitectureError:
+        except ArchitectureError as error:
+            fault = f": {error}"
             continue
         params = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        least = min(least, params)
         if params <= largest * parent.params and params < parent.params:
             found.append(Child(drawn, params))
+    if least == parent.params:
+        raise InputError(f"no smaller network of this kind can be built{fault}")
     if not found:
         raise InputError(
             f"none of {len(seen)} smaller networks has at most {largest:g} of its"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -238,7 +237,6 @@ def _own_versions(manifest: Manifest) -> list[str]:
 
 def _encode(manifest: Manifest) -> bytes:
     try:
-        text = json.dumps(manifest.to_plain(), indent=1, allow_nan=False)
+        return manifest.to_json()
     except (TypeError, ValueError) as error:
         raise InputError(f"facts and preparation of a bundle must be plain data: {error}") from None
-    return text.encode() + b"\n"

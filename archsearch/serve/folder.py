@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from archsearch.errors import InputError
+from archsearch.errors import MAKE_ROOM, InputError, TryAgainError, is_full
 from archsearch.failpoints import failpoint
 
 Result = TypeVar("Result")
@@ -32,7 +32,7 @@ def write_folder(
     They are written to a folder beside it, synced, checked there, and renamed. With ``force`` a
     folder with exactly these files is replaced; the old one stays until the new one is in place.
     What a process that died left beside it is removed. Raises InputError where anything else is
-    in the way or the disk fails.
+    in the way or the disk fails, TryAgainError where it is full.
     """
     try:
         check_place(path, files, force=force)
@@ -45,7 +45,24 @@ def write_folder(
             _put_in_place(fresh, path, force=force)
         return result
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+        reason = f"{path}: cannot be written: {error.strerror or error}"
+        if is_full(error):
+            raise TryAgainError(f"{reason}; {MAKE_ROOM}") from None
+        raise InputError(reason) from None
+
+
+@contextmanager
+def folders_above(path: Path) -> Iterator[None]:
+    """The folders in which ``path`` is to lie; those made for it go again where that fails."""
+    missing = [above for above in path.parents if not above.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for above in missing:
+            with suppress(OSError):
+                above.rmdir()
+        raise
 
 
 @contextmanager
@@ -94,6 +111,15 @@ def check_place(path: Path, names: Iterable[str], *, force: bool) -> None:
         )
     if not force:
         raise InputError(f"{path}: exists; name a new folder or add --force to replace it")
+
+
+def check_folder(path: Path, names: Iterable[str], *, force: bool) -> None:
+    """Raise InputError unless a folder with these files can be made, with all above it."""
+    if path.parent.is_dir() or path.name in ("", ".."):
+        check_place(path, names, force=force)
+    above = next(part for part in path.absolute().parents if part.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+        raise InputError(f"{path}: cannot be made, for {above} is no folder that you may write")
 
 
 def _put_in_place(fresh: Path, path: Path, *, force: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -76,6 +78,13 @@ class Manifest:
     packed: tuple[str, ...] = ()
     depth: Mapping[str, Any] | None = None
 
+    def to_json(self) -> bytes:
+        """As it is written, under a seal by which a later change is known; ValueError or TypeError
+        where it is no plain data.
+        """
+        plain = json.loads(json.dumps(self.to_plain(), allow_nan=False))
+        return json.dumps(plain | {"seal": _seal(plain)}, indent=1).encode() + b"\n"
+
     def to_plain(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
@@ -130,7 +139,7 @@ def manifest_from_plain(plain: Any, place: str) -> Manifest:
             f"{place}: digest: expected {architecture.digest}, got {shown(digest, 40)}; "
             "the architecture was changed after the export"
         )
-    return Manifest(
+    manifest = Manifest(
         architecture=architecture,
         signature=_part(plain, "signature", place, _signature),
         task=_part(plain, "task", place, _task),
@@ -143,6 +152,16 @@ def manifest_from_plain(plain: Any, place: str) -> Manifest:
         packed=_part(plain, "weights", place, lambda weights: _names(weights.get("packed", []))),
         depth=_part(plain, "depth", place, _mapping) if "depth" in plain else None,
     )
+    # a bundle of an earlier archsearch has none
+    if plain.get("seal", seal := _seal(plain)) != seal:
+        raise StateError(f"{place}: was changed after the export; put it back, or export it again")
+    return manifest
+
+
+def _seal(plain: Mapping[str, Any]) -> str:
+    """The SHA-256 of all else, in one spelling."""
+    rest = {key: value for key, value in plain.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _part(plain: Mapping[str, Any], key: str, place: str, parse: Callable[[Any], Any]) -> Any:

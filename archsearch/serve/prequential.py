@@ -30,9 +30,10 @@ class Prequential:
 
 
 def prequential(
-    stream: LearningStream, inputs: NDArray[np.generic], arriving: Arriving
+    stream: LearningStream, inputs: Iterable[NDArray[np.generic]], arriving: Arriving
 ) -> Prequential:
-    """Run a sequence (T, channels) or (T,) through a stream that has forgotten all before it.
+    """Run a sequence, step by step (channels,) or (), through a stream that has forgotten all
+    before it.
 
     ``arriving(t)`` are the truths that are known once step t is there, as (steps before the latest
     answer, targets); those that came too late for what the learner remembers are not told.

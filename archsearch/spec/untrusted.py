@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 
 from archsearch.errors import StateError
 
-LARGEST_JSON = 1 << 20
+# the names of half a million columns
+LARGEST_JSON = 1 << 24
 
 
 @contextlib.contextmanager
@@ -39,7 +40,7 @@ def file_size(stream: BinaryIO) -> int:
 
 
 def parse_json(data: bytes, place: str) -> Any:
-    """Plain data of at most 1 MiB; StateError for other text, repeated keys and infinities."""
+    """Plain data of at most 16 MiB; StateError for other text, repeated keys and infinities."""
     if len(data) > LARGEST_JSON:
         raise StateError(f"{place}: expected at most {LARGEST_JSON} bytes of JSON")
     try:

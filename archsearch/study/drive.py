@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from archsearch.errors import TryAgainError
+from archsearch.errors import MAKE_ROOM, TryAgainError
 from archsearch.execute.backend import Backend
 from archsearch.execute.job import Job
 from archsearch.failpoints import failpoint
@@ -112,7 +112,7 @@ class Driver:
         for job, outcome in arrived:
             if not outcome.state.final:
                 del course.epochs[job.trial]
-                course.stuck = f"{outcome.message}; make room, and the same command continues"
+                course.stuck = f"{outcome.message}; {MAKE_ROOM}"
             elif not outcome.lost:
                 trial = replace(course.trials[job.trial], outcome=outcome)
                 course.trials[job.trial] = trial

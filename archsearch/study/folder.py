@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from archsearch.errors import InputError
+from archsearch.errors import MAKE_ROOM, InputError
 from archsearch.execute.checkpoints import collect_garbage, discard
 from archsearch.execute.job import Job
 
@@ -77,7 +77,7 @@ class Folder:
             if disk.free < needed:
                 return (
                     f"{folder}: {disk.free // MEBIBYTE} MiB are free on its disk, new trials need "
-                    f"{needed // MEBIBYTE} MiB; make room, and the same command continues"
+                    f"{needed // MEBIBYTE} MiB; {MAKE_ROOM}"
                 )
         return None
 

@@ -13,6 +13,7 @@ from archsearch.errors import DataError
 from archsearch.tasks.archives import is_bundled, located, official_test
 from archsearch.tasks.columns import Roles, some
 from archsearch.tasks.labelled import padded
+from archsearch.tasks.prepared.form import check_form
 from archsearch.tasks.prepared.prepared import SIZE
 from archsearch.tasks.prepared.sequences import OPTIONS
 from archsearch.tasks.regression import numbers_of
@@ -24,10 +25,11 @@ from archsearch.tasks.task import Batch
 def read_labelled_again(name: str, preparation: Mapping[str, Any]) -> list[Batch]:
     """Batches with targets in the model's units; of a bundled archive the official test split.
 
-    Raises DataError in one line where the file does not fit, or has a class the model never saw.
+    Raises DataError in one line where the file does not fit, or has a class the model never saw,
+    and StateError where the preparation is none that an export writes.
     """
-    if preparation["kind"] != "sequences":
-        raise DataError(f"{name}: a model of {preparation['kind']} is not adapted with a file")
+    refuse_other_kinds(name, preparation)
+    check_form(preparation)
     path = located(name, "ucr")
     if is_bundled(name):
         path = official_test(path) or path
@@ -53,6 +55,15 @@ def read_labelled_again(name: str, preparation: Mapping[str, Any]) -> list[Batch
     rows = np.arange(len(sequences))
     parts = [rows[start : start + SIZE] for start in range(0, len(rows), SIZE)]
     return [padded(inputs, sequences.starts, part, targets[part]) for part in parts]
+
+
+def refuse_other_kinds(name: str, preparation: Mapping[str, Any]) -> None:
+    """Raise DataError unless the model is of labelled sequences, of which a file may hold more."""
+    # without any it is malformed, which is told elsewhere
+    if preparation.get("kind", "sequences") != "sequences":
+        raise DataError(
+            f"{name}: a model of {preparation['kind']} is not adapted with a file; adapt its study"
+        )
 
 
 def _targets(labels: np.ndarray, preparation: Mapping[str, Any], path: Path) -> np.ndarray:

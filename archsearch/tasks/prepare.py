@@ -12,14 +12,17 @@ import pandas as pd
 from archsearch.errors import DataError
 from archsearch.tasks.archives import located
 from archsearch.tasks.prepared import generated, masked_text, sequences, series, text
+from archsearch.tasks.prepared.form import check_form
 from archsearch.tasks.prepared.prepared import Prepared
 
 
 def read_for_prediction(path: str | Path, preparation: Mapping[str, Any]) -> Prepared:
     """Reads a file the way the training data was read; it needs no target.
 
-    A series is forecast from its end. Raises DataError in one line when the file does not fit.
+    A series is forecast from its end. Raises DataError in one line when the file does not fit, and
+    StateError where the preparation is none that an export writes.
     """
+    check_form(preparation)
     match preparation["kind"]:
         case "sequences":
             return sequences.read(str(path), preparation)

@@ -17,6 +17,7 @@ from archsearch.tasks.archives import located
 from archsearch.tasks.characters import code_points, read_text, symbols_of
 from archsearch.tasks.metrics import log_softmax
 from archsearch.tasks.prepare import read_for_prediction
+from archsearch.tasks.prepared.form import check_form
 from archsearch.tasks.prepared.prepared import Prepared
 from archsearch.tasks.prepared.series import open_series
 from archsearch.tasks.series_scaling import SeriesScaler
@@ -90,6 +91,7 @@ class Streams:
 
 def read_streams(path: str | Path, preparation: Mapping[str, Any]) -> Streams:
     """A file as streams; DataError where it does not fit or no truths arrive in such data."""
+    check_form(preparation)
     match preparation["kind"]:
         case "series":
             return _series(str(path), preparation)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from commands import Command, run_in, write_starts
+
+
+@pytest.fixture(autouse=True)
+def _own_handler() -> Iterator[None]:
+    """What a command does at SIGTERM is not what the tests do after it."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -344,3 +345,17 @@ def test_a_network_hands_its_head_to_the_stage_and_counts_it_once() -> None:
         model.head.project.weight.zero_()
         # the answer no longer moves
         assert model.loops_used(x)[0] == 1 < used
+
+
+@pytest.mark.parametrize(
+    "tie", [*DEFAULTS[: len(TIES)], Layer.of("lora", rank=2, rest=True)], ids=str
+)
+def test_a_pickled_network_answers_and_learns_as_before(tie: Layer) -> None:
+    model, x = network(tie, DEFAULTS[len(TIES)]).eval(), randn(2, 7, 3)
+    other = pickle.loads(pickle.dumps(model))
+    taught = []
+    for each in (model, other):
+        y, _ = each(x)
+        y.square().sum().backward()
+        taught.append((y, [parameter.grad for parameter in each.parameters()]))
+    torch.testing.assert_close(*taught, rtol=0, atol=0)

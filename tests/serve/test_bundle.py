@@ -14,7 +14,7 @@ from exported import FACTS, PREPARATION, TASK, VALUES, export, network, plugin_c
 
 from archsearch import plugins
 from archsearch.build import build
-from archsearch.errors import InputError, StateError
+from archsearch.errors import InputError, StateError, TryAgainError
 from archsearch.installed import Installed
 from archsearch.plugins import built_in, load_catalog
 from archsearch.serve import folder
@@ -179,7 +179,7 @@ def test_a_failure_on_the_way_leaves_nothing_behind(
 
         monkeypatch.setattr(folder, "_exchanged_at_once", lambda *_: False)
         monkeypatch.setattr(Path, "rename", full_for_the_new_one)
-    with pytest.raises(InputError, match="No space left on device"):
+    with pytest.raises(TryAgainError, match="No space left on device; make room"):
         export(tmp_path / "best", network("lstm"), force=True)
     monkeypatch.undo()
     assert [entry.name for entry in tmp_path.iterdir()] == ["best"]
@@ -226,6 +226,15 @@ def test_a_plugins_cell_is_recorded_and_found_again(leaky: Path) -> None:
         }
     ]
     assert read_bundle(leaky, plugin_catalog()).notes == ()
+
+
+def test_a_preparation_of_forty_thousand_columns_is_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = [f"reading number {place}" for place in range(40_000)]
+    monkeypatch.setattr(exported, "PREPARATION", {"features": features})
+    export(tmp_path / "best")
+    assert read_bundle(tmp_path / "best").preparation["features"] == features
 
 
 def test_a_missing_plugin_is_named_with_its_remedy(leaky: Path) -> None:
@@ -276,7 +285,7 @@ def test_a_bundle_without_hashes_is_held_to_the_version_in_a_note(
     leaky: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = json.loads((leaky / MANIFEST).read_text())
-    del plain["plugins"][0]["sha256"]
+    del plain["plugins"][0]["sha256"], plain["seal"]
     (leaky / MANIFEST).write_text(json.dumps(plain))
     put(monkeypatch, "0.1.0", OTHER)
     assert read_bundle(leaky, plugin_catalog()).notes == ()

@@ -46,8 +46,9 @@ def refused(path: Path, match: str) -> str:
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """Change the manifest; a returned value replaces it."""
+    """Change the manifest, as who takes its seal off; a returned value replaces it."""
     plain = json.loads((path / MANIFEST).read_text())
+    plain.pop("seal", None)
     replaced = change(plain)
     (path / MANIFEST).write_text(json.dumps(plain if replaced is None else replaced))
 
@@ -92,7 +93,7 @@ def first(header: Header) -> str:
         (b'{"format": 1e999}', "not a finite number"),
         (b"[" * 100_000, "nested too deeply"),
         (b"9" * 5000, "expected JSON"),
-        (b" " * ((1 << 20) + 1), "at most 1048576 bytes"),
+        (b" " * ((1 << 24) + 1), "at most 16777216 bytes"),
     ],
 )
 def test_a_manifest_that_is_none(bundle: Path, text: bytes, match: str) -> None:
@@ -113,6 +114,22 @@ def test_a_manifest_that_is_none(bundle: Path, text: bytes, match: str) -> None:
 def test_another_format(bundle: Path, version: object, match: str) -> None:
     edit(bundle, lambda plain: plain.update(version=version))
     refused(bundle, match)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"), [("preparation", "mean", 0.25), ("facts", "study", "another")]
+)
+def test_a_changed_word_or_number(bundle: Path, part: str, key: str, value: object) -> None:
+    before = (bundle / MANIFEST).read_bytes()
+    plain = json.loads(before)
+    plain[part][key] = value
+    (bundle / MANIFEST).write_text(json.dumps(plain))
+    refused(bundle, "was changed after the export; put it back, or export it again")
+    # another spelling is no change, and earlier bundles have no seal
+    (bundle / MANIFEST).write_text(json.dumps(json.loads(before), sort_keys=True))
+    assert read_bundle(bundle).state
+    edit(bundle, lambda plain: None)
+    assert read_bundle(bundle).state
 
 
 PARTS = (

@@ -165,3 +165,27 @@ def test_a_generated_task_reads_arrays(opened, tmp_path):
         read_for_prediction(path, deployed(adding))
     with pytest.raises(DataError, match=r"task adding reads an \.npz"):
         read_for_prediction(tmp_path / "x.csv", deployed(adding))
+
+
+def test_sequences_without_any_value_are_counted_in_a_note(opened, tmp_path):
+    data = tmp_path / "long.csv"
+    table = pd.DataFrame({"id": np.repeat(np.arange(40), 3), "a": np.arange(120) % 7 / 7})
+    table["label"] = np.where(table["id"] % 2, "odd", "even")
+    table.to_csv(data, index=False)
+    task = opened("classification", data=str(data))
+    assert read_for_prediction(data, deployed(task)).notes == ()
+    table.loc[table["id"].isin([5, 9]), "a"] = np.nan
+    table.to_csv(tmp_path / "new.csv", index=False)
+    assert read_for_prediction(tmp_path / "new.csv", deployed(task)).notes == (
+        "2 of 40 sequences have no values, first 5: their answers rest on no data",
+    )
+
+
+def test_characters_that_the_model_never_saw_are_counted_in_a_note(opened, tmp_path):
+    data, new = tmp_path / "text.txt", tmp_path / "new.txt"
+    data.write_text("to be or not to be " * 40)
+    new.write_text("to be □ zz")
+    for name, options, strange in (("tokens", {"warmup": 2}, 3), ("masked_tokens", {}, 2)):
+        task = opened(name, data=str(data), context=8, **options)
+        (note,) = read_for_prediction(new, deployed(task)).notes
+        assert note == f"{strange} of 10 characters are unknown to the model, all alike to it"

@@ -13,6 +13,7 @@ from archsearch.errors import DataError
 from archsearch.tasks.characters import code_points, read_text, symbols_of
 from archsearch.tasks.metrics import log_softmax
 from archsearch.tasks.prepared.prepared import Prepared, parts
+from archsearch.tasks.prepared.text import note_on_strange
 from archsearch.tasks.task import Batch
 
 
@@ -35,7 +36,7 @@ def read(path: Path, preparation: Mapping[str, Any]) -> Prepared:
         batches.append(
             Batch(inputs, inside.sum(1), np.zeros_like(inputs), inside & hidden[places], part)
         )
-    return Prepared(batches, np.flatnonzero(hidden) + 1)
+    return Prepared(batches, np.flatnonzero(hidden) + 1, notes=note_on_strange(symbols))
 
 
 def answers(

@@ -17,12 +17,14 @@ class Prepared:
     """Model inputs of a file in order, in batches with empty targets.
 
     ``ids`` name the sequences, one for each row of the batches. ``facts`` is what the
-    answers need beside the predictions: times to come, last values, the text itself.
+    answers need beside the predictions: times to come, last values, the text itself. ``notes`` are
+    for who reads the answers.
     """
 
     batches: list[Batch]
     ids: np.ndarray
     facts: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def parts(rows: np.ndarray) -> list[np.ndarray]:

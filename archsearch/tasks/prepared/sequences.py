@@ -15,6 +15,7 @@ from archsearch.tasks.labelled import padded
 from archsearch.tasks.metrics import log_softmax
 from archsearch.tasks.prepared.prepared import Prepared, parts
 from archsearch.tasks.scaling import Scaler
+from archsearch.tasks.sequences import Sequences
 from archsearch.tasks.source import read_labelled
 
 OPTIONS = {"layout": "auto", "features": None, "ignore": None, "target": None, "id": None}
@@ -46,7 +47,18 @@ def read(name: str, preparation: Mapping[str, Any]) -> Prepared:
         padded(inputs, sequences.starts, part, np.zeros(len(part), dtype=np.float32))
         for part in parts(rows)
     ]
-    return Prepared(batches, sequences.ids)
+    return Prepared(batches, sequences.ids, notes=_notes(sequences))
+
+
+def _notes(sequences: Sequences) -> tuple[str, ...]:
+    void = np.logical_and.reduceat(np.isnan(sequences.values).all(axis=1), sequences.starts[:-1])
+    if not void.any():
+        return ()
+    first = sequences.ids[int(void.argmax())]
+    return (
+        f"{void.sum()} of {len(sequences)} sequences have no values, first {first}: their "
+        "answers rest on no data",
+    )
 
 
 def answers(

@@ -29,7 +29,16 @@ def read(path: Path, preparation: Mapping[str, Any]) -> Prepared:
         lengths = np.minimum(len(symbols) - starts[part], context)
         batches.append(Batch(window[:, :-1], lengths, window[:, 1:], mask[part], starts[part]))
     characters = [chr(point) for point in points]
-    return Prepared(batches, np.arange(1, len(points) + 1), {"characters": characters})
+    ids, notes = np.arange(1, len(points) + 1), note_on_strange(symbols)
+    return Prepared(batches, ids, {"characters": characters}, notes)
+
+
+def note_on_strange(symbols: np.ndarray) -> tuple[str, ...]:
+    """How many characters of a text the model never saw, if any."""
+    strange = int(np.count_nonzero(symbols == UNKNOWN))
+    if not strange:
+        return ()
+    return (f"{strange} of {len(symbols)} characters are unknown to the model, all alike to it",)
 
 
 def answers(
