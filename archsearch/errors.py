@@ -63,3 +63,11 @@ class LocatedError(InputError):
     def __init__(self, file: str, line: int, column: int, message: str) -> None:
         self.file, self.line, self.column, self.message = file, line, column, message
         super().__init__(f"{file}:{line}:{column}: error: {message}")
+
+
+class UnknownLayerError(LocatedError):
+    """A file names a layer that is not there; ``kind`` and ``name`` are which."""
+
+    def __init__(self, fault: LocatedError, kind: str, name: str) -> None:
+        self.kind, self.name = kind, name
+        super().__init__(fault.file, fault.line, fault.column, fault.message)

@@ -21,8 +21,10 @@ from archsearch.train.declared import TRAINING
 from archsearch.visitor import Origin, declaration_of, reason
 
 GROUPS: Mapping[str, str] = {"archsearch.cells": "cell"}
+UNKNOWN = "an unnamed"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 Permit = Callable[[str], None]
+Named = Callable[[str, str, str], bool]
 
 
 def built_in() -> tuple[LayerType, ...]:
@@ -30,25 +32,38 @@ def built_in() -> tuple[LayerType, ...]:
     return (*CELLS, *BLOCKS, *DEPTH, *SPARSITY, *TRAINING, *TASKS, *SEARCH)
 
 
-def load_catalog(permit: Permit = lambda distribution: None) -> Catalog:
+def load_catalog(
+    permit: Permit = lambda distribution: None,
+    named: Named = lambda kind, name, distribution: False,
+) -> Catalog:
     """The built-in layers and every installed visitor's name; imports no visitor.
 
     ``permit`` is asked before anything of a distribution is imported, and raises SpaceError in
-    words that go on after the layer's name.
+    words that go on after the layer's name. ``named`` says of a kind, a name and a distribution
+    whether something stored calls the distribution's layer so: it keeps that name, whatever else
+    is installed by now.
     """
     found = [(kind, entry) for group, kind in GROUPS.items() for entry in _entries(group)]
-    return join(built_in(), found, permit)
+    return join(built_in(), found, permit, named)
+
+
+def as_recorded(providers: Iterable[Sequence[str]]) -> Named:
+    """The names that a study or a bundle recorded: each a kind, a name and its distribution."""
+    known = {tuple(each) for each in providers}
+    return lambda kind, name, distribution: (kind, name, distribution) in known
 
 
 def join(
     own: Sequence[LayerType],
     found: Iterable[tuple[str, EntryPoint]],
     permit: Permit = lambda distribution: None,
+    named: Named = lambda kind, name, distribution: False,
 ) -> Catalog:
     """A catalog of our own layers and of visitors' (kind, entry point).
 
     ``distribution.name`` always names one layer. The bare name does where only one distribution
-    provides it; where several do, a space file that writes it is refused.
+    provides it; where several do, a space file that writes it is refused, unless it was the name
+    of one of them, and no other's, before.
     """
     owners: dict[tuple[str, str], list[str]] = {(e.kind, e.name): [OURS] for e in own}
     aliases = {(entry.kind, f"{OURS}.{entry.name}"): entry.name for entry in own}
@@ -65,13 +80,18 @@ def join(
                 "a name is a letter followed by letters, digits, '_' and '-'"
             )
             continue
-        qualified = f"{source}.{entry.name}"
-        if len(owners[kind, entry.name]) == 1:
+        qualified, among = f"{source}.{entry.name}", owners[kind, entry.name]
+        heirs = among if len(among) == 1 else [o for o in among if named(kind, entry.name, o)]
+        own_name = heirs == [source] and OURS not in among
+        if own_name and not named(kind, qualified, source):
             visitors[kind, entry.name] = _loader(kind, entry, entry.name, permit)
             aliases[kind, qualified] = entry.name
-        else:
-            visitors[kind, qualified] = _loader(kind, entry, qualified, permit)
-            refusals[kind, entry.name] = _clash(kind, entry.name, owners[kind, entry.name])
+            continue
+        visitors[kind, qualified] = _loader(kind, entry, qualified, permit)
+        if own_name:
+            aliases[kind, entry.name] = qualified
+        elif len(heirs) != 1 or OURS in among:
+            refusals[kind, entry.name] = _clash(kind, entry.name, among)
     return Catalog(own, visitors, aliases=aliases, refusals=refusals)
 
 
@@ -101,7 +121,10 @@ def _entries(group: str) -> Iterable[EntryPoint]:
 
 
 def _distribution(entry: EntryPoint) -> str:
-    return normalised(entry.dist.name) if entry.dist is not None else "unknown"
+    # what an interrupted uninstall leaves behind has lost its name
+    if entry.dist is None or "Name" not in entry.dist.metadata:
+        return UNKNOWN
+    return normalised(entry.dist.name)
 
 
 def _clash(kind: str, name: str, owners: Sequence[str]) -> str:
@@ -114,6 +137,8 @@ def _loader(kind: str, entry: EntryPoint, name: str, permit: Permit) -> Callable
     what = f"{kind} '{entry.name}' from {source}"
 
     def load() -> LayerType:
+        if source == UNKNOWN:
+            raise SpaceError(f"{what} distribution, whose metadata are gone; install it again")
         number = entry.dist.version if entry.dist is not None else ""
         place = str(entry.dist.locate_file("")) if entry.dist is not None else ""
         try:

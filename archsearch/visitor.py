@@ -105,6 +105,8 @@ def tell(value: str) -> NoReturn:
     most = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     try:
+        if not EntryPoint.pattern.match(value):
+            raise SpaceError(f"is declared at '{value[:60]}', which is no 'module:attribute'")
         text = json.dumps({"declared": _plain(EntryPoint("", value, "").load(), value)})
     except SpaceError as error:
         text = json.dumps({"fault": str(error)})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from archsearch.errors import LocatedError, SpaceError
-from archsearch.plugins import built_in, distributions, implementation, load_catalog
+from archsearch.plugins import as_recorded, built_in, distributions, implementation, load_catalog
 from archsearch.spec.architecture import Layer
 from archsearch.spec.catalog import KINDS, Catalog, CellType
 from archsearch.spec.spacefile import read_space
@@ -149,6 +149,27 @@ def test_two_visitors_with_one_name(install, tmp_path):
     assert {"archsearch-bar.leaky", "archsearch-foo.leaky"} <= set(catalog.names("cell"))
 
 
+def test_what_is_stored_keeps_its_name_whatever_comes_or_goes(install, tmp_path):
+    install("archsearch-foo", "leaky")
+    bare, long = ["cell", "leaky", "archsearch-foo"], "archsearch-foo.leaky"
+    known = load_catalog(named=as_recorded([["cell", long, "archsearch-foo"]]))
+    assert known.find("cell", "leaky").name == known.find("cell", long).name == long
+    install("archsearch-bar", "leaky")
+    known = load_catalog(named=as_recorded([bare]))
+    assert known.find("cell", "leaky").distribution == "archsearch-foo"
+    assert known.find("cell", long).name == "leaky"
+    assert known.find("cell", "archsearch-bar.leaky").name == "archsearch-bar.leaky"
+    digests = {
+        read(tmp_path, name, load_catalog(named=as_recorded([bare]))).space.architecture(()).digest
+        for name in ("leaky", long)
+    }
+    assert len(digests) == 1
+    # both at once were of that name nowhere
+    known = load_catalog(named=as_recorded([bare, ["cell", "leaky", "archsearch-bar"]]))
+    with pytest.raises(SpaceError, match="provided by archsearch-bar and by archsearch-foo"):
+        known.find("cell", "leaky")
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [
@@ -198,6 +219,19 @@ def test_a_name_with_a_dot_takes_nobodys_place(install, tmp_path):
     assert "archsearch-good.leaky" not in catalog.names("cell")
     with pytest.raises(SpaceError, match="from archsearch-evil is not a name"):
         catalog.find("cell", "archsearch-good.leaky")
+
+
+def test_what_is_torn_or_spelled_wrong_disturbs_no_other(install, tmp_path):
+    install("archsearch-leaky", "leaky", target="no module at all")
+    torn = tmp_path / "torn-1.0.dist-info"
+    torn.mkdir()
+    (torn / "entry_points.txt").write_text("[archsearch.cells]\ntorn = torn.declared:CELL\n")
+    catalog = load_catalog()
+    read(tmp_path, "gru", catalog)
+    with pytest.raises(SpaceError, match="declared at 'no module at all', which is no 'module:"):
+        catalog.find("cell", "leaky")
+    with pytest.raises(SpaceError, match="whose metadata are gone; install it again"):
+        catalog.find("cell", "torn")
 
 
 def test_a_missing_distribution_is_named():

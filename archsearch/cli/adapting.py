@@ -17,7 +17,7 @@ from archsearch.cli.results import ADAPTED, Result, run_folder
 from archsearch.errors import InputError, StateError
 from archsearch.execute.job import Job
 from archsearch.execute.run_job import run_job, settled
-from archsearch.plugins import load_catalog
+from archsearch.plugins import as_recorded, load_catalog
 from archsearch.serve.bundle import Bundle, expected_state, read_bundle, write_bundle
 from archsearch.serve.folder import folders_above, write_folder
 from archsearch.serve.manifest import MANIFEST, WEIGHTS
@@ -60,7 +60,8 @@ def adapt_study(
         known = read_bundle(place)
         if _settings_of(known) == asdict(settings) and known.architecture == chosen.architecture:
             return known
-    catalog, signature = load_catalog(), task.signature
+    catalog = load_catalog(named=as_recorded(result.settings.get("providers", ())))
+    signature = task.signature
     weights = read_weights(
         _trained(result, chosen, folder, say),
         expected_state(chosen.architecture, catalog, signature),
@@ -162,6 +163,7 @@ def _trained(result: Result, trial: Trial, folder: Path, say: Say) -> Path:
         seed=trial.seed,
         objectives=result.objectives,
         keep=str(kept),
+        plugins=result.code_of(trial.architecture),
     )
     outcome = run_job(job)
     require_value(outcome, f"training trial {trial.index}")

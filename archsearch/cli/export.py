@@ -13,11 +13,10 @@ from archsearch.cli.plans import slug
 from archsearch.cli.results import Result, read_result, run_folder
 from archsearch.errors import InputError, StateError
 from archsearch.installed import installed
-from archsearch.plugins import built_in, load_catalog
+from archsearch.plugins import as_recorded, load_catalog
 from archsearch.select.verdict import verdict
 from archsearch.serve.folder import check_folder, folders_above
 from archsearch.serve.manifest import MANIFEST, SOURCE, WEIGHTS
-from archsearch.spec.architecture import layers
 from archsearch.spec.catalog import suggestion
 from archsearch.spec.signature import Signature
 from archsearch.spec.spacefile import SpaceFile
@@ -132,7 +131,7 @@ def export_result(
             Signature.from_plain(result.facts["signature"]),
             result.facts["preparation"],
             facts,
-            load_catalog(),
+            load_catalog(named=as_recorded(result.settings.get("providers", ()))),
             task=result.task,
             force=force,
         )
@@ -166,10 +165,7 @@ def _chosen(result: Result, candidate: str | None) -> Trial:
 
 def refuse_changed_plugins(result: Result, trial: Trial) -> None:
     """Raise StateError if a plugin's code is not what the trial was trained with."""
-    ours = {(entry.kind, entry.name) for entry in built_in()}
-    if all((kind, layer.name) in ours for kind, layer in layers(trial.architecture)):
-        return
-    for name, stored in result.plugins.items():
+    for name, stored in result.plugins_of(trial.architecture).items():
         now = installed(name)
         # a study of an earlier archsearch knows the version alone
         known = {"version": stored} if isinstance(stored, str) else stored
@@ -200,6 +196,7 @@ def _weights(result: Result, trial: Trial, folder: Path) -> Path:
                 protocol="confirm",
                 objectives=result.objectives,
                 keep=str(kept),
+                plugins=result.code_of(trial.architecture),
             )
         )
         require_value(outcome, f"training {trial.role} again")

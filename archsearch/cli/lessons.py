@@ -42,6 +42,7 @@ def parent_of(source: Bundle) -> tuple[Parent, Task, dict[str, float]]:
         params=sum(p.numel() for p in model.parameters()),
         value=judged(model, task, "validation")[objective.metric],
         sha256=source.manifest.sha256,
+        plugins=tuple({p.distribution: p.sha256 or "" for p in source.manifest.plugins}.items()),
     )
     own = judged(model, test, "test")
     value, before = own[objective.metric], source.facts.get("test", {}).get(objective.metric)

@@ -14,7 +14,7 @@ from pathlib import Path
 from archsearch.errors import LocatedError, SpaceError
 from archsearch.execute.files import written_whole
 from archsearch.installed import Installed, installed
-from archsearch.plugins import load_catalog
+from archsearch.plugins import Named, load_catalog
 from archsearch.spec.catalog import Catalog
 from archsearch.spec.document import parse_file
 from archsearch.spec.positions import Located, Place, Scalar, Table, describe, fault, quote
@@ -76,15 +76,20 @@ class Lock:
 
 
 def open_space(
-    path: str | Path, overrides: Sequence[tuple[str, str]] = ()
+    path: str | Path,
+    overrides: Sequence[tuple[str, str]] = (),
+    named: Named = lambda kind, name, distribution: False,
 ) -> tuple[SpaceFile, Catalog]:
-    """The space file, and the catalog it was read with; held to its lock where it has one."""
+    """The space file, and the catalog it was read with; held to its lock where it has one.
+
+    ``named`` is for :func:`load_catalog`.
+    """
     lock = read_lock(lock_path(path))
     if lock is None:
-        catalog = load_catalog()
+        catalog = load_catalog(named=named)
         return read_space(path, catalog, overrides), catalog
     lock.check()
-    catalog = load_catalog(lock.permit)
+    catalog = load_catalog(lock.permit, named)
     file = read_space(path, catalog, overrides)
     lock.check_used(file)
     return file, catalog

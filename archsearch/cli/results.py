@@ -10,6 +10,7 @@ from typing import Any
 
 from archsearch.cli.drawing import draw
 from archsearch.errors import InputError
+from archsearch.plugins import built_in
 from archsearch.select.across import TaskResult
 from archsearch.select.competitors import counting, finalist_role
 from archsearch.select.evidence import Evidence, judge, runs_by_role
@@ -17,7 +18,7 @@ from archsearch.select.leading import leading
 from archsearch.select.places import places_of
 from archsearch.select.ranking import finalists, rank
 from archsearch.select.verdict import verdict
-from archsearch.spec.architecture import layer_from_plain
+from archsearch.spec.architecture import Architecture, layer_from_plain, layers
 from archsearch.spec.catalog import suggestion
 from archsearch.spec.settings import TIMED, Constraint, Objective, TaskSpec, confirm_seeds
 from archsearch.spec.trial import State, Trial
@@ -60,6 +61,20 @@ class Result:
     @property
     def ranked(self) -> list[Trial]:
         return rank(self.searched, self.objectives, self.constraints)
+
+    def plugins_of(self, architecture: Architecture) -> dict[str, Any]:
+        """Those that provide layers of it; all, in a study that did not say which do."""
+        names = {(kind, layer.name) for kind, layer in layers(architecture)}
+        if "providers" not in self.settings:
+            return {} if names <= {(e.kind, e.name) for e in built_in()} else dict(self.plugins)
+        used = {of for kind, name, of in self.settings["providers"] if (kind, name) in names}
+        return {name: what for name, what in self.plugins.items() if name in used}
+
+    def code_of(self, architecture: Architecture) -> tuple[tuple[str, str], ...]:
+        """The distributions that provide layers of it, with the SHA-256 of their code."""
+        used = self.plugins_of(architecture).items()
+        # a study of an earlier archsearch knows the version alone
+        return tuple((name, "" if isinstance(what, str) else what["sha256"]) for name, what in used)
 
     @property
     def nobody(self) -> str:

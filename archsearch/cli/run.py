@@ -17,7 +17,7 @@ from archsearch.cli.options import (
     space_argument,
     storage_option,
 )
-from archsearch.errors import InputError
+from archsearch.errors import InputError, UnknownLayerError
 
 EXAMPLE = """\b
 Examples:
@@ -93,7 +93,16 @@ def run(
     overrides += [(f"execution.{key}", str(value)) for key, value in given.items() if value]
     # in quotes, so that any name is read as a text, and held to the rule for names in files
     overrides += [("name", json.dumps(name))] if name else []
-    file, catalog = open_space(space, overrides)
+    try:
+        file, catalog = open_space(space, overrides)
+    except UnknownLayerError as error:
+        from archsearch.cli.providers import with_provider
+
+        raise with_provider(error, storage) from None
+    if file.visitors:
+        from archsearch.cli.providers import as_begun
+
+        file, catalog = open_space(space, overrides, as_begun(file.name, storage))
     if export_to is not None and file.confirm is None:
         raise InputError(
             f"{space}: --export needs a confirmed answer, and the file says 'confirm: none';"

@@ -66,13 +66,12 @@ def share(
     # a fault in the manifest is told before torch is loaded
     read_manifest(bundle)
     from archsearch.execute.lessons import Beginning, Lessons, judged
-    from archsearch.plugins import load_catalog
     from archsearch.serve.bundle import read_bundle, write_bundle
     from archsearch.serve.shared import Sharing
     from archsearch.spec.architecture import Layer
 
-    catalog = load_catalog()
-    source = read_bundle(bundle, catalog)
+    source = read_bundle(bundle)
+    catalog = source.catalog
     tie = Layer.of("lora", rank=rank, rest=True) if rank else Layer("shared")
     sharing = Sharing.of(source, loops, pattern, tie, start, difference)
     parent, test, own = parent_of(source)

@@ -58,11 +58,10 @@ def shrink(
     read_manifest(bundle)
     from archsearch.execute.lessons import Lessons
     from archsearch.execute.shrink import best, children
-    from archsearch.plugins import load_catalog
     from archsearch.serve.bundle import read_bundle, write_bundle
 
-    catalog = load_catalog()
-    source = read_bundle(bundle, catalog)
+    source = read_bundle(bundle)
+    catalog = source.catalog
     parent, test, own = parent_of(source)
     length = steps or int(str(parent.architecture.training["steps"]))
     some = children(parent, catalog, trials, largest, seed)

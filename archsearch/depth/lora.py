@@ -148,11 +148,14 @@ def differ(module: nn.Module, name: str, change: nn.Module) -> None:
     Parametrisations of torch would do, but refuse names such as ``values``.
     """
     own = f"{name}_difference"
+    # one that is parametrised is no parameter, but what the module's class computes
+    computed = getattr(type(module), name, None)
     if not any(part.endswith("_difference") for part in module._modules):
         module.__class__ = type(type(module).__name__, (type(module),), {})
 
     def read(self: nn.Module) -> Tensor:
-        return self._modules[own](self._parameters[name])  # type: ignore[no-any-return,misc]
+        plain = self._parameters[name] if computed is None else computed.fget(self)
+        return self._modules[own](plain)  # type: ignore[no-any-return,misc]
 
     setattr(type(module), name, property(read))
     # a part of the module, so that what asks it for its parameters hears of these, too

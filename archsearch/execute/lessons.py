@@ -40,7 +40,10 @@ class Lesson(Job):
 
 @dataclass(frozen=True)
 class Parent:
-    """A trained network: what it is, how large, how good on validation, and its SHA-256."""
+    """A trained network: what it is, how large, how good on validation, and its SHA-256.
+
+    ``plugins`` are the distributions that provide layers of it, each with the SHA-256 of its code.
+    """
 
     model: nn.Module
     architecture: Architecture
@@ -51,6 +54,7 @@ class Parent:
     params: int
     value: float
     sha256: str
+    plugins: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,7 @@ class Lessons:
             objectives=(parent.objective,),
             keep=None if keep is None else str(keep),
             checkpoints=str(self.folder / "checkpoints"),
+            plugins=parent.plugins,
             teacher=parent.sha256 if taught else "",
             begun="" if begin is None else f"{begin.name} of {parent.sha256}",
         )

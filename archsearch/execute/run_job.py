@@ -27,6 +27,7 @@ from archsearch.kernels.ready import make_ready
 from archsearch.plugins import load_catalog
 from archsearch.spec.architecture import NONE, Architecture
 from archsearch.spec.catalog import Catalog
+from archsearch.spec.importing import unchanged
 from archsearch.spec.trial import Curve, Limit, Metrics, Outcome, State
 from archsearch.tasks.open import open_task
 from archsearch.tasks.task import Task
@@ -127,7 +128,7 @@ def _train(
             f" (fingerprint {task.fingerprint} here, {job.data} there);"
             " give every worker the same files"
         )
-    catalog = installed()
+    catalog = installed(tuple(name for name, _ in job.plugins))
     architecture = catalog.complete_architecture(job.architecture)
     model = build(architecture, catalog, task.signature, job.seed)
     if begin is not None:
@@ -212,29 +213,25 @@ def _judge(job: Job) -> Judge:
 
 
 @cache
-def installed() -> Catalog:
-    """The catalog, read once per process: what is installed does not change under a study."""
-    return load_catalog()
+def installed(providers: tuple[str, ...] = ()) -> Catalog:
+    """The catalog, read once per process: what is installed does not change under a study.
+
+    A name that several distributions provide is that of the one among ``providers``.
+    """
+    return load_catalog(named=lambda kind, name, source: "." not in name and source in providers)
 
 
 @contextmanager
 def settled(seed: int, device: torch.device = CPU) -> Iterator[None]:
     """The one state of the process in which every job runs; afterwards it is as it was."""
-    threads = torch.get_num_threads()
-    states = random.getstate(), np.random.get_state()
-    torch.set_num_threads(1)
-    # numbers below 1e-38 are zero: on the CPU they would cost a hundred times as much
-    torch.set_flush_denormal(True)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    try:
+    with unchanged():
+        torch.set_num_threads(1)
+        # numbers below 1e-38 are zero: on the CPU they would cost a hundred times as much
+        torch.set_flush_denormal(True)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
         with undisturbed(device, seed), repeatable(device):
             yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(False)
-        random.setstate(states[0])
-        np.random.set_state(states[1])
 
 
 def plain(metrics: Mapping[str, float]) -> Metrics:

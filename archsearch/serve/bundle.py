@@ -141,7 +141,9 @@ def read_bundle(
     """
     path = Path(path)
     manifest = read_manifest(path)
-    catalog = plugins.load_catalog() if catalog is None else catalog
+    if catalog is None:
+        recorded = ((each.kind, each.name, each.distribution) for each in manifest.plugins)
+        catalog = plugins.load_catalog(named=plugins.as_recorded(recorded))
     notes = [*_provided(path, manifest, catalog, changed_plugins), *_own_versions(manifest)]
     expected = expected_state(
         manifest.architecture, catalog, manifest.signature, path, manifest.sizes

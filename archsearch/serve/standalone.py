@@ -205,9 +205,19 @@ class _Writer:
         target: Callable[..., nn.Module] = declared.implementation()
         name = target.__qualname__
         options = tuple(sorted(declared.settings(layer).items()))
-        if "." in name or not all(isinstance(value, PLAIN) for _, value in options):
-            raise InputError(f"{kind} '{layer.name}' cannot be written out as plain PyTorch")
+        what = f"{kind} '{layer.name}' cannot be written out as plain PyTorch"
+        if "." in name:
+            raise InputError(f"{what}: {name} is no class at the top of {target.__module__}")
+        for key, value in options:
+            if not _is_plain(value):
+                raise InputError(f"{what}: its option '{key}' is no number, text or list of those")
         return _Class((target.__module__, name), options)
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, PLAIN)
 
 
 def _built(architecture: Architecture) -> Iterator[tuple[str, Layer]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from archsearch.errors import SpaceError
 from archsearch.spec.architecture import Architecture, Block, Layer, Stage, Value, later
+from archsearch.spec.importing import imported
 from archsearch.spec.option import Option as Option
 from archsearch.spec.option import choice as choice
 from archsearch.spec.option import flag as flag
@@ -67,7 +67,7 @@ class LayerType:
 
     def implementation(self) -> Any:
         """What ``target`` names, imported now; raises ImportError or AttributeError."""
-        return pkgutil.resolve_name(self.target) if isinstance(self.target, str) else self.target
+        return imported(self.target) if isinstance(self.target, str) else self.target
 
     def active(self, key: str, chosen: Mapping[str, Value]) -> bool:
         """Whether option ``key`` means anything beside the values already chosen."""
@@ -125,13 +125,15 @@ class CellType(LayerType):
     """A declared sequence mixer.
 
     ``cost`` says how the forward pass grows with the time T: ``T``, ``T log T`` or ``T^2``.
-    ``devices`` are those that its tests have been run on.
+    ``devices`` are those that its tests have been run on. Without ``half_precision`` nobody owes
+    that it computes under autocast, or converted to bfloat16.
     """
 
     causal: bool = True
     has_step: bool = True
     cost: str = "T"
     devices: tuple[str, ...] = ("cpu",)
+    half_precision: bool = True
 
 
 class Catalog:

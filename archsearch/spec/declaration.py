@@ -36,6 +36,7 @@ def declaration_to_plain(declared: LayerType) -> dict[str, Any]:
             "causal": declared.causal,
             "has_step": declared.has_step,
             "cost": declared.cost,
+            "half_precision": declared.half_precision,
         }
     return plain
 

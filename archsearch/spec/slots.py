@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from archsearch.errors import LocatedError, SpaceError
+from archsearch.errors import LocatedError, SpaceError, UnknownLayerError
 from archsearch.spec.architecture import Layer
 from archsearch.spec.catalog import Catalog, LayerType, Option
 from archsearch.spec.domains import Domain, FloatRange, IntRange
@@ -194,7 +194,8 @@ class LayerSlot(Form):
             each.startswith(f"{source}.") for each in spellings
         ):
             hint, got = "", f"{got}, but no {self.kind} of {quote(source)} is installed"
-        return fault(place, key, self._one_of(catalog.names(self.kind)), got, hint)
+        found = fault(place, key, self._one_of(catalog.names(self.kind)), got, hint)
+        return UnknownLayerError(found, self.kind, name)
 
     def _one_of(self, names: tuple[str, ...]) -> str:
         return f"{NOUNS[self.kind]} ({known_names(self.kind, names)})"

@@ -80,6 +80,11 @@ class Plan:
             "constraints": [[c.metric, c.operator, c.bound] for c in self.search.constraints],
             "trials": self.search.budget.trials,
             "seed": self.search.seed,
+            "providers": [
+                [each.kind, each.name, each.distribution]
+                for each in self.catalog
+                if each.distribution in self.plugins
+            ],
             "confirm": {
                 "finalists": confirm.finalists,
                 "seeds": confirm.seeds,

@@ -11,7 +11,7 @@ import numpy as np
 from archsearch.errors import DataError
 from archsearch.spec.settings import Objective, fingerprint
 from archsearch.spec.signature import Signature
-from archsearch.tasks.files import require_file
+from archsearch.tasks.files import UTF_8, encoding_of, not_text, require_file
 from archsearch.tasks.metrics import judged_steps
 from archsearch.tasks.source import files_digest
 from archsearch.tasks.task import Batch, Protocol, Split, Task
@@ -162,11 +162,14 @@ class Characters(Task):
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file; raises DataError when it is something else."""
+    """The text of a file in UTF-8, or in UTF-16 with a byte order mark; raises DataError."""
     require_file(path)
+    encoding = encoding_of(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding=encoding)
     except UnicodeDecodeError as error:
+        if encoding != UTF_8:
+            raise not_text(path) from None
         raise DataError(
             f"{path}: is not text in UTF-8, see byte {error.start + 1}; save it in UTF-8"
         ) from None

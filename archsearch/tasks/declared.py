@@ -131,7 +131,7 @@ _FILES = (
         "tokens",
         "archsearch.tasks.characters:Characters",
         options={
-            "data": text(None, doc="text file in UTF-8; relative to the space file"),
+            "data": text(None, doc="text file in UTF-8 or UTF-16; relative to the space file"),
             "context": integer(128, 2, 1_000_000, doc="characters in a window"),
             "warmup": integer(
                 16,
@@ -155,7 +155,7 @@ _FILES = (
         "masked_tokens",
         "archsearch.tasks.masked_characters:MaskedCharacters",
         options={
-            "data": text(None, doc="text file in UTF-8; relative to the space file"),
+            "data": text(None, doc="text file in UTF-8 or UTF-16; relative to the space file"),
             "context": integer(128, 2, 1_000_000, doc="characters in a window"),
             "hidden": real(0.15, 0.001, 0.999, doc="share of the characters that are hidden"),
             "blank": text(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from archsearch.errors import DataError
-from archsearch.tasks.files import not_text
+from archsearch.tasks.files import encoding_of, not_text
 
 SEPARATORS = (",", "\t", ";", "|")
 _SAMPLE = 1 << 16
@@ -50,8 +50,8 @@ def dialect_of(path: Path) -> Dialect:
 def open_text(path: Path) -> IO[str]:
     """The file for reading, decompressed where its name says so."""
     if path.name.lower().endswith(".gz"):
-        return io.TextIOWrapper(gzip.open(path, "rb"), encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+        return io.TextIOWrapper(gzip.open(path, "rb"), encoding=encoding_of(path), newline="")
+    return path.open(encoding=encoding_of(path), newline="")
 
 
 def require_even(path: Path, separator: str) -> None:
@@ -75,7 +75,7 @@ def _start(path: Path) -> str:
     try:
         with open_text(path) as file:
             start = file.read(_SAMPLE)
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise not_text(path) from None
     except (OSError, EOFError) as error:
         raise DataError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None

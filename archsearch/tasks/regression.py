@@ -16,6 +16,9 @@ from archsearch.tasks.sequences import Sequences
 from archsearch.tasks.task import Batch, Split
 from archsearch.tasks.values import LARGEST
 
+# up to here every whole number is a float64 of its own
+EXACT = 2**53
+
 
 class Regression(Labelled):
     """The model is trained on targets of mean 0 and deviation 1; metrics are in their own units."""
@@ -26,6 +29,11 @@ class Regression(Labelled):
     def encode(self, every: Sequences) -> np.ndarray:
         remedy = "; for classes use the task classification"
         numbers = numbers_of(np.asarray(every.labels), self.target, self.where, remedy)
+        if np.abs(numbers).max() >= EXACT:
+            self.notes.append(
+                f"target '{self.target}' goes beyond 2^53, where float64 holds the first 16 digits "
+                "of a whole number; subtract a constant where the last ones matter"
+            )
         if (numbers == numbers[0]).all():
             self.notes.append(f"target '{self.target}' is constant, {numbers[0]:g}")
         return numbers

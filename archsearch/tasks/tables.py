@@ -11,7 +11,7 @@ import pandas as pd
 from archsearch.errors import DataError
 from archsearch.spec.catalog import suggestion
 from archsearch.tasks.dialect import Dialect, dialect_of, open_text, require_even
-from archsearch.tasks.files import not_text, require_file
+from archsearch.tasks.files import UTF_8, encoding_of, not_text, require_file
 
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".pq")
 _UNNAMED = "Unnamed: "
@@ -113,6 +113,7 @@ def _delimited(path: Path) -> pd.DataFrame:
     dialect = dialect_of(path)
     # the fast reader cannot be told which columns are texts
     fast = importlib.util.find_spec("pyarrow") is not None and not dialect.texts
+    fast = fast and encoding_of(path) == UTF_8
     table = _rows(path, dialect, fast)
     if fast and any(isinstance(kind, pd.DatetimeTZDtype) for kind in table.dtypes):
         # the fast reader drops the offsets from UTC that times are written with
@@ -131,9 +132,9 @@ def _rows(path: Path, dialect: Dialect, fast: bool) -> pd.DataFrame:
             decimal=dialect.decimal,
             dtype=dict.fromkeys(dialect.texts, str) or None,
             engine="pyarrow" if fast else "c",
-            encoding="utf-8-sig",
+            encoding=encoding_of(path),
         )
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise not_text(path) from None
     except (OSError, EOFError) as error:
         raise DataError(f"{path}: cannot be read: {_line(error)}") from None

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -117,6 +118,9 @@ def main(parent: int) -> NoReturn:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     limit_data(data_size() + asked["memory"])
     declared = declaration_from_plain(asked["declared"])
+    if asked["whole"]:
+        # a cell's import changes no settings of what is not there before it
+        import_module("torch")
     looked = Probe(declared)
     sound = _write(looked.promises(), answer, until_broken=True)
     if sound and asked["whole"]:

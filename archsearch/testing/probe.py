@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import inspect
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from pkgutil import resolve_name
 from typing import Any
 
 from archsearch.spec.architecture import Layer, Value
 from archsearch.spec.catalog import LayerType
+from archsearch.spec.importing import Settings
 from archsearch.visitor import reason
 
 Check = Callable[[], int]
 WIDTHS = (16, 64)
 ROWS, STEPS = 2, 5
+LEAVE = "other cells run in the same process; set it around what needs it and put it back"
 
 
 class Broken(Exception):
@@ -45,12 +49,18 @@ class Probe:
         yield "answers twice alike", self.answers_alike
         yield "has a sound state", self.has_sound_state
         yield "has a step", self.steps
+        # what is learned from may change a cell
+        yield "has a gradient", self.has_gradient
+        yield "leaves settings alone", self.leaves_settings
 
     def imported(self) -> int:
+        target, before = self.declared.target, Settings()
         try:
-            self.made: Any = self.declared.implementation()
+            self.made: Any = resolve_name(target) if isinstance(target, str) else target
         except (Exception, SystemExit) as error:
             raise Broken(f"cannot be imported: {reason(error)}") from None
+        for changed in before.changed():
+            raise Broken(f"changes {changed} when it is imported: {LEAVE}")
         if not isinstance(self.made, type):
             what = type(self.made).__name__
             raise Broken(f"is no class: {self.declared.target} is a {what}")
@@ -84,10 +94,10 @@ class Probe:
         for key, default in named.items():
             if default is inspect.Parameter.empty and key not in self.declared.options:
                 raise Broken(f"is not built as declared: '{key}' is required but not declared")
-        return len(self.declared.options)
+        return len(self.declared.options) or 1
 
     def built(self) -> int:
-        faults = []
+        faults, self.settings = [], Settings()
         for self.width in WIDTHS:
             try:
                 self.cell = self.made(self.width, **self.options)
@@ -97,9 +107,20 @@ class Probe:
                 break
         else:
             raise Broken(f"cannot be built: {faults[0]}")
+        torch = _torch()
         for name, part in self.cell.named_parameters():
+            if isinstance(part, torch.nn.parameter.UninitializedParameter):
+                raise Broken(f"has a lazy parameter '{name}': the width gives its size, draw it")
             if part.is_complex():
                 raise Broken(f"has a complex parameter '{name}': keep its two parts as real ones")
+            if not part.requires_grad:
+                raise Broken(f"has a parameter '{name}' that is not trained: make it a buffer")
+        for name, part in self.cell.named_modules():
+            if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
+                raise Broken(
+                    f"has a batch norm '{name}', in which rows of a batch see each other: "
+                    "take LayerNorm or RMSNorm"
+                )
         return 1
 
     def keeps_shape(self) -> int:
@@ -117,6 +138,24 @@ class Probe:
     def is_finite(self) -> int:
         if not self.y.isfinite().all():
             raise Broken("is not finite: NaN or infinity in the output for ordinary inputs")
+        return 1
+
+    def has_gradient(self) -> int:
+        """Outputs follow inputs and parameters, and the cell keeps nothing of the way there."""
+        x, torch = self.x.clone().requires_grad_(), _torch()
+        try:
+            y, _ = self.cell(x)
+        except (Exception, SystemExit) as error:
+            raise Broken(f"fails in 'forward' where gradients are kept: {reason(error)}") from None
+        if not y.requires_grad:
+            raise Broken("gives outputs without a gradient: something in 'forward' cuts it off")
+        for place, module in self.cell.named_modules():
+            for name, part in vars(module).items():
+                if torch.is_tensor(part) and part.grad_fn is not None:
+                    raise Broken(
+                        f"keeps '{f'{place}.{name}'.lstrip('.')}' on itself with its gradient: "
+                        "what a cell remembers is its state"
+                    )
         return 1
 
     def answers_alike(self) -> int:
@@ -155,6 +194,17 @@ class Probe:
         if not error <= 1e-3 * max(1.0, float(self.y.abs().max())):
             raise Broken(f"gives other outputs step by step: they differ by up to {error:.2g}")
         return STEPS
+
+    def leaves_settings(self) -> int:
+        for changed in self.settings.changed(drawn=False):
+            raise Broken(f"changes {changed} when it is built or called: {LEAVE}")
+        for thread in threading.enumerate():
+            if thread is not threading.main_thread() and not thread.daemon:
+                raise Broken(
+                    f"leaves a thread running, '{thread.name}', that keeps every command from "
+                    "ending: make it a daemon"
+                )
+        return 1
 
     def call(self, method: str, *arguments: Any) -> Any:
         try:

@@ -106,7 +106,8 @@ def test_the_judged_part_is_bounded(opened, book):
     ("content", "options", "message"),
     [
         (b"", {}, "is empty"),
-        (b"\xff\xfe\x00a", {}, "is not text in UTF-8, see byte 1"),
+        (b"a\xff\xfe\x00", {}, "is not text in UTF-8, see byte 2"),
+        (b"\xff\xfea\0b", {}, "is damaged text in UTF-16; save it in UTF-8"),
         (b"ab\x00cd" * 100, {}, "is binary, not text"),
         (b"short", {}, "5 characters leave 4 for the train split; 17 are needed"),
         (b"text" * 100, {"warmup": 16}, "warmup must be below context"),

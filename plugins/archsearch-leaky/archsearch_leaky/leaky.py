@@ -35,6 +35,8 @@ class Leaky(Cell):
         driven = self.input(x.transpose(0, 1))  # (T, B, W): one product for all positions
         matrix, leak, states = self.recurrent.weight.t(), torch.sigmoid(-self.tau_log), []
         for drive in driven.unbind(0):
-            h = torch.lerp(h, torch.tanh(torch.addmm(drive, h, matrix)), leak)
+            # under autocast products are of half precision, and the state is not
+            fresh = torch.tanh(torch.addmm(drive, h, matrix)).to(h.dtype)
+            h = torch.lerp(h, fresh, leak)
             states.append(h)
         return torch.stack(states, 1), (h,)
