@@ -164,6 +164,7 @@ def _trained(result: Result, trial: Trial, folder: Path, say: Say) -> Path:
         objectives=result.objectives,
         keep=str(kept),
         plugins=result.code_of(trial.architecture),
+        gpus=result.gpus_of(trial.architecture),
     )
     outcome = run_job(job)
     require_value(outcome, f"training trial {trial.index}")

@@ -197,6 +197,7 @@ def _weights(result: Result, trial: Trial, folder: Path) -> Path:
                 objectives=result.objectives,
                 keep=str(kept),
                 plugins=result.code_of(trial.architecture),
+                gpus=result.gpus_of(trial.architecture),
             )
         )
         require_value(outcome, f"training {trial.role} again")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,8 @@ MOST_LEADING = 1000
 class Result:
     """What is known of one study; ``evidence`` is None until something was confirmed.
 
-    ``plugins`` is what its fingerprint says of them; ``attempts`` are those at all trials.
+    ``plugins`` is what its fingerprint says of them, ``accelerated`` the cells that are trained on
+    accelerators, ``*`` for all; ``attempts`` are those at all trials.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Result:
     evidence: Evidence | None
     plugins: Mapping[str, Any]
     attempts: list[Attempt]
+    accelerated: Sequence[str] = ()
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -75,6 +77,11 @@ class Result:
         used = self.plugins_of(architecture).items()
         # a study of an earlier archsearch knows the version alone
         return tuple((name, "" if isinstance(what, str) else what["sha256"]) for name, what in used)
+
+    def gpus_of(self, architecture: Architecture) -> float:
+        """How many accelerators a training of it again takes, as those of the study did."""
+        cells = {layer.name for kind, layer in layers(architecture) if kind == "cell"}
+        return float(bool({"*", *cells} & {*self.accelerated}))
 
     @property
     def nobody(self) -> str:
@@ -205,6 +212,7 @@ def _result(
         evidence=None,
         plugins=record.fingerprint["plugins"],
         attempts=[],
+        accelerated=record.fingerprint.get("accelerated", ()),
     )
 
 

@@ -87,7 +87,9 @@ def test_a_trial_needs_the_plugins_of_its_own_layers(settings, cell, used) -> No
         evidence=None,
         plugins=PLUGINS,
         attempts=[],
+        accelerated=["leaky"],
     )
     architecture = Architecture(8, (Stage((Block(Layer(cell)),)),))
     assert tuple(study.plugins_of(architecture)) == used
+    assert study.gpus_of(architecture) == (cell == "leaky")
     assert study.code_of(architecture) == tuple((name, "0" * 64) for name in used)

@@ -102,25 +102,32 @@ class Backend(backend_registration._DummyBackendModule):  # type: ignore[misc]
         self.generator.manual_seed(seed)
 
 
+def lstm_cell(x: Tensor, state: Any, w: Tensor, u: Tensor, b: Any = 0, d: Any = 0) -> Any:
+    """torch's own calls an operation of real accelerators, and so do the others below."""
+    h, c = state
+    i, f, g, o = (x @ w.T + h @ u.T + b + d).chunk(4, -1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+
+
+def gru_cell(x: Tensor, h: Tensor, w: Tensor, u: Tensor, b: Any = 0, d: Any = 0) -> Tensor:
+    (rx, zx, nx), (rh, zh, nh) = (x @ w.T + b).chunk(3, -1), (h @ u.T + d).chunk(3, -1)
+    z = (zx + zh).sigmoid()
+    return (1 - z) * (nx + (rx + rh).sigmoid() * nh).tanh() + z * h
+
+
 def lstm(x: Tensor, state: Any, weights: Any, *_: object) -> tuple[Tensor, Tensor, Tensor]:
-    """torch's own calls an operation of real accelerators."""
     (h,), (c,), answers = *state, []
-    w, u, b, d = weights
     for x_t in x.unbind(1):
-        i, f, g, o = (x_t @ w.T + h @ u.T + b + d).chunk(4, -1)
-        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        h = o.sigmoid() * c.tanh()
+        h, c = lstm_cell(x_t, (h, c), *weights)
         answers.append(h)
     return torch.stack(answers, 1), h[None], c[None]
 
 
 def gru(x: Tensor, state: Any, weights: Any, *_: object) -> tuple[Tensor, Tensor]:
     (h,), answers = state, []
-    w, u, b, d = weights
     for x_t in x.unbind(1):
-        (rx, zx, nx), (rh, zh, nh) = (x_t @ w.T + b).chunk(3, -1), (h @ u.T + d).chunk(3, -1)
-        z = (zx + zh).sigmoid()
-        h = (1 - z) * (nx + (rx + rh).sigmoid() * nh).tanh() + z * h
+        h = gru_cell(x_t, h, *weights)
         answers.append(h)
     return torch.stack(answers, 1), h[None]
 
@@ -140,5 +147,7 @@ backend_registration._setup_privateuseone_for_python_backend(NAME, Backend())
 torch.__future__.set_swap_module_params_on_conversion(True)
 _foreach_utils._foreach_supported_types.append(There)
 torch.lstm, torch.gru = lstm, gru
+for place in (torch, torch._VF):
+    place.lstm_cell, place.gru_cell = lstm_cell, gru_cell
 # its tensors cannot be made in inference mode
 torch.inference_mode = torch.no_grad

@@ -13,7 +13,7 @@ import pytest
 import torch
 from checkpointed import long_job
 
-from archsearch.errors import InputError
+from archsearch.errors import InputError, StateError
 from archsearch.execute.device import device_for, names, room
 from archsearch.execute.environment import VISIBLE
 from archsearch.execute.local import LocalBackend
@@ -21,6 +21,7 @@ from archsearch.execute.open import open_backend
 from archsearch.execute.run_job import run_job
 from archsearch.spec.settings import ExecutionSettings, Needs
 from archsearch.spec.trial import State
+from archsearch.study.plan import refuse_difference
 
 PARTS = 256
 
@@ -104,6 +105,18 @@ def test_as_many_workers_as_the_accelerators_have_room_for(monkeypatch):
     assert begun == {"workers": 1, "devices": ["0", "1"]}
     with pytest.raises(InputError, match=r"execution\.gpus: 3 asked for a trial, here are 2"):
         open_backend(ExecutionSettings(gpus=3))
+
+
+def test_a_study_remembers_what_trains_there():
+    some = ExecutionSettings(cells=(("gru", Needs(gpus=0.5)), ("lstm", Needs(cpus=2.0))))
+    assert some.accelerated == ["gru"]
+    assert replace(some, gpus=0.1).accelerated == ["*"]
+    begun = {"plugins": {}}
+    asked = begun | {"accelerated": some.accelerated}
+    with pytest.raises(StateError, match="begun with accelerated"):
+        refuse_difference("s", begun, asked)
+    with pytest.raises(StateError, match="begun with accelerated"):
+        refuse_difference("s", asked, begun)
 
 
 def test_workers_take_turns_at_the_accelerators(tmp_path):
