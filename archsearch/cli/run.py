@@ -117,12 +117,15 @@ def run(
     from archsearch.cli.curves import print_adapted
     from archsearch.cli.plans import plans_of
     from archsearch.cli.tables import across_table, print_result
+    from archsearch.execute.open import check_accelerators
     from archsearch.store.store import open_store
 
     plans = plans_of(file, catalog, name)
     if dry_run:
         runs.show_first(plans, as_json)
         return
+    for plan in plans:
+        check_accelerators(plan.execution)
     with runs.open_gauges(metrics) as sink, open_store(storage) as store:
         results = [
             runs.run_plan(plan, store, storage, new, quiet or as_json, sink) for plan in plans

@@ -47,6 +47,8 @@ def repeatable(device: torch.device) -> Iterator[None]:
     warned = torch.is_deterministic_algorithms_warn_only_enabled()
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    torch.utils.deterministic.fill_uninitialized_memory = False
     # what has no such form is told in the trial's log
     torch.use_deterministic_algorithms(True, warn_only=True)
     cudnn.allow_tf32 = matmul.allow_tf32 = cudnn.benchmark = False
@@ -55,3 +57,4 @@ def repeatable(device: torch.device) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(deterministic, warn_only=warned)
         cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = before
+        torch.utils.deterministic.fill_uninitialized_memory = filled

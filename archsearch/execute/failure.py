@@ -11,6 +11,8 @@ from archsearch.spec.trial import Outcome, State
 
 LONGEST = 600
 
+# how torch begins where an accelerator's memory is short
+ACCELERATORS = ("CUDA", "HIP")
 # how torch and the C library word it, on the CPU and on an accelerator
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "bad_alloc", "bad allocation")
 
@@ -20,11 +22,13 @@ def failed(error: BaseException) -> Outcome:
     if isinstance(error, InputError):
         return Outcome(State.INVALID, message=one_line(str(error)))
     if out_of_memory(error):
+        told = _first_line(error)
+        key = "execution.gpus" if told.startswith(ACCELERATORS) else "execution.memory"
         return Outcome(
             State.OOM,
             message=one_line(
-                f"out of memory: {_first_line(error) or type(error).__name__}; raise"
-                " execution.memory, or search smaller widths, batches and sequences"
+                f"out of memory: {told or type(error).__name__}; raise {key}, or search smaller"
+                " widths, batches and sequences"
             ),
         )
     return Outcome(State.CRASHED, message=one_line(f"{described(error)}{_place(error)}"))

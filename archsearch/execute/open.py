@@ -24,8 +24,7 @@ def open_backend(settings: ExecutionSettings) -> Backend:
         case "local":
             return LocalBackend(settings.workers)
         case "inline":
-            if settings.most_gpus:
-                _accelerators(settings.most_gpus)
+            check_accelerators(settings)
             return InlineBackend()
         case "ray" | "tune" as name:
             kind = RayBackend if name == "ray" else TuneBackend
@@ -36,6 +35,12 @@ def open_backend(settings: ExecutionSettings) -> Backend:
         f"execution.backend: expected one of {', '.join(BACKENDS)}; got '{settings.backend}'"
         + suggestion(settings.backend, BACKENDS)
     )
+
+
+def check_accelerators(settings: ExecutionSettings) -> None:
+    """Raise InputError where trials are to run here and would not have what they ask for."""
+    if settings.most_gpus and settings.backend in ("local", "inline"):
+        _accelerators(settings.most_gpus)
 
 
 def _accelerators(share: float) -> tuple[list[str], int]:

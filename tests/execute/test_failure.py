@@ -42,18 +42,18 @@ def test_wrong_input_is_invalid(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "key"),
     [
-        MemoryError(),
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
-        RuntimeError("std::bad_alloc"),
+        (MemoryError(), "memory"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "gpus"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"), "memory"),
+        (RuntimeError("std::bad_alloc"), "memory"),
     ],
 )
-def test_exhausted_memory_is_told_from_a_crash(error: Exception) -> None:
+def test_exhausted_memory_is_told_from_a_crash(error: Exception, key: str) -> None:
     outcome = failed(error)
     assert outcome.state is State.OOM
-    assert "execution.memory" in outcome.message
+    assert f"raise execution.{key}, or" in outcome.message
 
 
 def test_torch_really_says_so() -> None:
