@@ -10,25 +10,20 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import os
 from functools import cache
 from typing import Any, ClassVar
-from unittest.mock import patch
 
 import pytest
 import torch
 from torch import Tensor
 
 from archsearch.cells.cell import Cell, State
-from archsearch.kernels.choose import VARIABLE
 from archsearch.plugins import implementation
 from archsearch.spec.catalog import CellType
+from archsearch.testing.half_precision import check_half_precision
 from archsearch.testing.probe import unsound
 from archsearch.testing.states import flatten, pick
 from archsearch.testing.variants import Options, variants
-from archsearch.visitor import reason
-
-HALF = "where that is as it should be, declare half_precision=False"
 
 
 class CellContract:
@@ -140,33 +135,8 @@ class CellContract:
     def test_half_precision(self) -> None:
         if not self.cell_type.half_precision:
             pytest.skip("declared without half precision")
-        # the compiled forms of kernels have tests of their own
-        with patch.dict(os.environ, {VARIABLE: "plain"}):
-            self._computes_in_half_precision()
-
-    def _computes_in_half_precision(self) -> None:
-        for what, dtype in (("under autocast", torch.float32), ("converted", torch.bfloat16)):
-            cell = self.build({}, dtype=dtype)
-            x = self.inputs(9, dtype).requires_grad_()
-            try:
-                with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.float32):
-                    y, state = cell(x)
-                    if self.cell_type.has_step:
-                        state = cell.step(x[:, 0], state)[1]
-                gradients = torch.autograd.grad(
-                    y.float().sum(), (x, *cell.parameters()), allow_unused=True
-                )
-            except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-                raise AssertionError(
-                    f"fails {what} to bfloat16: {reason(error)}; {HALF}"
-                ) from error
-            found = (y, *flatten(state), *(each for each in gradients if each is not None))
-            assert all(part.isfinite().all() for part in found), (
-                f"leaves NaN or infinity behind {what} to bfloat16; {HALF}"
-            )
-            assert what == "under autocast" or y.dtype == dtype, (
-                f"gives {y.dtype} where it is converted to bfloat16; {HALF}"
-            )
+        for dtype in (torch.float32, torch.bfloat16):
+            check_half_precision(self.build({}, dtype=dtype), self.inputs(9, dtype))
 
     def test_inputs_are_left_alone(self, options: Options) -> None:
         cell = self.build(options)
