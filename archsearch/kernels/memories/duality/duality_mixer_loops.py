@@ -22,6 +22,7 @@ from archsearch.kernels.memories.duality.duality_gates import GATES, open_gates
 from archsearch.kernels.memories.stabilised.stabilised_chunks import units
 from archsearch.kernels.memories.stabilised.stabilised_rows import (
     blank,
+    foresee,
     gather,
     sound,
     spoil,
@@ -73,6 +74,12 @@ def forward(
             at, place = top + begin * apart, (n * steps + begin) * width
             here, answered = at + past * apart, save * WIDTH * inner
             before = (save + n) * whole
+            # what is written is fetched first
+            foresee(made, here + WIDTH * apart, WIDTH * apart)
+            foresee(told, answered + WIDTH * inner, WIDTH * inner)
+            foresee(held, before + 2 * whole, whole)
+            for rows_of in (given, found):
+                foresee(rows_of, place + WIDTH * width, WIDTH * width)
             gather(given, place, width, width, count, row, width)
             fine = sound(row, width, count)
             if fine < count:

@@ -20,6 +20,7 @@ from functools import cache, partial
 import numpy as np
 
 from archsearch.kernels.compiled import Loop, compiled
+from archsearch.kernels.memories.stabilised.stabilised_rows import foresee
 from archsearch.kernels.memories.taylor.taylor_features import expand, number
 from archsearch.kernels.sums import held as most_sums
 from archsearch.kernels.tiles import columns, fused, load, plus, product, store, summed, total
@@ -79,6 +80,9 @@ def forward(size: int, values: int) -> Loop:
                     early = n * reach + begin
                     for s in range(count):
                         t = n * steps + begin + s
+                        foresee(q, (t + CHUNK) * q_apart + h * qh, size)
+                        foresee(k, (t + CHUNK) * k_apart + h * kh, size)
+                        foresee(v, (t + CHUNK) * v_apart + h * vh, long)
                         expand(q, t * q_apart + h * qh, size, scale, shares, asking, s * wide)
                         expand(k, t * k_apart + h * kh, size, scale, shares, naming, s * wide)
                     for s in range(more):
