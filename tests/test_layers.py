@@ -55,7 +55,7 @@ ALONE = {
     "ray": {
         "execute/cluster/connect.py", "execute/cluster/pool.py", "execute/cluster/worker.py",
         "execute/cluster/tune.py", "execute/cluster/tuned.py", "execute/cluster/gauges.py",
-        "execute/cluster/jobs.py",
+        "execute/cluster/jobs.py", "execute/cluster/stored.py",
     },
     "numba": {"kernels"},
     "triton": {"kernels"},

@@ -20,7 +20,7 @@ from archsearch.execute.cluster import placed
 from archsearch.execute.cluster.backends import RayBackend
 from archsearch.execute.cluster.exchange import Counter, NobodyThere, NoMore
 from archsearch.execute.cluster.legs import OUTCOME, Legs
-from archsearch.execute.cluster.placed import digest, files_of, foreign_code, place
+from archsearch.execute.cluster.placed import digest, files_of, foreign_code, named, place
 from archsearch.execute.cluster.slots import IDLE_MEMORY, Shape, room
 from archsearch.execute.cluster.token import make_safe
 from archsearch.execute.job import Job
@@ -187,10 +187,7 @@ def test_data_that_is_not_on_a_node_is_fetched_once(elsewhere: Path, tmp_path: P
     train.write_text("train")
     test.write_text("test")
     job = data_job(train)
-    files = {
-        option: [(path.name, digest(path)) for path in paths]
-        for option, paths in files_of(job.task).items()
-    }
+    files = named(files_of(job.task))
     assert [name for name, _ in files["data"]] == [train.name, test.name]
     held = {digest(train): b"train", digest(test): b"test"}
     fetched: list[str] = []

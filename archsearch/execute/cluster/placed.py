@@ -115,6 +115,13 @@ def files_of(task: TaskSpec) -> dict[str, list[Path]]:
     }
 
 
+def named(files: Mapping[str, Sequence[Path]]) -> dict[str, list[tuple[str, str]]]:
+    """What :func:`place` is told of such files: the name and the SHA-256 of each."""
+    return {
+        option: [(path.name, digest(path)) for path in paths] for option, paths in files.items()
+    }
+
+
 def digest(path: Path) -> str:
     """The SHA-256 of a file, read anew when it has changed."""
     found = path.stat()

@@ -27,8 +27,9 @@ from archsearch.execute.cluster.backends import lost
 from archsearch.execute.cluster.entry import enter, failure, refuse
 from archsearch.execute.cluster.gauges import Gauges
 from archsearch.execute.cluster.packing import Packing
-from archsearch.execute.cluster.placed import digest, files_of
+from archsearch.execute.cluster.placed import files_of, named
 from archsearch.execute.cluster.slots import Shape, Slot, middle, room
+from archsearch.execute.cluster.stored import Stored
 from archsearch.execute.cluster.worker import CONTROL, TrialWorker, versions, write_down
 from archsearch.execute.environment import NO_ACCELERATOR
 from archsearch.execute.failure import described, one_line
@@ -80,7 +81,7 @@ class Pool:
         self.slots: list[Slot] = []
         self.waiting: deque[tuple[int, Job]] = deque()
         self.running: dict[int, Job] = {}
-        self.data: dict[str, Any] = {}
+        self.stored = Stored()
         self.gauges = Gauges()
         self.events: deque[Event] = deque()
         self.started = self.stillborn = 0
@@ -162,18 +163,10 @@ class Pool:
             # a worker that sees it too writes there
             Path(job.checkpoints).mkdir(parents=True, exist_ok=True)
         files = files_of(job.task)
-        named = {option: [(p.name, digest(p)) for p in paths] for option, paths in files.items()}
-        held = {digest(p): self.stored(p) for paths in files.values() for p in paths}
-        told = json.dumps({"job": job_to_plain(job), "data": named}).encode()
+        held = self.stored.references([path for paths in files.values() for path in paths])
+        told = json.dumps({"job": job_to_plain(job), "data": named(files)}).encode()
         reference = slot.actor.run.options(name=job.title).remote(told, held)
         self.after(reference, partial(self.finished, slot, number))
-
-    def stored(self, path: Path) -> Any:
-        """The reference to a file's bytes in the object store, which every node fetches once."""
-        sha256 = digest(path)
-        if sha256 not in self.data:
-            self.data[sha256] = ray.put(path.read_bytes())
-        return self.data[sha256]
 
     def start(self, shape: Shape) -> None:
         self.started += 1

@@ -20,7 +20,7 @@ from ray.tune.search import Searcher
 from archsearch.errors import StateError
 from archsearch.execute.cluster.exchange import Exchange, NoMore
 from archsearch.execute.cluster.legs import OUTCOME, Legs
-from archsearch.execute.cluster.placed import digest, files_of
+from archsearch.execute.cluster.placed import digest, files_of, named
 from archsearch.execute.cluster.slots import Shape
 from archsearch.execute.cluster.worker import TrialWorker, unpacked, write_down
 from archsearch.execute.failure import one_line
@@ -202,7 +202,7 @@ class JobSearcher(Searcher):
             if (sha256 := digest(path)) not in self._known:
                 ray.get(self._library.put.remote(sha256, path.read_bytes()))
                 self._known.add(sha256)
-        return {option: [(p.name, digest(p)) for p in paths] for option, paths in files.items()}
+        return named(files)
 
 
 class OutcomeCallback(tune.Callback):
