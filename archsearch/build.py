@@ -103,7 +103,7 @@ class Model(nn.Module):
         return some_positions(real_steps(lengths, x.shape[1]), portion)
 
     def no_decay(self) -> frozenset[str]:
-        """Names of the parameters without weight decay: vectors, and what its module exempts."""
+        """Names of the parameters without weight decay: vectors, biases, what a module exempts."""
         exempt = {
             f"{place}.{name}"
             for place, module in self.named_modules()
@@ -113,7 +113,7 @@ class Model(nn.Module):
         return frozenset(
             name
             for name, parameter in self.named_parameters()
-            if parameter.ndim < 2 or name in exempt
+            if parameter.ndim < 2 or name.rpartition(".")[2] == "bias" or name in exempt
         )
 
     def _stages(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, list[Spent]]:

@@ -38,9 +38,10 @@ class Cell(nn.Module, ABC):
     given steps beyond a sequence's end.
 
     ``no_decay`` names the parameters, as ``named_parameters`` spells them, that weight decay
-    would harm (rates, angles); biases and norms need not be listed. ``state_matrices`` names, or
-    begins the names of, the matrices that read the state before; ``role`` is that of all others,
-    ``input`` or ``attention``: a sparsity may ask for some of them only.
+    would harm (rates, angles, a norm's scales by head); vectors and whatever is called ``bias``
+    need not be listed. ``state_matrices`` names, or begins the names of, the matrices that read the
+    state before; ``role`` is that of all others, ``input`` or ``attention``: a sparsity may ask for
+    some of them only.
     """
 
     no_decay: ClassVar[frozenset[str]] = frozenset()

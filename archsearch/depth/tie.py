@@ -84,6 +84,8 @@ class Projected(Tie):
     stream: the non-linear projection of Shen et al. 2021, arXiv 2111.05297, equation 5.
     """
 
+    no_decay = ("shares",)
+
     def __init__(self, body: nn.Module, width: int, loops: int) -> None:
         super().__init__(body, loops)
         self.projections = nn.ModuleList(

@@ -39,6 +39,8 @@ class ReLUKAN(nn.Module):
     arXiv 2406.02075). (g + k) width^2 weights.
     """
 
+    no_decay = ("starts", "ends")
+
     def __init__(self, width: int, grid: int = 5, order: int = 3) -> None:
         super().__init__()
         self.norm = RMSNorm(width)

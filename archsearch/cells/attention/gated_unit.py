@@ -5,6 +5,8 @@ The parts that cells share: projections, and attention over all keys or those of
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, silu
@@ -33,6 +35,8 @@ class GatedUnit(nn.Module):
     Hua et al. 2022, arXiv 2202.10447, section 3. ``window`` None sees all earlier positions. The
     bias is one number per distance, those beyond 63 sharing one, drawn small.
     """
+
+    no_decay: ClassVar[frozenset[str]] = frozenset({"scale", "shift"})
 
     def __init__(
         self,

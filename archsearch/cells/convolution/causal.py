@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,8 @@ class CausalConv(nn.Module):
 
     Weights start at N(0, std); the state is the last ``past`` = (kernel - 1) dilation inputs.
     """
+
+    no_decay: ClassVar[frozenset[str]] = frozenset({"gain"})
 
     def __init__(
         self,

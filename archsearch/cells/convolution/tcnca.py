@@ -23,6 +23,8 @@ class TCNCA(Cell):
     hand, and each row's position (B,).
     """
 
+    no_decay = frozenset({"scale", "shift"})
+
     def __init__(
         self,
         width: int,

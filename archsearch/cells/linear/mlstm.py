@@ -36,7 +36,7 @@ class MLSTM(Cell):
     (B, conv - 1, E) with E = expand W.
     """
 
-    no_decay = frozenset({"skip"})
+    no_decay = frozenset({"scale", "skip"})
 
     def __init__(
         self,
