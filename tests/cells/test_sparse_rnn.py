@@ -60,3 +60,17 @@ def test_the_matrix_neither_dies_nor_explodes_at_the_start():
     torch.manual_seed(0)
     radius = torch.linalg.eigvals(SparseRNN(400, density=0.1).matrix.detach()).abs().max()
     assert 0.8 < radius < 1.25
+
+
+@pytest.mark.parametrize("graph", ["random", "small_world"])
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.25])
+def test_rectified_states_do_not_run_away(graph, density):
+    finite = 0
+    for seed in range(10):
+        torch.manual_seed(seed)
+        cell = SparseRNN(32, density=density, graph=graph, activation="relu")
+        assert torch.linalg.eigvals(cell.matrix.detach()).abs().max() < 1 + 1e-5
+        with torch.no_grad():
+            finite += bool(cell(torch.randn(1, 600, 32))[0].abs().max() < 1e6)
+    # few active units together may still grow
+    assert finite >= 9

@@ -18,7 +18,8 @@ class SparseRNN(Cell):
     and never changes: k at random, or in the small world of Watts & Strogatz 1998 its k nearest
     on a ring (itself included), each replaced by one at random with probability 0.1. The weights
     that are there, (W, k), start at N(0, 1/k), so that the spectral radius is near one; those
-    that are not there are no parameters. phi is tanh or relu. State: h (B, W).
+    that are not there are no parameters. phi is tanh or relu, which bounds no state: its weights
+    start divided by the spectral radius where that is above one. State: h (B, W).
     """
 
     state_matrices = frozenset({"weight"})
@@ -39,6 +40,10 @@ class SparseRNN(Cell):
         self.sources: Tensor
         self.register_buffer("sources", _drawn(width, heard, graph == "small_world"))
         self.weight = nn.Parameter(torch.empty(width, heard).normal_(std=heard**-0.5))
+        if activation == "relu":
+            with torch.no_grad():
+                radius = torch.linalg.eigvals(self.matrix).abs().max()
+                self.weight.div_(radius.clamp_min(1.0))
 
     @property
     def matrix(self) -> Tensor:
