@@ -15,8 +15,9 @@ class GatedConv(Cell):
     g is the logistic function for ``glu``, whose linear half lets gradients through unsquashed,
     with tanh on the other half for ``gtu``; ``bilinear`` gates with the plain product (Dauphin,
     Fan, Auli & Grangier 2017, arXiv 1612.08083, sections 2 and 3; the bottleneck is left out).
-    y_t sees the last 1 + layers (kernel - 1) inputs. State: per layer the kernel - 1 inputs
-    before, (B, ., W).
+    Filters start at N(0, 1 / (kernel width)), which keeps the variance of what they read. y_t
+    sees the last 1 + layers (kernel - 1) inputs. State: per layer the kernel - 1 inputs before,
+    (B, ., W).
     """
 
     def __init__(

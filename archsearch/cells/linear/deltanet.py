@@ -21,7 +21,7 @@ class DeltaNet(Cell):
 
     q, k and v are projected, convolved over ``conv`` positions and activated, then q and k get
     length one; y_t = W_o rms(o_t), which makes a scale of q idle (Yang et al. 2024, arXiv
-    2406.06484). beta_t = beta_range s(w x_t): along k_t the memory keeps 1 - beta_t, so a range
+    2406.06484). beta_t = beta_range s(w x_t + b): along k_t the memory keeps 1 - beta_t, so a range
     of 2 allows the negative eigenvalues that counting modulo two needs (Grazzi et al. 2024,
     arXiv 2411.12537).
     State: the memory S (B, H, K, V) and the convolution's (B, conv - 1, .).

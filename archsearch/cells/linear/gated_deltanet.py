@@ -20,7 +20,7 @@ class GatedDeltaNet(Cell):
     """S_t = (I - beta_t k_t k_t') alpha_t S_{t-1} + beta_t k_t v_t', o_t = S_t' q_t, per head.
 
     q, k and v are projected, convolved over ``conv`` positions and activated by silu, then q and
-    k get length one. beta_t = beta_range s(w x_t) overwrites what stands under a key, alpha_t
+    k get length one. beta_t = beta_range s(w x_t + b) overwrites what stands under a key, alpha_t
     (see :class:`archsearch.cells.linear.fading.Fading`, never below exp(-5)) clears all of a
     memory. y_t = W_o (rms(o_t) silu(W_g x_t)) (Yang et al. 2024, arXiv 2412.06464, section 3). A
     beta_range of 2 allows negative eigenvalues. State: the memory S (B, H, K, V) with

@@ -19,10 +19,11 @@ RANK = 16  # of the gate's projection
 class GLA(Cell):
     """S_t = diag(alpha_t) S_{t-1} + k_t v_t', o_t = S_t' q_t / sqrt(K), per head.
 
-    log alpha_t = log s(x_t W_1 W_2 + b) / tau, never below -5. y_t = W_o (rms(o_t) silu(W_g x_t))
-    (Yang et al. 2023, arXiv 2312.06635, section 4). Where ``negative``, the factor of a row is
-    2 alpha_t - 1. ``conv`` puts a short causal convolution and a silu on q, k and v. State: the
-    memory S (B, H, K, V) and the convolution's (B, taps - 1, .).
+    log alpha_t = log s(x_t W_1 W_2 + b) / tau, with W_1 (W, 16), or where ``negative`` the factor
+    of a row is 2 alpha_t - 1; its size counts as exp(-5) where it is smaller.
+    y_t = W_o (rms(o_t) silu(W_g x_t)) (Yang et al. 2023, arXiv 2312.06635, section 4). ``conv``
+    puts a short causal convolution and a silu on q, k and v. State: the memory S (B, H, K, V) and
+    the convolution's (B, taps - 1, .).
     """
 
     def __init__(

@@ -22,7 +22,8 @@ class HGRN(Cell):
     2311.04823, section 3). A cell does not know its layer, so g is an option of each layer where
     the paper trains one per layer. a_t = p_t, or 2 p_t - 1 where ``negative``; where ``rotate``,
     the units are the halves of complex ones that share a gate and turn by a trained angle per
-    step. State: h (B, units), or (B, units / 2, 2), and the convolution's (B, conv - 1, W).
+    step, at first by one radian down to 1e-4 geometrically. State: h (B, units), or
+    (B, units / 2, 2), and the convolution's (B, conv - 1, W).
     """
 
     def __init__(

@@ -19,8 +19,9 @@ class LMU(Cell):
     Eliasmith 2021, arXiv 2102.11417). The recurrent form feeds its output back,
     u_t = E_x x_t + E_h y_{t-1} + E_m m_{t-1}, y_t = tanh(W_x x_t + W_y y_{t-1} + W_m m_t), with
     E_m zero at the start (Voelker, Kajic, Eliasmith 2019, NeurIPS). A and B hold u over a step
-    and are fixed. ``order`` coefficients resolve about order / 2 periods in the window. State:
-    m (B, channels, order), and y (B, W) for the recurrent form.
+    and are fixed. ``order`` coefficients resolve about order / 2 periods in the window. What
+    encodes x, and y beside it, starts as one LeCun-uniform matrix, what reads m, x and y as one
+    Xavier-normal. State: m (B, channels, order), and y (B, W) for the recurrent form.
     """
 
     matrix: Tensor

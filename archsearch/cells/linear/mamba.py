@@ -25,10 +25,10 @@ class Mamba(Cell):
     u and z are projections of x, u convolved over ``conv`` positions and activated; the step size
     d_t = softplus(W_d W_x u_t + b_d) > 0 per channel, the input B_t and the read-out C_t of all
     channels are functions of u_t; A = -exp(a_log) is diagonal and starts at -1 ... -state in each
-    channel, softplus(b_d) log-uniform from ``dt_min`` to ``dt_max`` (Gu, Dao 2023, arXiv
-    2312.00752, algorithm 2). Where ``negative`` the factor is 2 exp(d_t A) - 1 (Grazzi et al. 2024,
-    arXiv 2411.12537). State: h (B, E, state) with E = expand W, and the convolution's
-    (B, conv - 1, E).
+    channel, softplus(b_d) log-uniform from ``dt_min`` to ``dt_max``, but no smaller than 1e-4 (Gu,
+    Dao 2023, arXiv 2312.00752, algorithm 2). Where ``negative`` the factor is 2 exp(d_t A) - 1
+    (Grazzi et al. 2024, arXiv 2411.12537). State: h (B, E, state) with E = expand W, and the
+    convolution's (B, conv - 1, E).
     """
 
     no_decay = frozenset({"a_log", "skip"})

@@ -24,9 +24,9 @@ class Mamba2(Cell):
     those of all heads, d_t = softplus(w x_t + b_d) and A = -exp(a_log) are one number per head.
     y_t = W_o rms(r_t silu(W_z x_t)) (Dao, Gu 2024, arXiv 2405.21060, section 7): linear attention
     with queries C, keys B and values d u. softplus(b_d) starts log-uniform from ``dt_min`` to
-    ``dt_max``, A uniform in (-16, -1). Where ``negative`` the factor is 2 exp(d_t A) - 1. Its size
-    counts as exp(-5) where it is smaller. State: S (B, H, state, E / H) with E = expand W, and the
-    convolution's (B, conv - 1, E + 2 state).
+    ``dt_max``, but no smaller than 1e-4, A uniform in (-16, -1). Where ``negative`` the factor is
+    2 exp(d_t A) - 1. Its size counts as exp(-5) where it is smaller. State: S (B, H, state, E / H)
+    with E = expand W, and the convolution's (B, conv - 1, E + 2 state).
     """
 
     no_decay = frozenset({"a_log", "delta_bias", "skip"})

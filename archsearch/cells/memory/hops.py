@@ -17,7 +17,8 @@ class MemoryHops(Cell):
     The memories are the latest ``reach`` positions, itself included, told apart by their age
     (Sukhbaatar et al. 2015, arXiv 1503.08895, equations 1 to 4). ``tying`` "layerwise" has A and C
     in common to all ``hops`` and a linear H, "adjacent" the C of a hop as the A of the next, and
-    no H. State: what the maps make of the latest positions, (B, S, maps W).
+    no H. A, B, C and what they add of ages start at N(0, 0.01). State: what the maps make of the
+    latest positions, (B, S, maps W).
     """
 
     role = "attention"
