@@ -82,7 +82,9 @@ def adapt(
         depth, title = _of_bundle(Path(source), folder, data, trial, settings, force, say)
     else:
         if data is not None:
-            raise InputError("--data is for a bundle; a study has data of its own")
+            raise InputError(
+                f"{source} is no bundle, and --data is for a bundle; a study has data of its own"
+            )
         depth, title = _of_study(source, folder, trial, settings, storage, force, say)
     if picture is not None:
         from archsearch.cli.curve_picture import picture as drawn

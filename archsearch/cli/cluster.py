@@ -17,6 +17,8 @@ from archsearch.execute.environment import holds_password
 from archsearch.spec.spacefile import SpaceFile
 
 WORKERS = 8
+# ten years
+LONGEST_HOURS = 87_600
 # the first whose token the operator of KubeRay sets up
 LEAST_RAY = "2.54.0"
 LONGEST_NAME = 47
@@ -48,7 +50,7 @@ def cluster() -> None:
 @space_argument
 @set_option
 @click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Nodes.")
-@click.option("--hours", type=Finite(0.1), default=24.0, show_default=True,
+@click.option("--hours", type=Finite(0.1, LONGEST_HOURS), default=24.0, show_default=True,
               help="The longest that the job may last; it is then queued again.")  # fmt: skip
 @click.option("--storage", help="Database; by default a file in the folder of submission.")
 def slurm(

@@ -89,7 +89,7 @@ def _policies(report: Mapping[str, Any], chosen: str) -> Table:
         pad_edge=False,
     )
     table.add_column("policy", no_wrap=True)
-    for column in (*(f"at {mark:.0%}" for mark in MARKS), "area", "over static", "95% interval"):
+    for column in (*(f"at {mark:.0%}" for mark in MARKS), "area", "gain", "95% interval"):
         table.add_column(column, justify="right", no_wrap=True)
     areas = report["areas"]
     for name in sorted(areas, key=lambda each: -float(areas[each]["area"])):

@@ -23,10 +23,10 @@ class Finite(click.FloatRange):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        found = float(super().convert(value, param, ctx))
+        found = float(click.FLOAT.convert(value, param, ctx))
         if not math.isfinite(found):
             self.fail(f"{found} is no finite number", param, ctx)
-        return found
+        return float(super().convert(found, param, ctx))
 
 
 def storage_option(command: Command) -> Command:

@@ -47,6 +47,8 @@ def looped(
     inner = blocks[ends : len(blocks) - ends]
     if not inner:
         raise InputError(f"{len(blocks)} layers leave none between the first and the last to share")
+    if len(inner) == 1:
+        raise InputError("one layer has no other to share weights with")
     if loops < 2 or len(inner) % loops:
         raise InputError(
             f"{len(inner)} layers cannot be shared out over {loops} loops; take a divisor above 1"

@@ -148,7 +148,8 @@ def _token() -> str | None:
     if name is None:
         return None
     path = Path(name)
-    token = path.read_text().strip()
+    # what is no text is no token, which is told below
+    token = path.read_text(errors="replace").strip()
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise InputError(f"{VARIABLE}: {name} can be read by others; chmod 600 {name}")
     if len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable():

@@ -19,8 +19,9 @@ CHOOSES = {"deltanet", "gated_deltanet", "deltaproduct", "routing", "seqboat", "
 # torch says that its norm is slower so
 @pytest.mark.filterwarnings("ignore:Mismatch dtype")
 @pytest.mark.sampled(every=3)
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize(("entry", "options"), CASES, ids=lambda part: getattr(part, "name", ""))
-def test_half_precision(entry, options):
+def test_half_precision(entry, options, kind):
     torch.manual_seed(0)
     x, found = torch.randn(ROWS, STEPS, WIDTH), []
     for half in (False, True):
@@ -28,7 +29,7 @@ def test_half_precision(entry, options):
         cell = implementation(entry)(WIDTH, **options)
         torch.manual_seed(2)
         given = x.clone().requires_grad_()
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        with torch.autocast("cpu", kind, enabled=half):
             y, state = cell(given)
             if entry.has_step:
                 _, stepped = cell.step(given[:, 0], state)

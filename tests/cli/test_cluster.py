@@ -94,6 +94,11 @@ class TestSlurm:
         assert done.exit_code == 2
         assert f"Invalid value for '--hours': {hours} is no finite number" in done.output
 
+    def test_hours_end_before_they_are_too_many_to_count(self, space: Path) -> None:
+        done = CliRunner().invoke(cluster, ["slurm", str(space), "--hours", "1e308"])
+        assert done.exit_code == 2
+        assert "1e+308 is not in the range 0.1<=x<=87600" in done.output
+
     def test_the_cluster_has_a_token_before_it_has_a_port(self, space: Path) -> None:
         script = told("slurm", str(space))
         begun = script.index("ray start --head")

@@ -133,6 +133,7 @@ def test_without_singular_values_it_is_the_plainly_shared_network() -> None:
     [
         (("gru",) * 5, "cycle", 2, "5 layers cannot be shared out over 2 loops"),
         (("gru",) * 4, "cycle", 1, "cannot be shared out over 1 loops"),
+        (("gru",), "cycle", 2, "one layer has no other"),
         (("gru",) * 2, "middle_cycle", 2, "2 layers leave none between"),
         (("gru", "attention", "gru", "gru"), "cycle", 2, "differ in kind"),
     ],

@@ -183,6 +183,11 @@ class TestToken:
         with pytest.raises(InputError, match="at least 32 characters"):
             Endpoint("0")
 
+    def test_one_that_is_no_text(self, token_file: Path) -> None:
+        token_file.write_bytes(b"\xe7\xff" * 32)
+        with pytest.raises(InputError, match="at least 32 characters"):
+            Endpoint("0")
+
 
 @pytest.mark.parametrize("place", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"])
 def test_without_a_token_this_machine_alone(place: str, monkeypatch: pytest.MonkeyPatch) -> None:

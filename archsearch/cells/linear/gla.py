@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from archsearch.cells.cell import Cell, State, split_width
-from archsearch.cells.linear.gates import full, spread
+from archsearch.cells.linear.gates import full, in_full, spread
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.memories.linear_attention import linear_attention
 from archsearch.kernels.memories.signed_attention import attend_once, floored, signed_attention
@@ -70,9 +70,9 @@ class GLA(Cell):
         q, k, v, log_decay = self._split(mixed, x)
         if self.negative:
             factor = spread(log_decay.exp(), True)
-            read, memory = signed_attention(q, k, v, factor, memory)
+            read, memory = in_full(signed_attention, q, k, v, factor, memory)
         else:
-            read, memory = linear_attention(q, k, v, log_decay, memory)
+            read, memory = in_full(linear_attention, q, k, v, log_decay, memory)
         return self._answer(read, x), (memory, recent)
 
     def initial_state(self, batch: int) -> State:
@@ -84,5 +84,5 @@ class GLA(Cell):
         mixed, recent = self.conv.step(projected(self.project, x), recent)
         q, k, v, log_decay = self._split(mixed, x)  # (B, H, K or V)
         factor = floored(spread(log_decay.exp(), self.negative))
-        read, memory = attend_once(q, k, v, factor, memory)
+        read, memory = in_full(attend_once, q, k, v, factor, memory)
         return self._answer(read, x), (memory, recent)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from archsearch.cells.cell import Cell, State, split_width
-from archsearch.cells.linear.gates import full, spread
+from archsearch.cells.linear.gates import full, in_full, spread
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.memories.signed_attention import attend_once, floored, signed_attention
 from archsearch.kernels.norms.gated_norm import gated_norm
@@ -60,7 +60,7 @@ class HGRN2(Cell):
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory, recent = self.initial_state(len(x)) if state is None else state
         x, recent = self.conv(x, recent)
-        read, memory = signed_attention(*self._split(x), memory)
+        read, memory = in_full(signed_attention, *self._split(x), memory)
         return self._answer(read, x), (memory, recent)
 
     def initial_state(self, batch: int) -> State:
@@ -71,5 +71,5 @@ class HGRN2(Cell):
         memory, recent = state
         x, recent = self.conv.step(x, recent)
         q, k, v, factor = self._split(x)
-        read, memory = attend_once(q, k, v, floored(factor), memory)
+        read, memory = in_full(attend_once, q, k, v, floored(factor), memory)
         return self._answer(read, x), (memory, recent)
