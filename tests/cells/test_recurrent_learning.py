@@ -126,4 +126,5 @@ def error_of_adding(name, options, steps):
 
 def test_gates_remember_two_numbers_and_a_plain_network_does_not():
     assert error_of_adding("gru", {}, 1500) < 0.02
+    assert error_of_adding("lstm", {}, 2000) < 0.01
     assert error_of_adding("rnn", {}, 1500) > 0.14

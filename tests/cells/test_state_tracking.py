@@ -81,6 +81,7 @@ POSITIVE_AND_NEGATIVE = [
     ("hgrn", {"negative": False}, {"negative": True}),
     ("hgrn2", {"negative": False}, {"negative": True}),
     ("gla", {"tau": 1.0, "negative": False}, {"tau": 1.0, "negative": True}),
+    ("mamba", {"conv": 0, "negative": False}, {"conv": 0, "negative": True}),
     ("mamba2", {"negative": False}, {"negative": True}),
     ("deltanet", {"conv": 0, "beta_range": 1}, {"conv": 0, "beta_range": 2}),
     ("gated_deltanet", {"conv": 0, "beta_range": 1}, {"conv": 0, "beta_range": 2}),
