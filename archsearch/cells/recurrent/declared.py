@@ -13,6 +13,29 @@ _CORE = choice("gru", "lstm", "rnn", "rhn", doc="the recurrent cell")
 _CLIP = real(
     0.0, 0.0, 10.0, search=(0.0, 0.5), doc="bound on the recurrent weights; 0 leaves them free"
 )
+_DROPOUT = {
+    "input_dropout": real(
+        0.0,
+        0.0,
+        0.9,
+        search=(0.0, 0.25),
+        doc="share of the inputs that a sequence in training goes without",
+    ).added_later(),
+    "recurrent_dropout": real(
+        0.0,
+        0.0,
+        0.9,
+        search=(0.0, 0.25),
+        doc="share of the state that the recurrent matrix of a sequence in training goes without",
+    ).added_later(),
+}
+_ZONEOUT = real(
+    0.0,
+    0.0,
+    0.9,
+    search=(0.0, 0.1),
+    doc="how probably a unit stays as it was at a step of training; the mean afterwards",
+).added_later()
 
 CELLS: tuple[CellType, ...] = (
     CellType(
@@ -30,9 +53,12 @@ CELLS: tuple[CellType, ...] = (
                 1.0, 0.0, 1.5, search=(0.8, 1.0), doc="what the identity is multiplied by"
             ).only_when(init="identity"),
             "heads": _HEADS,
+            **_DROPOUT,
+            "zoneout": _ZONEOUT,
         },
         doc="A vanilla recurrent network: the whole state passes through one matrix per step.",
-        source="Elman 1990; identity start: Le, Jaitly, Hinton 2015, arXiv 1504.00941",
+        source="Elman 1990; identity start: Le, Jaitly, Hinton 2015, arXiv 1504.00941; dropout: "
+        "arXiv 1512.05287; zoneout: arXiv 1606.01305",
     ),
     CellType(
         "lstm",
@@ -56,10 +82,16 @@ CELLS: tuple[CellType, ...] = (
             "peephole": flag(False, doc="let the gates see the memory"),
             "squash": flag(True, doc="read the memory through a tanh"),
             "heads": _HEADS,
+            **_DROPOUT,
+            "zoneout": _ZONEOUT,
+            "zoneout_memory": real(
+                0.0, 0.0, 0.9, search=(0.0, 0.5), doc="the same of a unit's memory"
+            ).added_later(),
         },
         doc="Long short-term memory: a gated additive memory beside the hidden state.",
         source="Hochreiter, Schmidhuber 1997; forget bias: Jozefowicz et al. 2015; variants: "
-        "Greff et al. 2015, arXiv 1503.04069; chrono: arXiv 1804.11188",
+        "Greff et al. 2015, arXiv 1503.04069; chrono: arXiv 1804.11188; dropout: "
+        "arXiv 1512.05287; zoneout: arXiv 1606.01305",
     ),
     CellType(
         "gru",
@@ -76,9 +108,12 @@ CELLS: tuple[CellType, ...] = (
                 doc="the update gate's bias at the start; larger keeps the state for longer",
             ),
             "heads": _HEADS,
+            **_DROPOUT,
+            "zoneout": _ZONEOUT,
         },
         doc="Gated recurrent unit: one state, mixed with its candidate by an update gate.",
-        source="Cho et al. 2014, arXiv 1406.1078",
+        source="Cho et al. 2014, arXiv 1406.1078; dropout: arXiv 1512.05287; zoneout: "
+        "arXiv 1606.01305",
     ),
     CellType(
         "rhn",
@@ -94,9 +129,10 @@ CELLS: tuple[CellType, ...] = (
                 doc="the transform gate's bias at the start; smaller keeps the state for longer",
             ),
             "shared": flag(False, doc="the same recurrent weights in all layers of a step"),
+            **_DROPOUT,
         },
         doc="Recurrent highway network: several gated layers between two steps of time.",
-        source="Zilly et al. 2016, arXiv 1607.03474",
+        source="Zilly et al. 2016, arXiv 1607.03474; dropout: arXiv 1512.05287",
     ),
     CellType(
         "slstm",

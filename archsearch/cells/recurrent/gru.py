@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.recurrent.heads import HeadwiseLinear
+from archsearch.cells.recurrent.noise import noisy_steps, spared_inputs
 from archsearch.kernels.projections.projected import projected
 from archsearch.kernels.recurrences.graph_steps import Apply, Product, Program, graph_steps
 from archsearch.kernels.recurrences.recurrence import gru
@@ -27,6 +28,23 @@ RESET_BEFORE = Program(
     ),
 )
 
+# slots: what r, z, b' and n are given, h, then what is made of them
+RESET_AFTER = Program(
+    slots=11,
+    leaves=(4,),
+    roots=(10,),
+    actions=(
+        Product(0, 2, ((4, 0),)),
+        Product(2, 1, ((4, 2),)),
+        Apply("sigmoid", 5, (0,)),
+        Apply("sigmoid", 6, (1,)),
+        Apply("multiply", 7, (5, 2)),
+        Apply("add", 8, (3, 7)),
+        Apply("tanh", 9, (8,)),
+        Apply("mix", 10, (6, 4, 9)),
+    ),
+)
+
 
 class GRU(Cell):
     """r, z = s(W x_t + U h_{t-1} + b); n = the candidate; y_t = h_t = (1 - z) n + z h_{t-1}.
@@ -35,14 +53,26 @@ class GRU(Cell):
     after it, as cuDNN and torch do: n = tanh(W_n x_t + b_n + r (U_n h_{t-1} + b')).
     U starts orthogonal per gate, b at zero but for the update gate z. With several heads every
     U is block-diagonal (arXiv 2412.07752). State: h (B, W).
+
+    ``input_dropout``, ``recurrent_dropout`` and ``zoneout`` are those of
+    :class:`archsearch.cells.recurrent.rnn.RNN`; before the matrix, U_n reads m r h_{t-1}.
     """
 
     state_matrices = frozenset({"recurrent"})
 
     def __init__(
-        self, width: int, reset: str = "after", update_bias: float = 1.0, heads: int = 1
+        self,
+        width: int,
+        reset: str = "after",
+        update_bias: float = 1.0,
+        heads: int = 1,
+        input_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
     ) -> None:
         super().__init__(width)
+        self.input_dropout, self.recurrent_dropout = input_dropout, recurrent_dropout
+        self.zoneout = zoneout
         self.input = nn.Linear(width, 3 * width)
         self.recurrent = HeadwiseLinear(width, gates=3, heads=heads)
         for gate in range(3):
@@ -55,6 +85,10 @@ class GRU(Cell):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (h,) = self.initial_state(len(x)) if state is None else state
+        if self.training:
+            x = spared_inputs(x, self.input_dropout)
+        if self.zoneout or (self.training and self.recurrent_dropout):
+            return self._noisy(x, h)
         if self.candidate_bias is None:
             return self._reset_before(x, h)
         u = self.recurrent
@@ -73,6 +107,18 @@ class GRU(Cell):
         y = torch.stack(found, -2).flatten(-2)
         return y, (y[:, -1],)
 
+    def _noisy(self, x: Tensor, h: Tensor) -> tuple[Tensor, State]:
+        driven, program = projected(self.input, x.transpose(0, 1)), RESET_BEFORE
+        if self.candidate_bias is not None:
+            gates, candidate = driven.split([2 * self.width, self.width], -1)
+            inner = self.candidate_bias.expand_as(candidate)
+            driven, program = torch.cat([gates, inner, candidate], -1), RESET_AFTER
+        u = self.recurrent
+        noise = self.recurrent_dropout, (self.zoneout,), self.training
+        matrices = u.of_head(u.weight).unflatten(1, (3, -1)).mT
+        y, (h,) = noisy_steps(u.by_head(driven), u.by_head(h)[None], matrices, program, *noise)
+        return y.flatten(-2), (u.of_heads(h),)
+
     def initial_state(self, batch: int) -> State:
         return (self.zeros(batch, self.width),)
 
@@ -86,5 +132,6 @@ class GRU(Cell):
             n = torch.tanh(n + of_n)
         else:
             n = torch.tanh(n + r * (of_n + self.candidate_bias))
-        h = (1 - z) * n + z * h
+        new = (1 - z) * n + z * h
+        h = self.zoneout * h + (1 - self.zoneout) * new if self.zoneout else new
         return h, (h,)

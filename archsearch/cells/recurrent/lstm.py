@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.recurrent.heads import HeadwiseLinear
+from archsearch.cells.recurrent.lstm_steps import lstm_program
+from archsearch.cells.recurrent.noise import noisy_steps, spared_inputs
 from archsearch.kernels.recurrences.gated import lstm
 
 
@@ -22,6 +24,11 @@ class LSTM(Cell):
     U starts orthogonal per gate, b at zero but for the forget gate: ``forget_bias``, or with the
     chrono start (Tallec & Ollivier 2018, arXiv 1804.11188) log u and -log u for the input gate,
     u uniform from 1 to ``longest`` - 1. State: h and c, each (B, W).
+
+    ``input_dropout``, ``recurrent_dropout`` and ``zoneout`` are those of
+    :class:`archsearch.cells.recurrent.rnn.RNN`. ``zoneout_memory`` is the same of c: c_t =
+    d c_{t-1} + (1 - d) c'_t with d of its own, h_t being made of c'_t, the memory that had moved
+    (Krueger et al. 2016, arXiv 1606.01305, equation 5).
     """
 
     state_matrices = frozenset({"recurrent"})
@@ -36,8 +43,14 @@ class LSTM(Cell):
         peephole: bool = False,
         squash: bool = True,
         heads: int = 1,
+        input_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        zoneout_memory: float = 0.0,
     ) -> None:
         super().__init__(width)
+        self.input_dropout, self.recurrent_dropout = input_dropout, recurrent_dropout
+        self.zoneout = zoneout, zoneout_memory
         absent = {"own": "", "coupled": "i", "none": "f"}[forget]
         self.gates = tuple(gate for gate in "ifgo" if gate != absent)
         self.forget, self.squash = forget, squash
@@ -61,6 +74,10 @@ class LSTM(Cell):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         state = self.initial_state(len(x)) if state is None else state
+        if self.training:
+            x = spared_inputs(x, self.input_dropout)
+        if any(self.zoneout) or (self.training and self.recurrent_dropout):
+            return self._noisy(x, state, self.training)
         u = self.recurrent
         other = self.forget != "own" or not self.squash or self.peepholes or u.heads > 1
         # few processors have an LSTM in half precision
@@ -87,6 +104,17 @@ class LSTM(Cell):
         )
         return u.of_heads(y), tuple(u.of_heads(part) for part in last)
 
+    def _noisy(self, x: Tensor, state: State, training: bool) -> tuple[Tensor, State]:
+        u, seen = self.recurrent, tuple(self.peepholes)
+        held = [self.peepholes[gate].expand_as(state[0]) for gate in seen]
+        states = torch.stack([u.by_head(part) for part in (*state, *held)])
+        matrices = u.of_head(u.weight).unflatten(1, (len(self.gates), -1)).mT
+        program = lstm_program(self.forget, self.squash, seen)
+        noise = self.recurrent_dropout, self.zoneout, training
+        driven = u.by_head(self.input(x.transpose(0, 1)))
+        y, (h, c, *_) = noisy_steps(driven, states, matrices, program, *noise)
+        return y.flatten(-2), (u.of_heads(h), u.of_heads(c))
+
     def _peephole(self, gate: str) -> Tensor:
         return self.peepholes[gate] if gate in self.peepholes else self.zeros(self.width)
 
@@ -94,5 +122,8 @@ class LSTM(Cell):
         return self.zeros(batch, self.width), self.zeros(batch, self.width)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        y, state = self._variant(x[:, None], state)
+        if any(self.zoneout):
+            y, state = self._noisy(x[:, None], state, False)
+        else:
+            y, state = self._variant(x[:, None], state)
         return y[:, 0], state

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
+from archsearch.cells.recurrent.noise import noisy_steps, spared_inputs
 from archsearch.kernels.one_type import mix
 from archsearch.kernels.recurrences.graph_steps import Apply, Product, Program, graph_steps
 
@@ -18,6 +19,10 @@ class RHN(Cell):
     Without ``coupled`` a third part c of the product carries s(c) s_{l-1} instead. ``shared`` is
     one U and b for all layers. U starts orthogonal per gate, b at zero but ``transform_bias`` for
     g and its negative for c. State: h (B, W).
+
+    In training every U_l reads m s_{l-1} and W reads m' x_t, with masks m and m' (B, W) drawn once
+    for each row and call, of ``recurrent_dropout`` and ``input_dropout`` (Gal & Ghahramani 2016,
+    arXiv 1512.05287); what is carried is whole. A ``step`` drops nothing.
     """
 
     state_matrices = frozenset({"layers"})
@@ -29,8 +34,11 @@ class RHN(Cell):
         coupled: bool = True,
         transform_bias: float = -2.0,
         shared: bool = False,
+        input_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
     ) -> None:
         super().__init__(width)
+        self.input_dropout, self.recurrent_dropout = input_dropout, recurrent_dropout
         self.depth, self.coupled = depth, coupled
         self.program = highways(depth, coupled, shared)
         gates = 2 if coupled else 3
@@ -50,10 +58,17 @@ class RHN(Cell):
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (h,) = self.initial_state(len(x)) if state is None else state
         layers = self._each_layer()
+        if self.training:
+            x = spared_inputs(x, self.input_dropout)
         driven = self.input(x.transpose(0, 1)) + layers[0].bias
         streams = [driven] + [layer.bias.expand_as(driven) for layer in layers[1:]]
         matrices = [layer.weight.unflatten(0, (-1, self.width)).mT for layer in self.layers]
-        y, (h,) = graph_steps(torch.cat(streams, -1), h[None], torch.cat(matrices), self.program)
+        given = torch.cat(streams, -1), h[None], torch.cat(matrices)
+        if self.training and self.recurrent_dropout:
+            one_head = (given[0][None], given[1][:, None], given[2][None])
+            y, (h,) = noisy_steps(*one_head, self.program, self.recurrent_dropout, (), True)
+            return y.squeeze(2), (h.squeeze(0),)
+        y, (h,) = graph_steps(*given, self.program)
         return y, (h,)
 
     def initial_state(self, batch: int) -> State:

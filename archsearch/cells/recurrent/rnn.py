@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.recurrent.heads import HeadwiseLinear
+from archsearch.cells.recurrent.noise import spared, spared_inputs, zones
+from archsearch.kernels.one_type import mix
 from archsearch.kernels.recurrences.vanilla import activated, vanilla
 
 
@@ -16,6 +18,13 @@ class RNN(Cell):
     phi is tanh or relu. U starts orthogonal, as ``scale`` times the identity with a near-zero W
     (with relu the IRNN of arXiv 1504.00941), or uniform within 1/sqrt(width). With several heads
     U is block-diagonal (arXiv 2412.07752). State: h (B, W).
+
+    In training U reads m h_{t-1} and W reads m' x_t, with masks m and m' (B, W) drawn once for each
+    row and call, of ``recurrent_dropout`` and ``input_dropout`` (Gal & Ghahramani 2016, arXiv
+    1512.05287); a sequence that a state continues gets new ones. With ``zoneout`` p, h_t =
+    d h_{t-1} + (1 - d) phi(..), where d (B, W) is drawn for each step and is one with probability p
+    (Krueger et al. 2016, arXiv 1606.01305). In evaluation, and in a ``step``, which knows of no
+    sequence, nothing is dropped and d = p.
     """
 
     state_matrices = frozenset({"recurrent"})
@@ -27,9 +36,14 @@ class RNN(Cell):
         init: str = "orthogonal",
         scale: float = 1.0,
         heads: int = 1,
+        input_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
     ) -> None:
         super().__init__(width)
         self.activation = activation
+        self.input_dropout, self.recurrent_dropout = input_dropout, recurrent_dropout
+        self.zoneout = zoneout
         self.input = nn.Linear(width, width)
         self.recurrent = HeadwiseLinear(width, heads=heads)
         bound = width**-0.5
@@ -49,15 +63,32 @@ class RNN(Cell):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (h,) = self.initial_state(len(x)) if state is None else state
+        if self.training and (self.input_dropout or self.recurrent_dropout or self.zoneout):
+            return self._noisy(spared_inputs(x, self.input_dropout), h)
         u = self.recurrent
         driven = u.apart(self.input(x.transpose(0, 1)))  # one product for all positions
-        states, h = vanilla(driven, u.apart(h), u.matrix(), None, self.activation)
+        leak = h.new_full((1,), 1 - self.zoneout) if self.zoneout else None
+        states, h = vanilla(driven, u.apart(h), u.matrix(), leak, self.activation)
         return u.together(states), (u.together(h),)
+
+    def _noisy(self, x: Tensor, h: Tensor) -> tuple[Tensor, State]:
+        u, states = self.recurrent, []
+        driven, h = u.apart(self.input(x.transpose(0, 1))), u.apart(h)
+        mask = spared(h, self.recurrent_dropout) if self.recurrent_dropout else None
+        stays = zones(h, len(driven), self.zoneout, True) if self.zoneout else [None] * len(driven)
+        matrix, advance = u.matrix(), torch.addmm if u.heads == 1 else torch.baddbmm
+        for drive, stay in zip(driven, stays, strict=True):
+            read = h if mask is None else h * mask
+            new = activated(advance(drive, read, matrix), self.activation)
+            h = new if stay is None else mix(stay, h, new)
+            states.append(h)
+        return u.together(torch.stack(states, -2)), (u.together(h),)
 
     def initial_state(self, batch: int) -> State:
         return (self.zeros(batch, self.width),)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         (h,) = state
-        h = activated(self.input(x) + self.recurrent(h), self.activation)
+        new = activated(self.input(x) + self.recurrent(h), self.activation)
+        h = self.zoneout * h + (1 - self.zoneout) * new if self.zoneout else new
         return h, (h,)
