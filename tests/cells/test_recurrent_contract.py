@@ -33,7 +33,10 @@ class TestLSTM(Evaluated):
     def parameters(self, width, options):
         gates = 4 if options["forget"] == "own" else 3
         seeing = (gates - 1) * width if options["peephole"] else 0
-        return gates * width * (width + width // options["heads"] + 1) + seeing
+        norms = 2 * gates * width + 2 * width if options["norm"] else 0
+        heard = round(options.get("project", 1) * width // options["heads"])
+        projected = heard * width if options.get("project", 1) < 1 else 0
+        return gates * width * (width + heard + 1) + seeing + norms + projected
 
 
 class TestGRU(Evaluated):

@@ -30,6 +30,10 @@ CASES = [
     (LSTM, {}),
     (LSTM, {"forget": "coupled", "peephole": True, "heads": 3}),
     (LSTM, {"forget": "none", "squash": False, "peephole": True}),
+    (LSTM, {"norm": True, "peephole": True, "heads": 2}),
+    (LSTM, {"norm": True, "forget": "none", "squash": False}),
+    (LSTM, {"norm": True, "forget": "coupled", "project": 0.5}),
+    (LSTM, {"project": 0.5}),
     (RHN, {"depth": 3}),
     (RHN, {"coupled": False, "shared": True}),
 ]
@@ -69,14 +73,24 @@ def new_state(cell, h, c, x, read):
         else:
             n = (n + r * (linear(read(h), u_n) + cell.candidate_bias)).tanh()
         return (1 - z) * n + z * h, c
-    gates = dict(zip(cell.gates, (drive + linear(read(h), u)).split(WIDTH, -1), strict=True))
+    heard, norms = linear(read(h), u), cell.norms
+    if norms is not None:
+        drive = normed(linear(x, cell.input.weight)) * norms.input + cell.input.bias
+        heard = normed(heard) * norms.recurrent
+    gates = dict(zip(cell.gates, (drive + heard).split(WIDTH, -1), strict=True))
     for gate in cell.peepholes.keys() & {"i", "f"}:
         gates[gate] = gates[gate] + cell.peepholes[gate] * c
     f = gates["f"].sigmoid() if "f" in gates else torch.ones_like(c)
     i = gates["i"].sigmoid() if "i" in gates else 1 - f
     c = f * c + i * gates["g"].tanh()
     o = gates["o"] + cell.peepholes["o"] * c if cell.peepholes else gates["o"]
-    return o.sigmoid() * (c.tanh() if cell.squash else c), c
+    seen = c if norms is None else normed(c) * norms.memory.weight + norms.memory.bias
+    return o.sigmoid() * (seen.tanh() if cell.squash else seen), c
+
+
+def normed(x):
+    away = x - x.mean(-1, keepdim=True)
+    return away / (away.square().mean(-1, keepdim=True) + 1e-5).sqrt()
 
 
 def by_hand(cell, x, state, drawn):

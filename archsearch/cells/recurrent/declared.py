@@ -87,11 +87,24 @@ CELLS: tuple[CellType, ...] = (
             "zoneout_memory": real(
                 0.0, 0.0, 0.9, search=(0.0, 0.5), doc="the same of a unit's memory"
             ).added_later(),
+            "norm": flag(
+                False, doc="layer norms of the gates' two parts and of the memory; slower"
+            ).added_later(),
+            "project": real(
+                1.0,
+                0.01,
+                1.0,
+                search=(1.0, 0.5),
+                doc="share of the width to which the state is projected for the recurrent matrix",
+            )
+            .only_when(heads=1)
+            .added_later(),
         },
         doc="Long short-term memory: a gated additive memory beside the hidden state.",
         source="Hochreiter, Schmidhuber 1997; forget bias: Jozefowicz et al. 2015; variants: "
         "Greff et al. 2015, arXiv 1503.04069; chrono: arXiv 1804.11188; dropout: "
-        "arXiv 1512.05287; zoneout: arXiv 1606.01305",
+        "arXiv 1512.05287; zoneout: arXiv 1606.01305; norm: arXiv 1607.06450; project: "
+        "arXiv 1402.1128",
     ),
     CellType(
         "gru",

@@ -26,6 +26,7 @@ class HeadwiseLinear(nn.Linear):
     def __init__(self, width: int, gates: int = 1, heads: int = 1) -> None:
         super().__init__(split_width(width, heads), gates * width, bias=False)
         self.width, self.gates, self.heads = width, gates, heads
+        self.size = self.in_features
 
     def blocks(self, gate: int = 0) -> Iterator[Tensor]:
         """The square blocks of one gate, to be filled."""
@@ -39,22 +40,26 @@ class HeadwiseLinear(nn.Linear):
         weight = self.weight.view(self.gates, self.heads, -1, self.in_features)
         return torch.einsum("...hi,ghoi->...gho", parts, weight).flatten(-3)
 
+    def whole(self) -> Tensor:
+        """The weight (gates W, size) that a state is multiplied by in the end."""
+        return self.weight
+
     def matrix(self) -> Tensor:
         """What a state ``apart`` is multiplied by: (W, gates W), or (heads, size, gates size)."""
         if self.heads == 1:
-            return self.weight.t()
-        weight = self.weight.view(self.gates, self.heads, -1, self.in_features)
+            return self.whole().t()
+        weight = self.weight.view(self.gates, self.heads, -1, self.size)
         return weight.permute(1, 3, 0, 2).flatten(-2)
 
     def matrices(self) -> Tensor:
         """The same for any number of heads, (heads, size, gates size)."""
-        return self.matrix().view(self.heads, self.in_features, -1)
+        return self.matrix().view(self.heads, self.size, -1)
 
     def apart(self, x: Tensor) -> Tensor:
         """(.., B, n W) to (.., heads, B, n size) for any number n of gates; one head is left."""
         if self.heads == 1:
             return x
-        parts = torch.unflatten(x, -1, (-1, self.heads, self.in_features))
+        parts = torch.unflatten(x, -1, (-1, self.heads, self.size))
         return parts.movedim(-2, -4).flatten(-2)
 
     def together(self, x: Tensor) -> Tensor:
@@ -63,7 +68,7 @@ class HeadwiseLinear(nn.Linear):
 
     def by_head(self, x: Tensor) -> Tensor:
         """(B, .., n W) to (heads, B, .., n size), for any number n of gates."""
-        parts = torch.unflatten(x, -1, (-1, self.heads, self.in_features))
+        parts = torch.unflatten(x, -1, (-1, self.heads, self.size))
         return parts.movedim(-2, 0).flatten(-2)
 
     def of_heads(self, x: Tensor) -> Tensor:
@@ -72,5 +77,5 @@ class HeadwiseLinear(nn.Linear):
 
     def of_head(self, weight: Tensor) -> Tensor:
         """The rows of a weight or bias (n W, ..) by head, (heads, n size, ..)."""
-        parts = torch.unflatten(weight, 0, (-1, self.heads, self.in_features))
+        parts = torch.unflatten(weight, 0, (-1, self.heads, self.size))
         return parts.transpose(0, 1).flatten(1, 2)

@@ -7,8 +7,10 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.recurrent.heads import HeadwiseLinear
+from archsearch.cells.recurrent.lstm_norms import LSTMNorms, normed_steps
 from archsearch.cells.recurrent.lstm_steps import lstm_program
 from archsearch.cells.recurrent.noise import noisy_steps, spared_inputs
+from archsearch.cells.recurrent.projected_state import ProjectedState
 from archsearch.kernels.recurrences.gated import lstm
 
 
@@ -29,6 +31,11 @@ class LSTM(Cell):
     :class:`archsearch.cells.recurrent.rnn.RNN`. ``zoneout_memory`` is the same of c: c_t =
     d c_{t-1} + (1 - d) c'_t with d of its own, h_t being made of c'_t, the memory that had moved
     (Krueger et al. 2016, arXiv 1606.01305, equation 5).
+
+    With ``norm`` there are layer norms within a step, :class:`LSTMNorms`. With ``project`` below
+    one U is U' P, and U' reads r_t = P h_t, of that share of the width (Sak et al. 2014, arXiv
+    1402.1128). There the next layer reads r_t too; here y_t is the h_t that r_t is made of, for y
+    has the width of x.
     """
 
     state_matrices = frozenset({"recurrent"})
@@ -47,6 +54,8 @@ class LSTM(Cell):
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
         zoneout_memory: float = 0.0,
+        norm: bool = False,
+        project: float = 1.0,
     ) -> None:
         super().__init__(width)
         self.input_dropout, self.recurrent_dropout = input_dropout, recurrent_dropout
@@ -55,7 +64,11 @@ class LSTM(Cell):
         self.gates = tuple(gate for gate in "ifgo" if gate != absent)
         self.forget, self.squash = forget, squash
         self.input = nn.Linear(width, len(self.gates) * width)
-        self.recurrent = HeadwiseLinear(width, len(self.gates), heads)
+        self.recurrent = (
+            HeadwiseLinear(width, len(self.gates), heads)
+            if project == 1
+            else ProjectedState(width, len(self.gates), max(round(project * width), 1))
+        )
         for gate in range(len(self.gates)):
             nn.init.xavier_uniform_(self.input.weight[gate * width : (gate + 1) * width])
             for block in self.recurrent.blocks(gate):
@@ -71,28 +84,38 @@ class LSTM(Cell):
                     biases["i"].copy_(-biases["f"])
         seen = [gate for gate in self.gates if gate != "g"] if peephole else []
         self.peepholes = nn.ParameterDict({gate: torch.zeros(width) for gate in seen})
+        self.norms = LSTMNorms(width, len(self.gates)) if norm else None
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         state = self.initial_state(len(x)) if state is None else state
+        u = self.recurrent
         if self.training:
             x = spared_inputs(x, self.input_dropout)
-        if any(self.zoneout) or (self.training and self.recurrent_dropout):
-            return self._noisy(x, state, self.training)
-        u = self.recurrent
         other = self.forget != "own" or not self.squash or self.peepholes or u.heads > 1
+        other = other or self.norms is not None or self._is_noisy(self.training)
         # few processors have an LSTM in half precision
         if other or (x.is_cpu and torch.is_autocast_enabled("cpu")):
-            return self._variant(x, state)
+            return self._repeated(x, state, self.training)
         h, c = state
         bias = self.input.bias
-        weights = [self.input.weight, u.weight, bias, torch.zeros_like(bias)]
+        weights = [self.input.weight, u.whole(), bias, torch.zeros_like(bias)]
         # torch's own recurrence: layers, dropout, training, bidirectional, batch first
         y, h, c = torch.lstm(x, (h[None], c[None]), weights, True, 1, 0.0, True, False, True)
         return y, (h[0], c[0])
 
+    def _is_noisy(self, training: bool) -> bool:
+        return any(self.zoneout) or (training and self.recurrent_dropout > 0)
+
+    def _repeated(self, x: Tensor, state: State, training: bool) -> tuple[Tensor, State]:
+        if self.norms is not None:
+            return self._normed(x, state, self.norms, training)
+        if self._is_noisy(training):
+            return self._noisy(x, state, training)
+        return self._variant(x, state)
+
     def _variant(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        u = self.recurrent
-        seen = torch.stack([self._peephole(gate) for gate in "ifo"])
+        u, none = self.recurrent, self.zeros(self.width)
+        seen = torch.stack([self.peepholes.get(gate, none) for gate in "ifo"])
         first = tuple(u.by_head(part) for part in state)
         y, last = lstm(
             u.by_head(self.input(x)),
@@ -108,22 +131,24 @@ class LSTM(Cell):
         u, seen = self.recurrent, tuple(self.peepholes)
         held = [self.peepholes[gate].expand_as(state[0]) for gate in seen]
         states = torch.stack([u.by_head(part) for part in (*state, *held)])
-        matrices = u.of_head(u.weight).unflatten(1, (len(self.gates), -1)).mT
+        matrices = u.of_head(u.whole()).unflatten(1, (len(self.gates), -1)).mT
         program = lstm_program(self.forget, self.squash, seen)
         noise = self.recurrent_dropout, self.zoneout, training
         driven = u.by_head(self.input(x.transpose(0, 1)))
         y, (h, c, *_) = noisy_steps(driven, states, matrices, program, *noise)
         return y.flatten(-2), (u.of_heads(h), u.of_heads(c))
 
-    def _peephole(self, gate: str) -> Tensor:
-        return self.peepholes[gate] if gate in self.peepholes else self.zeros(self.width)
+    def _normed(
+        self, x: Tensor, state: State, norms: LSTMNorms, training: bool
+    ) -> tuple[Tensor, State]:
+        driven = norms.driven(self.input(x.transpose(0, 1)), self.input.bias)
+        variant = self.peepholes, norms, self.forget, self.squash
+        noise = self.recurrent_dropout, self.zoneout, training
+        return normed_steps(driven, state, self.recurrent, *variant, *noise)
 
     def initial_state(self, batch: int) -> State:
         return self.zeros(batch, self.width), self.zeros(batch, self.width)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        if any(self.zoneout):
-            y, state = self._noisy(x[:, None], state, False)
-        else:
-            y, state = self._variant(x[:, None], state)
+        y, state = self._repeated(x[:, None], state, False)
         return y[:, 0], state
