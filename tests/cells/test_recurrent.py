@@ -97,6 +97,18 @@ def test_identity_start_holds_a_non_negative_state_for_ever():
     assert torch.equal(kept, h)
 
 
+def test_a_clipped_gelu_bounds_a_state_that_grows():
+    cell = RNN(WIDTH, activation="gelu", init="identity", scale=1.5)
+    x = torch.zeros(2, 100, WIDTH)
+    with torch.no_grad():
+        y, (h,) = cell(x, (torch.full((2, WIDTH), 3.0),))
+        cell.activation = "relu"
+        free, _ = cell(x, (torch.full((2, WIDTH), 3.0),))
+    assert torch.equal(h, torch.full_like(h, 10.0))
+    assert y[:, 0].max() < 5
+    assert free[:, -1].min() > 1e10
+
+
 def test_orthogonal_starts_are_orthogonal_per_gate():
     for cell, gates in ((RNN(WIDTH), 1), (GRU(WIDTH), 3), (LSTM(WIDTH), 4)):
         for matrix in cell.recurrent.weight.chunk(gates):

@@ -25,6 +25,7 @@ NOISY = {
 CASES = [
     (RNN, {}),
     (RNN, {"activation": "relu", "heads": 3}),
+    (RNN, {"activation": "gelu"}),
     (GRU, {}),
     (GRU, {"reset": "before", "heads": 2}),
     (LSTM, {}),
@@ -64,7 +65,11 @@ def new_state(cell, h, c, x, read):
         return h, c
     drive, u = cell.input(x), cell.recurrent(torch.eye(WIDTH, dtype=x.dtype)).t()
     if isinstance(cell, RNN):
-        return getattr(torch, cell.activation)(drive + linear(read(h), u)), c
+        new = drive + linear(read(h), u)
+        if cell.activation == "gelu":
+            new = (new * (1 + torch.erf(new / 2**0.5)) / 2).clamp_max(10)
+            return new, c
+        return getattr(torch, cell.activation)(new), c
     if isinstance(cell, GRU):
         (r, z, n), (u_r, u_z, u_n) = drive.split(WIDTH, -1), u.split(WIDTH)
         r, z = (r + linear(read(h), u_r)).sigmoid(), (z + linear(read(h), u_z)).sigmoid()

@@ -42,7 +42,9 @@ CELLS: tuple[CellType, ...] = (
         "rnn",
         "archsearch.cells.recurrent.rnn:RNN",
         {
-            "activation": choice("tanh", "relu", doc="the nonlinearity of the state"),
+            "activation": choice(
+                "tanh", "relu", "gelu", doc="the nonlinearity of the state; gelu is clipped at 10"
+            ),
             "init": choice(
                 "orthogonal",
                 "identity",
@@ -58,7 +60,7 @@ CELLS: tuple[CellType, ...] = (
         },
         doc="A vanilla recurrent network: the whole state passes through one matrix per step.",
         source="Elman 1990; identity start: Le, Jaitly, Hinton 2015, arXiv 1504.00941; dropout: "
-        "arXiv 1512.05287; zoneout: arXiv 1606.01305",
+        "arXiv 1512.05287; zoneout: arXiv 1606.01305; gelu: arXiv 2004.09602",
     ),
     CellType(
         "lstm",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import gelu
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.recurrent.heads import HeadwiseLinear
@@ -11,13 +12,16 @@ from archsearch.cells.recurrent.noise import spared, spared_inputs, zones
 from archsearch.kernels.one_type import mix
 from archsearch.kernels.recurrences.vanilla import activated, vanilla
 
+HIGHEST = 10.0  # that a GELU may give
+
 
 class RNN(Cell):
     """h_t = phi(W x_t + U h_{t-1} + b), y_t = h_t (Elman 1990).
 
-    phi is tanh or relu. U starts orthogonal, as ``scale`` times the identity with a near-zero W
-    (with relu the IRNN of arXiv 1504.00941), or uniform within 1/sqrt(width). With several heads
-    U is block-diagonal (arXiv 2412.07752). State: h (B, W).
+    phi is tanh, relu, or min(gelu, 10): a GELU clipped as in Wu et al. 2020, arXiv 2004.09602, so
+    that no state grows for ever. U starts orthogonal, as ``scale`` times the identity with a
+    near-zero W (with relu the IRNN of arXiv 1504.00941), or uniform within 1/sqrt(width). With
+    several heads U is block-diagonal (arXiv 2412.07752). State: h (B, W).
 
     In training U reads m h_{t-1} and W reads m' x_t, with masks m and m' (B, W) drawn once for each
     row and call, of ``recurrent_dropout`` and ``input_dropout`` (Gal & Ghahramani 2016, arXiv
@@ -63,32 +67,42 @@ class RNN(Cell):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (h,) = self.initial_state(len(x)) if state is None else state
-        if self.training and (self.input_dropout or self.recurrent_dropout or self.zoneout):
-            return self._noisy(spared_inputs(x, self.input_dropout), h)
+        if self.training:
+            x = spared_inputs(x, self.input_dropout)
+        noisy = self.training and (self.recurrent_dropout or self.zoneout)
+        if noisy or self.activation == "gelu":
+            return self._repeated(x, h)
         u = self.recurrent
         driven = u.apart(self.input(x.transpose(0, 1)))  # one product for all positions
         leak = h.new_full((1,), 1 - self.zoneout) if self.zoneout else None
         states, h = vanilla(driven, u.apart(h), u.matrix(), leak, self.activation)
         return u.together(states), (u.together(h),)
 
-    def _noisy(self, x: Tensor, h: Tensor) -> tuple[Tensor, State]:
+    def _repeated(self, x: Tensor, h: Tensor) -> tuple[Tensor, State]:
         u, states = self.recurrent, []
         driven, h = u.apart(self.input(x.transpose(0, 1))), u.apart(h)
-        mask = spared(h, self.recurrent_dropout) if self.recurrent_dropout else None
-        stays = zones(h, len(driven), self.zoneout, True) if self.zoneout else [None] * len(driven)
+        dropped = self.training and self.recurrent_dropout
+        mask = spared(h, self.recurrent_dropout) if dropped else None
+        steps, share = len(driven), self.zoneout
+        stays = zones(h, steps, share, self.training) if share else [None] * steps
         matrix, advance = u.matrix(), torch.addmm if u.heads == 1 else torch.baddbmm
         for drive, stay in zip(driven, stays, strict=True):
             read = h if mask is None else h * mask
-            new = activated(advance(drive, read, matrix), self.activation)
+            new = self._activated(advance(drive, read, matrix))
             h = new if stay is None else mix(stay, h, new)
             states.append(h)
         return u.together(torch.stack(states, -2)), (u.together(h),)
+
+    def _activated(self, drive: Tensor) -> Tensor:
+        if self.activation == "gelu":
+            return gelu(drive).clamp_max(HIGHEST)
+        return activated(drive, self.activation)
 
     def initial_state(self, batch: int) -> State:
         return (self.zeros(batch, self.width),)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         (h,) = state
-        new = activated(self.input(x) + self.recurrent(h), self.activation)
+        new = self._activated(self.input(x) + self.recurrent(h))
         h = self.zoneout * h + (1 - self.zoneout) * new if self.zoneout else new
         return h, (h,)
