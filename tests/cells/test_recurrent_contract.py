@@ -14,7 +14,7 @@ DECLARED = {entry.name: entry for entry in CELLS}
 
 
 class Evaluated(CellContract):
-    """In training such a cell may leave things out at random."""
+    """In training such a cell may leave things out at random, or be near its states only."""
 
     def build(self, options, **kwargs):
         return super().build(options, **kwargs).eval()
@@ -64,7 +64,7 @@ class TestSLSTM(CellContract):
         return 4 * width * (width + width // options["heads"] + 1) + norm
 
 
-class TestParaGRU(CellContract):
+class TestParaGRU(Evaluated):
     cell_type = DECLARED["paragru"]
 
     def parameters(self, width, options):

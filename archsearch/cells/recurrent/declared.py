@@ -163,7 +163,32 @@ CELLS: tuple[CellType, ...] = (
     CellType(
         "paragru",
         "archsearch.cells.recurrent.paragru:ParaGRU",
-        {"heads": _MIXING, "clip": _CLIP},
+        {
+            "heads": _MIXING,
+            "clip": _CLIP,
+            "solve": choice(
+                "sequential",
+                "newton",
+                search=(),
+                doc="a training step by step, or approximately by Newton's method, which is slower "
+                "on a CPU",
+            ).added_later(),
+            "iterations": integer(
+                3, 1, 64, search=(3, 2, 4), doc="of Newton's method; so many first states are exact"
+            )
+            .only_when(solve="newton")
+            .added_later(),
+            "damping": real(
+                1.0, 0.05, 1.0, search=(1.0, 0.7), doc="share of an iteration's way, but the last's"
+            )
+            .only_when(solve="newton")
+            .added_later(),
+            "tolerance": real(
+                1e-3, 1e-7, 1.0, doc="by how much a state may miss its equation, else step by step"
+            )
+            .only_when(solve="newton")
+            .added_later(),
+        },
         doc="A GRU whose units hear only themselves between steps.",
         source="Danieli et al. 2025, arXiv 2510.21450",
     ),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.recurrent.heads import HeadwiseLinear
-from archsearch.kernels.recurrences.diagonal import advance_gru, diagonal_gru
+from archsearch.cells.recurrent.newton import newton_steps
+from archsearch.kernels.recurrences.diagonal import advance_gru, diagonal_gru, linearised_gru
 
 
 class ParaGRU(Cell):
@@ -17,13 +20,27 @@ class ParaGRU(Cell):
     All a are vectors: units hear themselves only, and mix through B, which has one block per
     head. ``clip`` bounds every |a|; 0 leaves them free, which counting modulo two needs. a starts
     at N(0, 4 / (5 W)), b at zero but for z: from 0 down to -1. State: h (B, W).
+
+    With ``solve`` "newton" a training has the states of :func:`newton_steps`, of which only the
+    first ``iterations`` are exact, where the others are within ``tolerance`` of what follows from
+    the states before them; else, and in evaluation, they follow from each other step by step.
     """
 
     no_decay = frozenset({"a"})
 
-    def __init__(self, width: int, heads: int = 1, clip: float = 0.0) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int = 1,
+        clip: float = 0.0,
+        solve: str = "sequential",
+        iterations: int = 3,
+        damping: float = 1.0,
+        tolerance: float = 1e-3,
+    ) -> None:
         super().__init__(width)
-        self.clip = clip
+        self.clip, self.solve = clip, solve
+        self.newton = iterations, damping, tolerance
         self.input = HeadwiseLinear(width, 3, heads)
         for gate in range(3):
             for block in self.input.blocks(gate):
@@ -35,7 +52,15 @@ class ParaGRU(Cell):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (h,) = self.initial_state(len(x)) if state is None else state
-        y = diagonal_gru(self.input(x), self.bias, self._recurrent(), h)
+        drives, a = self.input(x), self._recurrent()
+        # whether the states are near enough is no question for a compiled graph
+        if self.solve == "newton" and self.training and not torch.compiler.is_compiling():
+            driven = drives + self.bias
+            forms = partial(advance_gru, driven, a), partial(linearised_gru, driven, a)
+            found = newton_steps(*forms, h, *self.newton)
+            if found is not None:
+                return found, (found[:, -1],)
+        y = diagonal_gru(drives, self.bias, a, h)
         return y, (y[:, -1],)
 
     def initial_state(self, batch: int) -> State:
