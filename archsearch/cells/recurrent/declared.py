@@ -36,6 +36,9 @@ _ZONEOUT = real(
     search=(0.0, 0.1),
     doc="how probably a unit stays as it was at a step of training; the mean afterwards",
 ).added_later()
+_CUT = flag(
+    False, search=False, doc="no gradient to the state through the recurrent matrix that reads it"
+).added_later()
 
 CELLS: tuple[CellType, ...] = (
     CellType(
@@ -57,6 +60,7 @@ CELLS: tuple[CellType, ...] = (
             "heads": _HEADS,
             **_DROPOUT,
             "zoneout": _ZONEOUT,
+            "cut": _CUT.only_when(recurrent_dropout=0.0, zoneout=0.0),
         },
         doc="A vanilla recurrent network: the whole state passes through one matrix per step.",
         source="Elman 1990; identity start: Le, Jaitly, Hinton 2015, arXiv 1504.00941; dropout: "
@@ -101,6 +105,9 @@ CELLS: tuple[CellType, ...] = (
             )
             .only_when(heads=1)
             .added_later(),
+            "cut": _CUT.only_when(
+                recurrent_dropout=0.0, zoneout=0.0, zoneout_memory=0.0, norm=False
+            ),
         },
         doc="Long short-term memory: a gated additive memory beside the hidden state.",
         source="Hochreiter, Schmidhuber 1997; forget bias: Jozefowicz et al. 2015; variants: "
@@ -125,6 +132,7 @@ CELLS: tuple[CellType, ...] = (
             "heads": _HEADS,
             **_DROPOUT,
             "zoneout": _ZONEOUT,
+            "cut": _CUT.only_when(recurrent_dropout=0.0, zoneout=0.0),
         },
         doc="Gated recurrent unit: one state, mixed with its candidate by an update gate.",
         source="Cho et al. 2014, arXiv 1406.1078; dropout: arXiv 1512.05287; zoneout: "
@@ -156,6 +164,7 @@ CELLS: tuple[CellType, ...] = (
             "heads": integer(4, 1, 256, search=(1, 4), doc="blocks of the recurrent matrix"),
             "forget": choice("sigmoid", "exp", doc="the forget gate's function"),
             "norm": flag(True, doc="group norm per head on the output"),
+            "cut": _CUT,
         },
         doc="Scalar LSTM with exponential gates, which can revise what it stored.",
         source="Beck et al. 2024, arXiv 2405.04517",

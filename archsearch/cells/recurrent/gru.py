@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
+from archsearch.cells.recurrent.cut import checked, read_before
 from archsearch.cells.recurrent.heads import HeadwiseLinear
 from archsearch.cells.recurrent.noise import noisy_steps, spared_inputs
 from archsearch.kernels.projections.projected import projected
 from archsearch.kernels.recurrences.graph_steps import Apply, Product, Program, graph_steps
 from archsearch.kernels.recurrences.recurrence import gru
+from archsearch.kernels.scans.linear_scan import linear_scan
 
 # slots: what r, z and n are given, h, then what is made of them
 RESET_BEFORE = Program(
@@ -54,7 +56,7 @@ class GRU(Cell):
     U starts orthogonal per gate, b at zero but for the update gate z. With several heads every
     U is block-diagonal (arXiv 2412.07752). State: h (B, W).
 
-    ``input_dropout``, ``recurrent_dropout`` and ``zoneout`` are those of
+    ``input_dropout``, ``recurrent_dropout``, ``zoneout`` and ``cut`` are those of
     :class:`archsearch.cells.recurrent.rnn.RNN`; before the matrix, U_n reads m r h_{t-1}.
     """
 
@@ -69,8 +71,10 @@ class GRU(Cell):
         input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
+        cut: bool = False,
     ) -> None:
         super().__init__(width)
+        self.cut = checked(cut, recurrent_dropout, zoneout)
         self.input_dropout, self.recurrent_dropout = input_dropout, recurrent_dropout
         self.zoneout = zoneout
         self.input = nn.Linear(width, 3 * width)
@@ -87,6 +91,14 @@ class GRU(Cell):
         (h,) = self.initial_state(len(x)) if state is None else state
         if self.training:
             x = spared_inputs(x, self.input_dropout)
+        y, after = self._whole(x, h)
+        if not self.cut or not torch.is_grad_enabled():
+            return y, after
+        z, n = self._gates(x, read_before(h, y))
+        y = linear_scan(z, (1 - z) * n, h)
+        return y, (y[:, -1],)
+
+    def _whole(self, x: Tensor, h: Tensor) -> tuple[Tensor, State]:
         if self.zoneout or (self.training and self.recurrent_dropout):
             return self._noisy(x, h)
         if self.candidate_bias is None:
@@ -124,6 +136,13 @@ class GRU(Cell):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         (h,) = state
+        z, n = self._gates(x, h.detach() if self.cut else h)
+        new = (1 - z) * n + z * h
+        h = self.zoneout * h + (1 - self.zoneout) * new if self.zoneout else new
+        return h, (h,)
+
+    def _gates(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """z and n of any number of positions from their inputs and the states before them."""
         r, z, n = self.input(x).chunk(3, -1)
         of_r, of_z, of_n = self.recurrent(h).chunk(3, -1)
         r, z = torch.sigmoid(r + of_r), torch.sigmoid(z + of_z)
@@ -132,6 +151,4 @@ class GRU(Cell):
             n = torch.tanh(n + of_n)
         else:
             n = torch.tanh(n + r * (of_n + self.candidate_bias))
-        new = (1 - z) * n + z * h
-        h = self.zoneout * h + (1 - self.zoneout) * new if self.zoneout else new
-        return h, (h,)
+        return z, n

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
+from archsearch.cells.recurrent.cut import checked, read_before
 from archsearch.cells.recurrent.heads import HeadwiseLinear
 from archsearch.cells.recurrent.lstm_norms import LSTMNorms, normed_steps
 from archsearch.cells.recurrent.lstm_steps import lstm_program
@@ -27,7 +28,7 @@ class LSTM(Cell):
     chrono start (Tallec & Ollivier 2018, arXiv 1804.11188) log u and -log u for the input gate,
     u uniform from 1 to ``longest`` - 1. State: h and c, each (B, W).
 
-    ``input_dropout``, ``recurrent_dropout`` and ``zoneout`` are those of
+    ``input_dropout``, ``recurrent_dropout``, ``zoneout`` and ``cut`` are those of
     :class:`archsearch.cells.recurrent.rnn.RNN`. ``zoneout_memory`` is the same of c: c_t =
     d c_{t-1} + (1 - d) c'_t with d of its own, h_t being made of c'_t, the memory that had moved
     (Krueger et al. 2016, arXiv 1606.01305, equation 5).
@@ -56,8 +57,10 @@ class LSTM(Cell):
         zoneout_memory: float = 0.0,
         norm: bool = False,
         project: float = 1.0,
+        cut: bool = False,
     ) -> None:
         super().__init__(width)
+        self.cut = checked(cut, recurrent_dropout, zoneout, zoneout_memory, norm)
         self.input_dropout, self.recurrent_dropout = input_dropout, recurrent_dropout
         self.zoneout = zoneout, zoneout_memory
         absent = {"own": "", "coupled": "i", "none": "f"}[forget]
@@ -88,9 +91,16 @@ class LSTM(Cell):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         state = self.initial_state(len(x)) if state is None else state
-        u = self.recurrent
         if self.training:
             x = spared_inputs(x, self.input_dropout)
+        y, after = self._whole(x, state)
+        if not self.cut or not torch.is_grad_enabled():
+            return y, after
+        driven = self.input(x) + self.recurrent(read_before(state[0], y))
+        return self._variant(driven, state, torch.zeros_like(self.recurrent.matrices()))
+
+    def _whole(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        u = self.recurrent
         other = self.forget != "own" or not self.squash or self.peepholes or u.heads > 1
         other = other or self.norms is not None or self._is_noisy(self.training)
         # few processors have an LSTM in half precision
@@ -111,16 +121,16 @@ class LSTM(Cell):
             return self._normed(x, state, self.norms, training)
         if self._is_noisy(training):
             return self._noisy(x, state, training)
-        return self._variant(x, state)
+        return self._variant(self.input(x), state, self.recurrent.matrices())
 
-    def _variant(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def _variant(self, driven: Tensor, state: State, matrices: Tensor) -> tuple[Tensor, State]:
         u, none = self.recurrent, self.zeros(self.width)
         seen = torch.stack([self.peepholes.get(gate, none) for gate in "ifo"])
         first = tuple(u.by_head(part) for part in state)
         y, last = lstm(
-            u.by_head(self.input(x)),
+            u.by_head(driven),
             first,
-            u.matrices(),
+            matrices,
             seen.view(3, u.heads, -1),
             self.forget,
             self.squash,
@@ -150,5 +160,6 @@ class LSTM(Cell):
         return self.zeros(batch, self.width), self.zeros(batch, self.width)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        y, state = self._repeated(x[:, None], state, False)
+        h, c = state
+        y, state = self._repeated(x[:, None], (h.detach() if self.cut else h, c), False)
         return y[:, 0], state

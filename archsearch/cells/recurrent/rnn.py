@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from archsearch.cells.cell import Cell, State
+from archsearch.cells.recurrent.cut import checked, read_before
 from archsearch.cells.recurrent.heads import HeadwiseLinear
 from archsearch.cells.recurrent.noise import spared, spared_inputs, zones
 from archsearch.kernels.one_type import mix
@@ -29,6 +30,8 @@ class RNN(Cell):
     d h_{t-1} + (1 - d) phi(..), where d (B, W) is drawn for each step and is one with probability p
     (Krueger et al. 2016, arXiv 1606.01305). In evaluation, and in a ``step``, which knows of no
     sequence, nothing is dropped and d = p.
+
+    With ``cut`` the gradient of U h_{t-1} reaches U, but not h_{t-1}: :func:`read_before`.
     """
 
     state_matrices = frozenset({"recurrent"})
@@ -43,8 +46,10 @@ class RNN(Cell):
         input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
+        cut: bool = False,
     ) -> None:
         super().__init__(width)
+        self.cut = checked(cut, recurrent_dropout, zoneout)
         self.activation = activation
         self.input_dropout, self.recurrent_dropout = input_dropout, recurrent_dropout
         self.zoneout = zoneout
@@ -69,6 +74,13 @@ class RNN(Cell):
         (h,) = self.initial_state(len(x)) if state is None else state
         if self.training:
             x = spared_inputs(x, self.input_dropout)
+        y, after = self._whole(x, h)
+        if not self.cut or not torch.is_grad_enabled():
+            return y, after
+        y = self._activated(self.input(x) + self.recurrent(read_before(h, y)))
+        return y, (y[:, -1],)
+
+    def _whole(self, x: Tensor, h: Tensor) -> tuple[Tensor, State]:
         noisy = self.training and (self.recurrent_dropout or self.zoneout)
         if noisy or self.activation == "gelu":
             return self._repeated(x, h)
@@ -103,6 +115,6 @@ class RNN(Cell):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         (h,) = state
-        new = self._activated(self.input(x) + self.recurrent(h))
+        new = self._activated(self.input(x) + self.recurrent(h.detach() if self.cut else h))
         h = self.zoneout * h + (1 - self.zoneout) * new if self.zoneout else new
         return h, (h,)

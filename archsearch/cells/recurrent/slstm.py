@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
 from archsearch.cells.cell import Cell, State
+from archsearch.cells.recurrent.cut import read_before
 from archsearch.cells.recurrent.heads import HeadwiseLinear
 from archsearch.kernels.projections.projected import projected
 from archsearch.kernels.recurrences.gated import slstm
@@ -20,15 +21,21 @@ class SLSTM(Cell):
     m_t = max(log F + m_{t-1}, i), which changes no h; n is not bounded from below, since it is
     at least one from the first step on. R has one block per head. y is h, or its group norm per
     head. R starts at zero, b too but for f: from 5 down to -7 within a head. State: h, c, n, m,
-    each (B, W).
+    each (B, W). With ``cut`` the gradient of R h_{t-1} reaches R, but not h_{t-1}.
     """
 
     state_matrices = frozenset({"recurrent"})
 
     def __init__(
-        self, width: int, heads: int = 4, forget: str = "sigmoid", norm: bool = True
+        self,
+        width: int,
+        heads: int = 4,
+        forget: str = "sigmoid",
+        norm: bool = True,
+        cut: bool = False,
     ) -> None:
         super().__init__(width)
+        self.cut = cut
         self.sigmoid = forget == "sigmoid"
         self.input = nn.Linear(width, 4 * width)
         self.recurrent = HeadwiseLinear(width, 4, heads)
@@ -45,7 +52,11 @@ class SLSTM(Cell):
         state = self.initial_state(len(x)) if state is None else state
         u = self.recurrent
         first = tuple(u.by_head(part) for part in state)
-        y, last = slstm(u.by_head(projected(self.input, x)), first, u.matrices(), self.sigmoid)
+        driven, matrices = projected(self.input, x), u.matrices()
+        y, last = slstm(u.by_head(driven), first, matrices, self.sigmoid)
+        if self.cut and torch.is_grad_enabled():
+            driven = driven + u(read_before(state[0], u.of_heads(y)))
+            y, last = slstm(u.by_head(driven), first, torch.zeros_like(matrices), self.sigmoid)
         return self._normed(u.of_heads(y)), tuple(u.of_heads(part) for part in last)
 
     def initial_state(self, batch: int) -> State:
