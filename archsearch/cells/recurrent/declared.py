@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archsearch.cells.recurrent.declared_noise import CUT, DROPOUT, ZONEOUT
 from archsearch.spec.catalog import CellType, choice, flag, integer, real, text
 from archsearch.spec.graph.search import Graphs
 
@@ -13,32 +14,6 @@ _CORE = choice("gru", "lstm", "rnn", "rhn", doc="the recurrent cell")
 _CLIP = real(
     0.0, 0.0, 10.0, search=(0.0, 0.5), doc="bound on the recurrent weights; 0 leaves them free"
 )
-_DROPOUT = {
-    "input_dropout": real(
-        0.0,
-        0.0,
-        0.9,
-        search=(0.0, 0.25),
-        doc="share of the inputs that a sequence in training goes without",
-    ).added_later(),
-    "recurrent_dropout": real(
-        0.0,
-        0.0,
-        0.9,
-        search=(0.0, 0.25),
-        doc="share of the state that the recurrent matrix of a sequence in training goes without",
-    ).added_later(),
-}
-_ZONEOUT = real(
-    0.0,
-    0.0,
-    0.9,
-    search=(0.0, 0.1),
-    doc="how probably a unit stays as it was at a step of training; the mean afterwards",
-).added_later()
-_CUT = flag(
-    False, search=False, doc="no gradient to the state through the recurrent matrix that reads it"
-).added_later()
 
 CELLS: tuple[CellType, ...] = (
     CellType(
@@ -58,9 +33,9 @@ CELLS: tuple[CellType, ...] = (
                 1.0, 0.0, 1.5, search=(0.8, 1.0), doc="what the identity is multiplied by"
             ).only_when(init="identity"),
             "heads": _HEADS,
-            **_DROPOUT,
-            "zoneout": _ZONEOUT,
-            "cut": _CUT.only_when(recurrent_dropout=0.0, zoneout=0.0),
+            **DROPOUT,
+            "zoneout": ZONEOUT,
+            "cut": CUT.only_when(recurrent_dropout=0.0, zoneout=0.0),
         },
         doc="A vanilla recurrent network: the whole state passes through one matrix per step.",
         source="Elman 1990; identity start: Le, Jaitly, Hinton 2015, arXiv 1504.00941; dropout: "
@@ -88,8 +63,8 @@ CELLS: tuple[CellType, ...] = (
             "peephole": flag(False, doc="let the gates see the memory"),
             "squash": flag(True, doc="read the memory through a tanh"),
             "heads": _HEADS,
-            **_DROPOUT,
-            "zoneout": _ZONEOUT,
+            **DROPOUT,
+            "zoneout": ZONEOUT,
             "zoneout_memory": real(
                 0.0, 0.0, 0.9, search=(0.0, 0.5), doc="the same of a unit's memory"
             ).added_later(),
@@ -105,7 +80,7 @@ CELLS: tuple[CellType, ...] = (
             )
             .only_when(heads=1)
             .added_later(),
-            "cut": _CUT.only_when(
+            "cut": CUT.only_when(
                 recurrent_dropout=0.0, zoneout=0.0, zoneout_memory=0.0, norm=False
             ),
         },
@@ -130,9 +105,9 @@ CELLS: tuple[CellType, ...] = (
                 doc="the update gate's bias at the start; larger keeps the state for longer",
             ),
             "heads": _HEADS,
-            **_DROPOUT,
-            "zoneout": _ZONEOUT,
-            "cut": _CUT.only_when(recurrent_dropout=0.0, zoneout=0.0),
+            **DROPOUT,
+            "zoneout": ZONEOUT,
+            "cut": CUT.only_when(recurrent_dropout=0.0, zoneout=0.0),
         },
         doc="Gated recurrent unit: one state, mixed with its candidate by an update gate.",
         source="Cho et al. 2014, arXiv 1406.1078; dropout: arXiv 1512.05287; zoneout: "
@@ -152,7 +127,7 @@ CELLS: tuple[CellType, ...] = (
                 doc="the transform gate's bias at the start; smaller keeps the state for longer",
             ),
             "shared": flag(False, doc="the same recurrent weights in all layers of a step"),
-            **_DROPOUT,
+            **DROPOUT,
         },
         doc="Recurrent highway network: several gated layers between two steps of time.",
         source="Zilly et al. 2016, arXiv 1607.03474; dropout: arXiv 1512.05287",
@@ -164,7 +139,7 @@ CELLS: tuple[CellType, ...] = (
             "heads": integer(4, 1, 256, search=(1, 4), doc="blocks of the recurrent matrix"),
             "forget": choice("sigmoid", "exp", doc="the forget gate's function"),
             "norm": flag(True, doc="group norm per head on the output"),
-            "cut": _CUT,
+            "cut": CUT,
         },
         doc="Scalar LSTM with exponential gates, which can revise what it stored.",
         source="Beck et al. 2024, arXiv 2405.04517",
