@@ -116,6 +116,15 @@ class Model(nn.Module):
             if parameter.ndim < 2 or name.rpartition(".")[2] == "bias" or name in exempt
         )
 
+    def slower(self) -> dict[str, float]:
+        """The share of the learning rate of every parameter that a module has learn slower."""
+        return {
+            f"{place}.{name}": share
+            for place, module in self.named_modules()
+            if module is not self
+            for name, share in getattr(module, "slower", {}).items()
+        }
+
     def _stages(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, list[Spent]]:
         if lengths is None or not self.cuts:
             with self.known(x, lengths):

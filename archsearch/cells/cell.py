@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, TypeAlias
 
 import torch
@@ -39,9 +39,10 @@ class Cell(nn.Module, ABC):
 
     ``no_decay`` names the parameters, as ``named_parameters`` spells them, that weight decay
     would harm (rates, angles, a norm's scales by head); vectors and whatever is called ``bias``
-    need not be listed. ``state_matrices`` names, or begins the names of, the matrices that read the
-    state before; ``role`` is that of all others, ``input`` or ``attention``: a sparsity may ask for
-    some of them only.
+    need not be listed. ``slower`` maps names, spelled alike, to the share of the learning rate at
+    which they learn, in (0, 1]; a constructor sets it. ``state_matrices`` names, or begins the
+    names of, the matrices that read the state before; ``role`` is that of all others, ``input`` or
+    ``attention``: a sparsity may ask for some of them only.
     """
 
     no_decay: ClassVar[frozenset[str]] = frozenset()
@@ -52,6 +53,7 @@ class Cell(nn.Module, ABC):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = width
+        self.slower: Mapping[str, float] = {}
 
     def __call__(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """``forward``; raises ArchitectureError for a state of other rows than those of ``x``."""

@@ -220,6 +220,9 @@ class CellContract:
         for name, gradient in zip(names, gradients, strict=True):
             assert gradient.isfinite().all(), name
             assert gradient.any(), f"{name} changes no output"
+        for name, share in cell.slower.items():
+            assert name in names, f"slower names {name}, which is no parameter"
+            assert 0 < share <= 1, f"slower maps {name} to {share}, which is no share"
 
     def test_g5_rows_do_not_see_each_other(self, options: Options) -> None:
         cell = self.build(options)

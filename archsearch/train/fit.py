@@ -23,6 +23,7 @@ from archsearch.train.adamw import AdamW
 from archsearch.train.checkpoint import Checkpoint, Training
 from archsearch.train.declared import ADAMW
 from archsearch.train.draws import CPU
+from archsearch.train.groups import learning_groups, set_rate
 from archsearch.train.judge import judge
 from archsearch.train.loss import model_loss
 from archsearch.train.measure import example
@@ -87,7 +88,7 @@ def fit(
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     now = Training(
         model,
-        AdamW(decay_groups(model, options["weight_decay"]), fused=True),
+        AdamW(learning_groups(model, options["weight_decay"]), fused=True),
         sparsify(model, sparsity, steps, seed=seed, loss=probing(model, task, size, seed)),
         np.random.Generator(np.random.PCG64(seed)),
     )
@@ -126,8 +127,7 @@ def fit(
             if options["noise"]:
                 add_noise(parameters, options["noise"], seed=seed, step=step)
             rate = now.highest_rate * now.masks.rate(step, steps, planned)
-            for group in now.optimizer.param_groups:
-                group["lr"] = rate
+            set_rate(now.optimizer, rate)
             now.optimizer.step()
             now.masks.after_step(step, now.optimizer)
             now.step = step
@@ -156,16 +156,6 @@ def look(
             raise Diverged(now.step, f"{name} is {value}", now.norm)
     now.curve.append((now.step, {name: float(value) for name, value in metrics.items()}))
     return metrics
-
-
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Every parameter decays but those that ``model.no_decay()`` names: biases, norms, rates."""
-    spared = model.no_decay()
-    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    return [
-        {"params": [p for name, p in trained if name not in spared], "weight_decay": weight_decay},
-        {"params": [p for name, p in trained if name in spared], "weight_decay": 0.0},
-    ]
 
 
 def rate_share(step: int, steps: int, warmup: float) -> float:

@@ -18,6 +18,7 @@ from torch import nn
 from archsearch.tasks.task import Task
 from archsearch.train.adamw import AdamW
 from archsearch.train.draws import undisturbed
+from archsearch.train.groups import learning_groups, set_rate
 from archsearch.train.loss import model_loss
 from archsearch.train.tensors import Tensors, device_of, tensors
 
@@ -55,8 +56,9 @@ def largest_rate(model: nn.Module, task: Task, size: int, clip: float, *, seed: 
 
     A rate is stable when 16 steps at it, on batches of ``size`` and with the gradient clipped to
     ``clip``, make nothing worse: in none of their quarters are the losses before each step together
-    higher than those of the first weights on the same batches. Masks and decay are left out. It is
-    a pure function of its arguments; every generator is left as it was.
+    higher than those of the first weights on the same batches; what learns at a share of the rate
+    does so here. Masks and decay are left out. It is a pure function of its arguments; every
+    generator is left as it was.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(0,))))
     batches = [tensors(task.batch(rng, size, 0.0), device_of(model)) for _ in range(STEPS)]
@@ -76,7 +78,8 @@ def _holds(
 ) -> bool:
     """Whether training at ``rate`` on these batches beats the losses known of them, by quarters."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = AdamW(parameters, lr=rate, weight_decay=0.0, fused=True)
+    optimizer = AdamW(learning_groups(model, 0.0), fused=True)
+    set_rate(optimizer, rate)
     gained = 0.0
     for step, (batch, before) in enumerate(known, start=1):
         optimizer.zero_grad(set_to_none=True)

@@ -63,6 +63,14 @@ class Dead(Sound):
         self.idle = nn.Parameter(torch.randn(width))
 
 
+class Misnaming(Sound):
+    """What it wants to learn more slowly is no parameter."""
+
+    def __init__(self, width):
+        super().__init__(width)
+        self.slower = {"speed": 0.1}
+
+
 class Mixing(Sound):
     """Every row sees the mean of the batch."""
 
@@ -130,6 +138,7 @@ WRONG = {
     Peeking: {"g2"},
     Drifting: {"g1"},
     Dead: {"g4"},
+    Misnaming: {"g4"},
     Mixing: {"g5"},
     Reseeding: {"g7"},
     Narrowing: {"shapes", "half"},

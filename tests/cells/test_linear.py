@@ -48,14 +48,34 @@ def test_lru_outputs_have_the_variance_of_its_inputs(r_max):
     assert 0.6 < y.var().item() < 1.6
 
 
-def test_lru_is_a_convolution():
+def test_without_gamma_the_variance_grows_with_the_memory():
     torch.manual_seed(0)
-    cell = LRU(3, state=7).double()
+    cells = [LRU(64, state=128, r_min=0.98, r_max=0.99, gamma=gamma) for gamma in (True, False)]
+    other, found = cells[1], []
+    other.load_state_dict(cells[0].state_dict(), strict=False)
+    assert dict(other.named_parameters()).keys() == dict(cells[0].named_parameters()).keys() - {
+        "gamma_log"
+    }
+    x = torch.randn(2, 1000, 64)
+    for cell in cells:
+        nn.init.zeros_(cell.skip)
+        with torch.no_grad():
+            found.append(cell(x)[0][:, 500:].var())
+    assert 0.6 < found[0] < 1.6
+    # the mean of 1 / (1 - r^2) over the ring is about 33
+    expected = (1 / (1 - other.eigenvalues.abs().square())).mean()
+    assert 0.7 < found[1] / (found[0] * expected) < 1.4
+
+
+@pytest.mark.parametrize("gamma", [True, False])
+def test_lru_is_a_convolution(gamma):
+    torch.manual_seed(0)
+    cell = LRU(3, state=7, gamma=gamma).double()
     x = torch.randn(2, 50, 3, dtype=torch.float64)
     powers = cell.eigenvalues[:, None] ** torch.arange(50)  # (N, T)
     read_in = torch.view_as_complex(cell.input.weight.unflatten(0, (-1, 2)).mT.contiguous())
     real, imaginary = cell.output.weight.unflatten(1, (-1, 2)).unbind(-1)  # (W, N)
-    inner = cell.gamma_log.exp()[:, None] * read_in
+    inner = cell.gamma_log.exp()[:, None] * read_in if gamma else read_in
     kernel = torch.einsum("on,nt,ni->oit", torch.complex(real, -imaginary), powers, inner).real
     padded = torch.cat([x.new_zeros(2, 3, 49), x.mT], -1)
     y = conv1d(padded, kernel.flip(-1)).mT + cell.skip * x

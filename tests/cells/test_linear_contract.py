@@ -17,7 +17,7 @@ class TestLRU(CellContract):
     cell_type = DECLARED["lru"]
 
     def parameters(self, width, options):
-        return options["state"] * (4 * width + 3) + width
+        return options["state"] * (4 * width + 2 + options["gamma"]) + width
 
 
 class TestGLA(CellContract):

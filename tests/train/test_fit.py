@@ -19,7 +19,7 @@ from archsearch.plugins import load_catalog
 from archsearch.spec.architecture import NONE, Layer
 from archsearch.train.adamw import AdamW
 from archsearch.train.declared import ADAMW
-from archsearch.train.fit import Diverged, decay_groups, fit, look_steps, rate_share
+from archsearch.train.fit import Diverged, fit, look_steps, rate_share
 from archsearch.train.judge import judge
 
 torch.set_num_threads(1)
@@ -128,21 +128,6 @@ def test_clipping_bounds_the_first_moment() -> None:
     finally:
         AdamW.step = original
     assert seen == pytest.approx([1e-3] * 4, rel=1e-2)
-
-
-def test_only_matrices_decay() -> None:
-    decayed, spared = decay_groups(Summing(), 0.3)
-    assert [p.shape for p in decayed["params"]] == [(2, 2)]
-    assert len(spared["params"]) == 2
-    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.3, 0.0)
-
-
-def test_every_parameter_is_in_one_group() -> None:
-    model = built(SignTask())
-    groups = decay_groups(model, 0.1)
-    grouped = [id(p) for group in groups for p in group["params"]]
-    assert sorted(grouped) == sorted(id(p) for p in model.parameters())
-    assert all(p.ndim >= 2 for p in groups[0]["params"])
 
 
 def test_what_depth_costs_is_part_of_the_loss() -> None:

@@ -24,7 +24,8 @@ from archsearch.tasks.open import open_task
 from archsearch.tasks.task import Task
 from archsearch.train.checkpoint import Checkpoint, Mismatch, Training
 from archsearch.train.declared import ADAMW
-from archsearch.train.fit import Diverged, decay_groups, fit
+from archsearch.train.fit import Diverged, fit
+from archsearch.train.groups import learning_groups
 
 torch.set_num_threads(1)
 
@@ -115,6 +116,10 @@ def test_every_cell(cell: str) -> None:
     """With dropout; after a step between two looks and at a look."""
     architecture = replace(network(cell), head=DROPPING)
     check(SignTask(), architecture, 3, 4)
+
+
+def test_a_cell_whose_rates_learn_slower() -> None:
+    check(SignTask(), network("lru", state=3, lr_share=0.1), 3)
 
 
 @pytest.mark.parametrize("at", range(1, STEPS + 1))
@@ -322,5 +327,5 @@ def test_a_checkpoint_of_another_training_is_refused_and_changes_nothing(fault: 
 
 
 def begin(model: torch.nn.Module, batches: np.random.Generator) -> Training:
-    optimizer = torch.optim.AdamW(decay_groups(model, 0.01), fused=True)
+    optimizer = torch.optim.AdamW(learning_groups(model, 0.01), fused=True)
     return Training(model, optimizer, sparsify(model, NONE, STEPS), batches)

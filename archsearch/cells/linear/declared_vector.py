@@ -19,6 +19,13 @@ _LOWER_BOUND = real(
     doc="the least share that a unit keeps; higher for higher layers",
 )
 _DT_MIN = real(1e-3, 1e-6, 10.0, search=(1e-3, 1e-2), doc="the smallest step size at the start")
+_LR_SHARE = real(
+    1.0,
+    0.001,
+    1.0,
+    search=(1.0, 0.25, 0.1),
+    doc="share of the learning rate at which the recurrence's own rates learn",
+).added_later()
 _DT_MAX = real(0.1, 1e-6, 10.0, search=(0.1, 0.5), doc="the largest step size at the start")
 
 CELLS: tuple[CellType, ...] = (
@@ -40,6 +47,10 @@ CELLS: tuple[CellType, ...] = (
                 search=(0.314, 6.28),
                 doc="the largest angle at the start; small for slow signals",
             ),
+            "gamma": flag(
+                True, doc="scale what a unit takes in, so that slow ones do not grow large"
+            ).added_later(),
+            "lr_share": _LR_SHARE,
         },
         doc="Linear recurrent unit: a stable complex diagonal recurrence, the same at every step.",
         source="Orvieto et al. 2023, arXiv 2303.06349",

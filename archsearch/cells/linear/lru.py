@@ -17,8 +17,10 @@ class LRU(Cell):
 
     lambda = exp(-exp(nu) + i exp(theta)) never leaves the unit disc; it starts uniform on the
     ring between r_min and r_max, and gamma at sqrt(1 - |lambda|^2), so that the state's variance
-    starts at the input's (Orvieto et al. 2023, arXiv 2303.06349, section 3). B and C are kept as
-    real matrices over (real, imaginary) pairs. State: h (B, state, 2).
+    starts at the input's (Orvieto et al. 2023, arXiv 2303.06349, section 3); without ``gamma`` it
+    is one, and the variance that of the input times 1 / (1 - |lambda|^2). nu, theta and gamma learn
+    at ``lr_share`` of the learning rate. B and C are kept as real matrices over (real, imaginary)
+    pairs. State: h (B, state, 2).
     """
 
     no_decay = frozenset({"nu_log", "theta_log", "gamma_log", "skip"})
@@ -30,6 +32,8 @@ class LRU(Cell):
         r_min: float = 0.0,
         r_max: float = 0.999,
         max_phase: float = 6.28,
+        gamma: bool = True,
+        lr_share: float = 1.0,
     ) -> None:
         super().__init__(width)
         if r_min >= r_max:
@@ -42,8 +46,10 @@ class LRU(Cell):
         squared = (r_min**2 + torch.rand(state) * (r_max**2 - r_min**2)).clamp_min(1e-8)
         self.nu_log = nn.Parameter((-0.5 * squared.log()).log())
         self.theta_log = nn.Parameter((max_phase * torch.rand(state)).clamp_min(1e-6).log())
-        self.gamma_log = nn.Parameter(0.5 * torch.log1p(-squared))
+        self.gamma_log = nn.Parameter(0.5 * torch.log1p(-squared)) if gamma else None
         self.skip = nn.Parameter(torch.randn(width))
+        rates = ("nu_log", "theta_log", "gamma_log") if gamma else ("nu_log", "theta_log")
+        self.slower = dict.fromkeys(rates, lr_share)
 
     @property
     def eigenvalues(self) -> Tensor:
@@ -52,8 +58,10 @@ class LRU(Cell):
 
     def _drive(self, x: Tensor) -> Tensor:
         # gamma goes into the matrix, which is smaller than what it drives
-        gamma = self.gamma_log.exp().repeat_interleave(2)[:, None]
-        driven = full(linear(x, gamma * self.input.weight))
+        weight = self.input.weight
+        if self.gamma_log is not None:
+            weight = self.gamma_log.exp().repeat_interleave(2)[:, None] * weight
+        driven = full(linear(x, weight))
         return torch.view_as_complex(driven.unflatten(-1, (-1, 2)))
 
     def _read(self, h: Tensor, x: Tensor) -> Tensor:
