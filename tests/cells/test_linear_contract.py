@@ -135,7 +135,8 @@ class TestS4D(CellContract):
     cell_type = DECLARED["s4d"]
 
     def parameters(self, width, options):
-        return 2 * width * options["state"] + 2 * width + 2 * width * (width + 1)
+        rates = width * options["state"] if options["train_rates"] else 0
+        return width * options["state"] + rates + 2 * width + 2 * width * (width + 1)
 
 
 class TestLSSL(CellContract):

@@ -89,6 +89,7 @@ class TestBidirectional(CellContract):
             "lstm": 4 * size * (2 * size + 1),
             "rnn": size * (2 * size + 1),
             "rhn": 2 * size * (3 * size + 2),
+            "s4d": 2 * size * (size + 1 + 32 + 1),
         }[options["inner"]]
         return 2 * inner + (width * width if halves else 0)
 

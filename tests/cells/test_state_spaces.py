@@ -68,6 +68,64 @@ def test_s4d_starts_as_the_paper_says():
     torch.testing.assert_close(rates("legs", 16).imag.sort().values, above)
 
 
+def test_drawn_rates_are_each_channels_own_and_in_the_band_of_the_even_ones():
+    torch.manual_seed(0)
+    cell = S4D(64, state=32, init="rand")
+    damping, frequency = cell.a_log.exp().detach(), cell.frequency.detach()
+    assert damping.unique().numel() > 1000
+    assert 0.999e-3 < damping.min() < damping.max() < 1
+    assert abs(damping.mean() - 0.5) < 0.05
+    assert 0 <= frequency.min() < frequency.max() < 16 * math.pi
+    assert abs(frequency.mean() - 8 * math.pi) < 1
+    assert rates("lin", 32).imag.max() < 16 * math.pi
+
+
+@pytest.mark.parametrize("init", ["lin", "rand"])
+def test_rates_that_are_not_trained_are_those_of_the_start(init):
+    cells = []
+    for train_rates in (True, False):
+        torch.manual_seed(0)
+        cells.append(S4D(3, state=6, init=init, train_rates=train_rates, lr_share=0.5))
+    free, held = cells
+    assert held.state_dict().keys() == free.state_dict().keys()
+    assert set(dict(free.named_parameters())) - set(dict(held.named_parameters())) == {
+        "a_log",
+        "frequency",
+    }
+    assert held.slower == {"dt_log": 0.5}
+    assert free.slower == {"a_log": 0.5, "frequency": 0.5, "dt_log": 0.5}
+    x = torch.randn(1, 5, 3)
+    assert torch.equal(held(x)[0], free(x)[0])
+    shared = dict(held.named_parameters())
+    for model in cells:
+        model(x)[0].square().sum().backward()
+    for name, parameter in free.named_parameters():
+        if name in shared:
+            assert torch.equal(shared[name].grad, parameter.grad)
+    # a copy of other draws takes over the rates of the one that was saved
+    torch.manual_seed(1)
+    other = S4D(3, state=6, init=init, train_rates=False)
+    other.load_state_dict(held.state_dict())
+    assert torch.equal(other(x)[0], held(x)[0])
+
+
+@pytest.mark.parametrize(("rows", "length"), [(1, 1), (2, 35)])
+@pytest.mark.parametrize("init", ["legs", "rand"])
+def test_s4d_is_a_convolution_with_the_kernel_of_its_paper(init, rows, length):
+    torch.manual_seed(0)
+    cell = S4D(3, state=6, init=init, train_rates=False).double()
+    x = torch.randn(rows, length, 3).double()
+    a = torch.complex(-cell.a_log.exp(), cell.frequency)
+    step = cell.dt_log.exp()[:, None] * a
+    c = torch.view_as_complex(cell.read) * (step.exp() - 1) / a
+    kernel = 2 * torch.einsum("wn,wnl->wl", c, (step[..., None] * torch.arange(length)).exp()).real
+    read = torch.stack(
+        [sum(kernel[:, lag] * x[:, t - lag] for lag in range(t + 1)) for t in range(length)], 1
+    )
+    wanted = nn.functional.glu(cell.output(nn.functional.gelu(read + cell.skip * x)), -1)
+    torch.testing.assert_close(cell(x)[0], wanted)
+
+
 @pytest.mark.parametrize("rule", ["zoh", "bilinear"])
 def test_small_steps_approach_the_differential_equation(rule):
     a = torch.tensor([-0.5 + 3j, -2.0 + 0j], dtype=torch.complex128)

@@ -121,10 +121,16 @@ CELLS: tuple[CellType, ...] = (
         "archsearch.cells.linear.s4d:S4D",
         {
             "state": integer(32, 2, 1024, search=(16, 32, 64), doc="states per channel, even"),
-            "init": choice("lin", "inv", "legs", "real", doc="where the rates of the states start"),
+            "init": choice(
+                *("lin", "inv", "legs", "real", "rand"), doc="where the rates of the states start"
+            ),
             "rule": choice("zoh", "bilinear", doc="how a step in time is taken"),
             "dt_min": _DT_MIN,
             "dt_max": _DT_MAX,
+            "train_rates": flag(
+                True, doc="train the rates of the states, or leave them as they start"
+            ).added_later(),
+            "lr_share": _LR_SHARE,
         },
         doc="S4D: one diagonal state space model per channel, the same at every step.",
         source="Gu et al. 2022, arXiv 2206.11893",

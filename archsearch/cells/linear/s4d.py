@@ -32,6 +32,13 @@ def rates(init: str, state: int) -> Tensor:
             return torch.complex(-(n + 1), torch.zeros_like(n))
 
 
+def drawn_rates(width: int, state: int) -> Tensor:
+    """A (width, state / 2): -u + i pi (state / 2) v with u and v uniform in (0, 1)."""
+    u, v = torch.rand(2, width, state // 2, dtype=torch.float64)
+    # a rate of exactly zero has no logarithm
+    return torch.complex(-u.clamp_min(1e-3), math.pi * (state // 2) * v)
+
+
 def discretise(a: Tensor, dt: Tensor, rule: str) -> tuple[Tensor, Tensor]:
     """The factor and the input of one step of size ``dt``: x' = a x + u held, or the trapezium."""
     if rule == "zoh":
@@ -45,12 +52,17 @@ class S4D(Cell):
 
     F and G are A = -exp(a_log) + i frequency and 1 over steps of size exp(dt_log), with the input
     held (``zoh``) or by the trapezium rule (``bilinear``). ``init`` starts A as -1/2 + i pi n
-    (lin), -1/2 + i (N / pi) (N / (2n + 1) - 1) (inv), the normal part of HiPPO-LegS (legs), or
-    -(n + 1) (real); C starts complex normal, D normal, exp(dt_log) log-uniform (Gu et al. 2022,
-    arXiv 2206.11893). State: one m of each conjugate pair, (B, W, state / 2, 2).
+    (lin), -1/2 + i (N / pi) (N / (2n + 1) - 1) (inv), the normal part of HiPPO-LegS (legs),
+    -(n + 1) (real), or of each channel anew as -u + i pi (N / 2) v with u and v uniform in (0, 1)
+    (rand); C starts complex normal, D normal, exp(dt_log) log-uniform (Gu et al. 2022, arXiv
+    2206.11893). A stays as it started without ``train_rates``; A and dt learn at ``lr_share`` of
+    the learning rate. State: one m of each conjugate pair, (B, W, state / 2, 2).
     """
 
     no_decay = frozenset({"a_log", "frequency", "dt_log", "skip"})
+
+    a_log: Tensor
+    frequency: Tensor
 
     def __init__(
         self,
@@ -60,14 +72,22 @@ class S4D(Cell):
         rule: str = "zoh",
         dt_min: float = 1e-3,
         dt_max: float = 0.1,
+        train_rates: bool = True,
+        lr_share: float = 1.0,
     ) -> None:
         super().__init__(width)
         if state % 2:
             raise ArchitectureError(f"state {state} is odd, but states come in pairs; take even")
         self.rule, modes = rule, state // 2
-        a = rates(init, state)
-        self.a_log = nn.Parameter((-a.real).log().float().repeat(width, 1))
-        self.frequency = nn.Parameter(a.imag.float().repeat(width, 1))
+        a = drawn_rates(width, state) if init == "rand" else rates(init, state).repeat(width, 1)
+        a_log, frequency = (-a.real).log().float(), a.imag.float()
+        if train_rates:
+            self.a_log, self.frequency = nn.Parameter(a_log), nn.Parameter(frequency)
+        else:
+            self.register_buffer("a_log", a_log)
+            self.register_buffer("frequency", frequency)
+        trained = ("a_log", "frequency", "dt_log") if train_rates else ("dt_log",)
+        self.slower = dict.fromkeys(trained, lr_share)
         self.dt_log = nn.Parameter(log_uniform((width,), dt_min, dt_max))
         self.read = nn.Parameter(torch.randn(width, modes, 2) * 0.5**0.5)
         self.skip = nn.Parameter(torch.randn(width))

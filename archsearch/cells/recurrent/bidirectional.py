@@ -1,4 +1,4 @@
-"""Two recurrent cells, one that reads forwards and one that reads backwards."""
+"""Two recurrences, one that reads forwards and one that reads backwards."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State
+from archsearch.cells.linear.s4d import S4D
 from archsearch.cells.recurrent.gru import GRU
 from archsearch.cells.recurrent.lstm import LSTM
 from archsearch.cells.recurrent.rhn import RHN
 from archsearch.cells.recurrent.rnn import RNN
 from archsearch.errors import ArchitectureError
 
-INNER: dict[str, type[Cell]] = {"gru": GRU, "lstm": LSTM, "rnn": RNN, "rhn": RHN}
+INNER: dict[str, type[Cell]] = {"gru": GRU, "lstm": LSTM, "rnn": RNN, "rhn": RHN, "s4d": S4D}
 
 
 class Bidirectional(Cell):

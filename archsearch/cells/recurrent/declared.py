@@ -187,7 +187,7 @@ CELLS: tuple[CellType, ...] = (
         "bidirectional",
         "archsearch.cells.recurrent.bidirectional:Bidirectional",
         {
-            "inner": choice("gru", "lstm", "rnn", "rhn", doc="the cell of each direction"),
+            "inner": choice("gru", "lstm", "rnn", "rhn", "s4d", doc="the cell of each direction"),
             "merge": choice("concat", "sum", doc="two cells of half the width, or a sum of two"),
         },
         doc="Two cells, one reading backwards; for tasks whose answers may wait for the end.",
