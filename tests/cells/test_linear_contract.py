@@ -153,10 +153,12 @@ class TestLMU(CellContract):
     cell_type = DECLARED["lmu"]
 
     def parameters(self, width, options):
-        channels, size = options["channels"], options["channels"] * options["order"]
+        channels, order = options["channels"], options["order"]
+        size = channels * order
+        own = {"none": 0, "theta": 1, "matrix": order * (order + 3)}[options["learn"]]
         if options["form"] == "parallel":
-            return channels * (width + 1) + width * (size + width + 1)
-        return channels * (2 * width + size) + width * (size + 2 * width)
+            return own + channels * (width + 1) + width * (size + width + 1)
+        return own + channels * (2 * width + size) + width * (size + 2 * width)
 
 
 class TestMLSTM(CellContract):

@@ -236,6 +236,106 @@ def test_the_window_memory_is_stable(order, theta):
     assert torch.linalg.eigvals(matrix).abs().max() < 1
 
 
+def small_lmu(learn, **options):
+    torch.manual_seed(0)
+    given = {"order": 7, "theta": 9.0, "channels": 2, **options}
+    return LMU(5, learn=learn, **given).double()
+
+
+@pytest.mark.parametrize("order", [1, 4, 9])
+def test_the_window_is_the_legt_matrix_in_another_basis(order):
+    skew, damping, _ = hippo.legt_factors(order)
+    basis = hippo.legendre_basis(order)
+    matrix, write = hippo.delay(order)
+    changed = basis[:, None] * (skew - damping @ damping.mT) / basis
+    torch.testing.assert_close(changed, matrix, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(write / basis, (2 * torch.arange(order).double() + 1).sqrt())
+
+
+@pytest.mark.parametrize("form", ["parallel", "recurrent"])
+@pytest.mark.parametrize("learn", ["theta", "matrix"])
+def test_a_trained_memory_starts_as_the_fixed_one(learn, form):
+    fixed, cell = (small_lmu(kind, form=form) for kind in ("none", learn))
+    cell.load_state_dict(fixed.state_dict(), strict=False)
+    x = torch.randn(2, 23, 5).double()
+    # the fixed one was rounded to single precision
+    torch.testing.assert_close(cell(x)[0], fixed(x)[0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "length"), [(1, 1), (2, 19)])
+def test_the_gradient_of_the_window_is_that_of_windows_beside_it(rows, length):
+    cell, x = small_lmu("theta"), torch.randn(rows, length, 5).double()
+    weight = torch.randn(rows, length, 5).double()
+    (gradient,) = torch.autograd.grad((cell(x)[0] * weight).sum(), cell.window.theta_log)
+    beside = []
+    for log in (math.log(9) - 1e-5, math.log(9) + 1e-5):
+        matrix, write = hippo.sliding_window(7, math.exp(log))
+        u = cell.encode(x).relu()
+        found = window_memory(u, matrix, write, cell.initial_state(rows)[0]).flatten(-2)
+        y = cell.hidden(torch.cat([found, x], -1)).relu()
+        beside.append((y * weight).sum().item())
+    assert gradient.item() == pytest.approx((beside[1] - beside[0]) / 2e-5, rel=1e-4)
+
+
+def test_the_gradient_of_the_matrix_is_that_of_its_series():
+    """exp by its power series, of the same S and P, after they moved."""
+    cell, x = small_lmu("matrix"), torch.randn(2, 5, 5).double()
+    trained = cell.window
+    with torch.no_grad():
+        for part in trained.parameters():
+            part.add_(0.1 * torch.randn_like(part))
+    names = list(trained.parameters())
+    weight = torch.randn(2, 5, 5).double()
+    found = torch.autograd.grad((cell(x)[0] * weight).sum(), names)
+    signs = torch.tensor([(-1.0) ** n * (2 * n + 1) ** 0.5 for n in range(7)]).double()
+    skew = (trained.skew - trained.skew.T) / 2
+    inner = skew - sum(torch.outer(column, column) for column in trained.damping.T)
+    change = torch.diag(signs) @ inner @ torch.diag(1 / signs) / 9
+    power, total, added = torch.eye(7).double(), 0.0, 0.0
+    for degree in range(1, 80):
+        total, added = total + power, added + power / degree
+        power = power @ change / degree
+    memory, wanted = torch.zeros(2, 2, 7).double(), 0
+    for t in range(5):
+        u = cell.encode(x[:, t]).relu()
+        # the integral of exp over the step, times what is written
+        memory = memory @ total.T + u[..., None] * (added @ (signs * trained.write / 9))
+        y = cell.hidden(torch.cat([memory.flatten(1), x[:, t]], -1)).relu()
+        wanted = wanted + (y * weight[:, t]).sum()
+    for got, want in zip(found, torch.autograd.grad(wanted, names), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("learn", ["theta", "matrix"])
+def test_no_training_makes_a_trained_window_unstable(learn):
+    cell = small_lmu(learn).float()
+    optimiser = torch.optim.Adam(cell.parameters(), lr=0.3)
+    for _ in range(60):
+        optimiser.zero_grad()
+        (-cell(torch.randn(2, 9, 5))[1][0].square().mean()).backward()
+        optimiser.step()
+    matrix = cell._system()[0].detach().double()
+    assert torch.linalg.eigvals(matrix).abs().max() <= 1 + 1e-5
+    basis = hippo.legendre_basis(7)
+    if learn == "matrix":
+        assert torch.linalg.matrix_norm(matrix * basis / basis[:, None], 2) <= 1 + 1e-5
+
+
+def test_what_lies_beyond_the_window_makes_it_longer():
+    """The best read-out of a delay of 20 steps is better where the window is longer than 12."""
+    cell = small_lmu("theta", theta=12.0, order=8)
+    time = torch.arange(400).double()
+    signal = (2 * math.pi * time / 41).sin() + (2 * math.pi * time / 67).cos()
+    matrix, write = cell._system()
+    states = window_memory(signal[None, :, None], matrix, write, torch.zeros(1, 1, 8).double())
+    states, wanted = states[0, 100:, 0], signal.roll(20)[100:]
+    with torch.no_grad():
+        best = torch.linalg.lstsq(states, wanted[:, None]).solution
+    error = (states @ best - wanted[:, None]).square().mean()
+    (gradient,) = torch.autograd.grad(error, cell.window.theta_log)
+    assert gradient.item() < 0
+
+
 def test_the_recurrent_form_without_feedback_remembers_as_the_parallel_one():
     torch.manual_seed(0)
     fed, plain = LMU(6, form="recurrent").double(), LMU(6).double()

@@ -146,6 +146,7 @@ CELLS: tuple[CellType, ...] = (
             "train_matrix": flag(True, doc="train the matrix within its stable family"),
             "dt_min": _DT_MIN,
             "dt_max": _DT_MAX,
+            "lr_share": _LR_SHARE,
         },
         doc="Linear state space layer: a dense HiPPO memory per channel; slow, for reference.",
         source="Gu et al. 2021, arXiv 2110.13985",
@@ -160,6 +161,10 @@ CELLS: tuple[CellType, ...] = (
             "form": choice(
                 "parallel", "recurrent", doc="without or with the output and memory fed back"
             ),
+            "learn": choice(
+                *("none", "theta", "matrix"),
+                doc="what of the memory is trained: its window, or its matrix in a stable family",
+            ).added_later(),
         },
         doc="Legendre memory unit: polynomials over a sliding window of a few learned signals.",
         source="Voelker, Kajic, Eliasmith 2019, NeurIPS; parallel: Chilkuri, Eliasmith 2021, "

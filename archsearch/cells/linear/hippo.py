@@ -36,18 +36,36 @@ def legt_factors(size: int) -> tuple[Tensor, Tensor, float]:
     return below.mT - below, torch.stack([write, signs * write], 1) / 2**0.5, 0.0
 
 
-def sliding_window(order: int, theta: float) -> tuple[Tensor, Tensor]:
-    """A (N, N) and B (N,) of the Legendre memory of the last ``theta`` steps, for steps of one.
+def delay(order: int) -> tuple[Tensor, Tensor]:
+    """A (N, N) and B (N,) of the Legendre memory of a window of length one.
 
-    A_ij = (2i + 1) / theta (-1 if i < j else (-1)^(i - j + 1)), B_i = (2i + 1) / theta (-1)^i,
-    for an input that is held over each step (Voelker, Kajic, Eliasmith 2019, NeurIPS).
+    A_ij = (2i + 1) (-1 if i < j else (-1)^(i - j + 1)), B_i = (2i + 1) (-1)^i (Voelker, Kajic,
+    Eliasmith 2019, NeurIPS); A = R A' R^-1 with the A' of :func:`legt_factors` and the diagonal R
+    of :func:`legendre_basis`.
     """
     at = torch.arange(order).double()
-    rate = (2 * at + 1) / theta
+    rate = 2 * at + 1
     signs = (-1.0) ** at
     lower = -signs[:, None] * signs
     shape = torch.where(at[:, None] < at, -torch.ones_like(lower), lower)
-    both = torch.zeros(order + 1, order + 1, dtype=torch.float64)
-    both[:order, :order], both[:order, order] = rate[:, None] * shape, rate * signs
-    held = torch.linalg.matrix_exp(both)
-    return held[:order, :order], held[:order, order]
+    return rate[:, None] * shape, rate * signs
+
+
+def legendre_basis(order: int) -> Tensor:
+    """R_i = sqrt(2i + 1) (-1)^i (N,)."""
+    at = torch.arange(order).double()
+    return (2 * at + 1).sqrt() * (-1.0) ** at
+
+
+def held(matrix: Tensor, write: Tensor) -> tuple[Tensor, Tensor]:
+    """A (N, N) and B (N,) of a step of one, over which the input is held."""
+    order = len(write)
+    both = torch.nn.functional.pad(torch.cat([matrix, write[:, None]], 1), (0, 0, 0, 1))
+    stepped = torch.linalg.matrix_exp(both)
+    return stepped[:order, :order], stepped[:order, order]
+
+
+def sliding_window(order: int, theta: float) -> tuple[Tensor, Tensor]:
+    """A (N, N) and B (N,) of the Legendre memory of the last ``theta`` steps, for steps of one."""
+    matrix, write = delay(order)
+    return held(matrix / theta, write / theta)

@@ -22,8 +22,9 @@ class LSSL(Cell):
     r_t = C m_t + D u_t, y_t = glu(W_o gelu(r_t)) (Gu et al. 2021, arXiv 2110.13985, section 3).
     A is that of all channels, dt, C and D are each channel's own. A = S - P P' - c I with S skew:
     both HiPPO matrices (``legs``, ``legt``) have this form, and no S and P can make it unstable.
-    Where ``train_matrix``, S and P are trained from there; without it A is fixed. State: m
-    (B, W, state). Slow and large beside S4D: work per step grows with the state squared.
+    Where ``train_matrix``, S and P are trained from there; without it A is fixed. They and dt learn
+    at ``lr_share`` of the learning rate. State: m (B, W, state). Slow and large beside S4D: work
+    per step grows with the state squared.
     """
 
     no_decay = frozenset({"dt_log", "skip", "skew", "damping"})
@@ -41,6 +42,7 @@ class LSSL(Cell):
         train_matrix: bool = True,
         dt_min: float = 1e-3,
         dt_max: float = 0.1,
+        lr_share: float = 1.0,
     ) -> None:
         super().__init__(width)
         *given, self.shift = FACTORS[init](state)
@@ -55,6 +57,8 @@ class LSSL(Cell):
         self.register_buffer("write", write, persistent=False)
         self.register_buffer("identity", torch.eye(state), persistent=False)
         self.dt_log = nn.Parameter(log_uniform((width,), dt_min, dt_max))
+        trained = ("skew", "damping", "dt_log") if train_matrix else ("dt_log",)
+        self.slower = dict.fromkeys(trained, lr_share)
         self.read = nn.Parameter(torch.randn(width, state) * state**-0.5)
         self.skip = nn.Parameter(torch.randn(width))
         self.output = nn.Linear(width, 2 * width)
