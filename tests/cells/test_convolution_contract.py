@@ -16,6 +16,10 @@ DECLARED = {entry.name: entry for entry in CELLS}
 class TestTCN(CellContract):
     cell_type = DECLARED["tcn"]
 
+    def build(self, options, **kwargs):
+        # in training channels are dropped at every call
+        return super().build(options, **kwargs).eval()
+
     def parameters(self, width, options):
         gain = width if options["weight_norm"] else 0
         return 2 * options["layers"] * (width * width * options["kernel"] + width + gain)
@@ -25,8 +29,12 @@ class TestGatedConv(CellContract):
     cell_type = DECLARED["gated_conv"]
 
     def parameters(self, width, options):
-        gain = 2 * width if options["weight_norm"] else 0
-        return options["layers"] * (2 * width * (width * options["kernel"] + 1) + gain)
+        kernel, inner = options["kernel"], width // options["bottleneck"]
+        gain = 2 if options["weight_norm"] else 1
+        if options["bottleneck"] == 1:
+            return options["layers"] * 2 * width * (width * kernel + gain)
+        outputs = (width + 1) * inner + (inner * kernel + 1) * inner + (inner + 1) * width
+        return options["layers"] * 2 * (outputs + (gain - 1) * (2 * inner + width))
 
 
 class TestTrellis(CellContract):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import conv1d, glu, prelu, rms_norm, silu
+from torch.nn.functional import conv1d, glu, pad, prelu, rms_norm, silu
 
 from archsearch.cells.convolution.causal import CausalConv
 from archsearch.cells.convolution.dilated_fsmn import DilatedFSMN
@@ -28,6 +28,7 @@ def seen_by_the_last(cell):
     [
         (lambda: GatedConv(4, kernel=3, layers=2), 5),
         (lambda: GatedConv(4, kernel=5, layers=3, gate="gtu"), 13),
+        (lambda: GatedConv(4, kernel=4, layers=2, bottleneck=2), 7),
         (lambda: Trellis(4, levels=6, cycle=1), 7),
         (lambda: Trellis(4, levels=7, cycle=3), 1 + 1 + 2 + 4 + 1 + 2 + 4 + 1),
         (lambda: DilatedFSMN(4, order=5, depth=1), 5),
@@ -52,8 +53,51 @@ def test_gated_convolution_is_torch_glu_of_a_padded_convolution():
     torch.manual_seed(0)
     cell, x = GatedConv(5, kernel=4, layers=1), torch.randn(2, 11, 5)
     part = cell.convolutions[0]
-    both = conv1d(nn.functional.pad(x.mT, (3, 0)), part.weight, part.bias)
+    both = conv1d(pad(x.mT, (3, 0)), part.weight, part.bias)
     torch.testing.assert_close(cell(x)[0], x + glu(both, 1).mT)
+
+
+GATES = {
+    "glu": lambda value, gate: value / (1 + (-gate).exp()),
+    "gtu": lambda value, gate: value.tanh() / (1 + (-gate).exp()),
+    "bilinear": lambda value, gate: value * gate,
+    "reglu": lambda value, gate: value * gate * (gate > 0),
+    "swish": lambda value, gate: value * gate / (1 + (-gate).exp()),
+}
+
+
+@pytest.mark.parametrize(("rows", "length"), [(1, 1), (2, 11)])
+@pytest.mark.parametrize(
+    ("gate", "bottleneck"), [*((gate, 1) for gate in GATES), ("glu", 2), ("swish", 4)]
+)
+def test_gated_convolution_is_its_equations(gate, bottleneck, rows, length):
+    torch.manual_seed(0)
+    width = 16
+    cell = GatedConv(width, kernel=3, layers=2, gate=gate, bottleneck=bottleneck)
+    x = torch.randn(rows, length, width, requires_grad=True)
+    weight = torch.randn(rows, length, width)
+    taps = [3] if bottleneck == 1 else [1, 3, 1]
+    assert [part.weight.shape[2] for part in cell.convolutions] == 2 * taps
+    assert cell.convolutions[-1].weight.shape[1] == width // bottleneck
+    h, left = x.mT, list(cell.convolutions)
+    while left:
+        inner = h
+        for count in taps:
+            part = left.pop(0)
+            both = conv1d(pad(inner, (count - 1, 0)), part.weight, part.bias)
+            inner = GATES[gate](*both.chunk(2, 1))
+        h = h + inner
+    y, wanted = cell(x)[0], [x, *cell.parameters()]
+    torch.testing.assert_close(y, h.mT)
+    plain = torch.autograd.grad((h.mT * weight).sum(), wanted)
+    for got, want in zip(torch.autograd.grad((y * weight).sum(), wanted), plain, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_a_bottleneck_is_at_least_one_channel_wide():
+    cell, x = GatedConv(3, layers=1, bottleneck=64), torch.randn(1, 4, 3)
+    assert cell(x)[0].shape == x.shape
+    assert cell.initial_state(1)[0].shape == (1, 2, 1)
 
 
 def test_an_open_gate_leaves_a_plain_convolution():
@@ -63,7 +107,7 @@ def test_an_open_gate_leaves_a_plain_convolution():
     with torch.no_grad():
         part.weight[5:] = 0
         part.bias[5:] = 40
-    plain = conv1d(nn.functional.pad(x.mT, (3, 0)), part.weight[:5], part.bias[:5]).mT
+    plain = conv1d(pad(x.mT, (3, 0)), part.weight[:5], part.bias[:5]).mT
     torch.testing.assert_close(cell(x)[0], x + plain)
 
 
@@ -90,13 +134,11 @@ def test_a_trellis_is_its_equations_in_plain_convolutions():
     cell = Trellis(width, levels=5, cycle=2)
     h = c = torch.zeros(2, width, 17)
     for dilation in (1, 2, 1, 2, 1):
-        both = torch.cat(
-            [nn.functional.pad(x.mT, (dilation, 0)), nn.functional.pad(h, (dilation, 0))], 1
-        )
+        both = torch.cat([pad(x.mT, (dilation, 0)), pad(h, (dilation, 0))], 1)
         weight = torch.cat([cell.inject, cell.hidden], 1).permute(2, 1, 0)
         gates = conv1d(both, weight, cell.bias, dilation=dilation)
         i, f, g, o = gates.chunk(4, 1)
-        c = f.sigmoid() * nn.functional.pad(c, (dilation, 0))[..., :17] + i.sigmoid() * g.tanh()
+        c = f.sigmoid() * pad(c, (dilation, 0))[..., :17] + i.sigmoid() * g.tanh()
         h = o.sigmoid() * c.tanh()
     torch.testing.assert_close(cell(x)[0], h.mT)
 
@@ -106,7 +148,7 @@ def test_fsmn_is_a_depthwise_convolution_of_its_projection():
     cell, x = FSMN(5, order=7, expand=2), torch.randn(2, 11, 5)
     p = cell.project(cell.widen(x).relu())
     kernel = cell.taps.T[:, None]
-    memory = conv1d(nn.functional.pad(p.mT, (6, 0)), kernel, groups=5).mT
+    memory = conv1d(pad(p.mT, (6, 0)), kernel, groups=5).mT
     torch.testing.assert_close(cell(x)[0], x + p + memory)
 
 
@@ -120,7 +162,7 @@ def test_dilated_fsmn_is_its_equations():
         total = 0
         for taps, source in zip(memory.taps.split(width, 1), found, strict=True):
             past = (order - 1) * 2**index
-            padded = nn.functional.pad(source.mT, (past, 0))
+            padded = pad(source.mT, (past, 0))
             total = total + conv1d(padded, taps.T[:, None], groups=width, dilation=2**index).mT
         normed = rms_norm(total, (width,), memory.norm.weight, 1e-5)
         found.append(prelu(normed, memory.activation.weight))

@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,8 +119,11 @@ def test_every_cell(cell: str) -> None:
     check(SignTask(), architecture, 3, 4)
 
 
-def test_a_cell_whose_rates_learn_slower() -> None:
-    check(SignTask(), network("lru", state=3, lr_share=0.1), 3)
+@pytest.mark.parametrize(
+    ("cell", "options"), [("lru", {"state": 3, "lr_share": 0.1}), ("tcn", {"dropout": 0.3})]
+)
+def test_cells_that_learn_slower_or_draw(cell: str, options: dict[str, Any]) -> None:
+    check(SignTask(), network(cell, **options), 3)
 
 
 @pytest.mark.parametrize("at", range(1, STEPS + 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archsearch.spec.catalog import CellType, choice, flag, integer
+from archsearch.spec.catalog import CellType, choice, flag, integer, real
 
 _KERNEL = integer(3, 2, 16, search=(2, 3, 5), doc="taps of each convolution")
 _WEIGHT_NORM = flag(False, doc="learn each filter's length apart from its direction")
@@ -16,6 +16,13 @@ CELLS: tuple[CellType, ...] = (
             "layers": integer(3, 1, 12, search=(2, 3, 4), doc="residual blocks of two each"),
             "dilation": integer(2, 1, 4, search=(2, 3), doc="block l spaces taps dilation^l apart"),
             "weight_norm": _WEIGHT_NORM,
+            "dropout": real(
+                0.0,
+                0.0,
+                0.9,
+                search=(0.0, 0.1, 0.3),
+                doc="share of the channels that training drops after each convolution",
+            ).added_later(),
         },
         doc="Temporal convolutional network: causal dilated convolutions, a finite reach.",
         source="Bai, Kolter, Koltun 2018, arXiv 1803.01271",
@@ -27,12 +34,21 @@ CELLS: tuple[CellType, ...] = (
             "kernel": _KERNEL,
             "layers": integer(3, 1, 20, search=(2, 3, 5), doc="residual layers"),
             "gate": choice(
-                "glu", "gtu", "bilinear", doc="value s(gate), tanh(value) s(gate), value gate"
+                *("glu", "gtu", "bilinear", "reglu", "swish"),
+                doc="value s(gate), tanh(value) s(gate), value times gate, relu(gate), silu(gate)",
             ),
             "weight_norm": _WEIGHT_NORM,
+            "bottleneck": integer(
+                1,
+                1,
+                64,
+                search=(1, 2, 4),
+                doc="times narrower between two convolutions of one tap each; 1 has none of them",
+            ).added_later(),
         },
         doc="Gated convolutional network: causal convolutions, each gated by a second one.",
-        source="Dauphin, Fan, Auli, Grangier 2017, arXiv 1612.08083",
+        source="Dauphin, Fan, Auli, Grangier 2017, arXiv 1612.08083; reglu, swish: Shazeer 2020, "
+        "arXiv 2002.05202",
     ),
     CellType(
         "trellis",
