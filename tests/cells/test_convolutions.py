@@ -31,6 +31,7 @@ def seen_by_the_last(cell):
         (lambda: GatedConv(4, kernel=4, layers=2, bottleneck=2), 7),
         (lambda: Trellis(4, levels=6, cycle=1), 7),
         (lambda: Trellis(4, levels=7, cycle=3), 1 + 1 + 2 + 4 + 1 + 2 + 4 + 1),
+        (lambda: Trellis(4, levels=4, cycle=2, kernel=3), 1 + 2 * (1 + 2 + 1 + 2)),
         (lambda: DilatedFSMN(4, order=5, depth=1), 5),
         (lambda: DilatedFSMN(4, order=4, depth=3), 1 + 3 * (1 + 2 + 4)),
         (lambda: FSMN(4, order=12), 12),
@@ -128,19 +129,59 @@ def test_a_sparse_trellis_is_a_truncated_lstm(levels):
             torch.testing.assert_close(got[:, last], want)
 
 
-def test_a_trellis_is_its_equations_in_plain_convolutions():
+@pytest.mark.parametrize(("rows", "length"), [(1, 1), (2, 17)])
+@pytest.mark.parametrize(("kernel", "dropout"), [(2, 0.0), (3, 0.0), (2, 0.4), (3, 0.4)])
+def test_a_trellis_is_its_equations_in_plain_convolutions(kernel, dropout, rows, length):
     torch.manual_seed(0)
-    width, x = 3, torch.randn(2, 17, 3)
-    cell = Trellis(width, levels=5, cycle=2)
-    h = c = torch.zeros(2, width, 17)
+    width, x = 3, torch.randn(rows, length, 3, dtype=torch.float64, requires_grad=True)
+    cell = Trellis(width, levels=5, cycle=2, kernel=kernel, dropout=dropout).double()
+    for part in cell.parameters():
+        nn.init.normal_(part, std=0.5)
+    h = c = torch.zeros(rows, width, length, dtype=torch.float64)
+    torch.manual_seed(1)
+    y = cell(x)[0]
+    torch.manual_seed(1)
+    mask = torch.empty(rows, 1, width).bernoulli_(1 - dropout).double().mT / (1 - dropout)
     for dilation in (1, 2, 1, 2, 1):
-        both = torch.cat([pad(x.mT, (dilation, 0)), pad(h, (dilation, 0))], 1)
+        back = ((kernel - 1) * dilation, 0)
+        both = torch.cat([pad(x.mT, back), pad(mask * h, back)], 1)
         weight = torch.cat([cell.inject, cell.hidden], 1).permute(2, 1, 0)
         gates = conv1d(both, weight, cell.bias, dilation=dilation)
         i, f, g, o = gates.chunk(4, 1)
-        c = f.sigmoid() * pad(c, (dilation, 0))[..., :17] + i.sigmoid() * g.tanh()
+        c = f.sigmoid() * pad(c, (dilation, 0))[..., :length] + i.sigmoid() * g.tanh()
         h = o.sigmoid() * c.tanh()
-    torch.testing.assert_close(cell(x)[0], h.mT)
+    torch.testing.assert_close(y, h.mT, rtol=1e-5, atol=1e-7)
+    weight, wanted = torch.randn_like(y), [x, *cell.parameters()]
+    plain = torch.autograd.grad((h.mT * weight).sum(), wanted)
+    for got, want in zip(torch.autograd.grad((y * weight).sum(), wanted), plain, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-7)
+
+
+def test_a_trellis_of_two_taps_is_one_of_three_without_the_oldest():
+    torch.manual_seed(0)
+    two, three = Trellis(8, levels=4, cycle=3), Trellis(8, levels=4, cycle=3, kernel=3)
+    with torch.no_grad():
+        for name, part in three.named_parameters():
+            part.zero_()
+            part[-2 * (name != "bias") :].copy_(two.get_parameter(name))
+    x = torch.randn(2, 19, 8)
+    torch.testing.assert_close(three(x)[0], two(x)[0])
+
+
+def test_what_a_trellis_drops_has_no_share_in_the_mean():
+    """Where little is dropped and all is nearly linear, the mean over masks is evaluation's."""
+    torch.manual_seed(0)
+    cell = Trellis(6, levels=3, dropout=0.3)
+    x = torch.randn(1, 7, 6)
+    with torch.no_grad():
+        for part in (cell.inject, cell.hidden):
+            part.mul_(5)
+        many = cell(x.expand(20000, -1, -1))[0]
+        whole = cell.eval()(x)[0]
+        assert torch.equal(whole, cell(x)[0])
+    spread = many.std(0)
+    assert spread.max() > 1e-5
+    assert (many.mean(0) - whole[0]).abs().max() < 0.05 * spread.max()
 
 
 def test_fsmn_is_a_depthwise_convolution_of_its_projection():

@@ -120,7 +120,12 @@ def test_every_cell(cell: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "options"), [("lru", {"state": 3, "lr_share": 0.1}), ("tcn", {"dropout": 0.3})]
+    ("cell", "options"),
+    [
+        ("lru", {"state": 3, "lr_share": 0.1}),
+        ("tcn", {"dropout": 0.3}),
+        ("trellis", {"dropout": 0.3, "levels": 2}),
+    ],
 )
 def test_cells_that_learn_slower_or_draw(cell: str, options: dict[str, Any]) -> None:
     check(SignTask(), network(cell, **options), 3)

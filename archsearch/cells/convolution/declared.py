@@ -58,6 +58,14 @@ CELLS: tuple[CellType, ...] = (
             "cycle": integer(
                 1, 1, 6, search=(1, 3), doc="dilations go through 1 to 2^(cycle - 1) in turn"
             ),
+            "kernel": choice(2, 3, doc="taps of each convolution; 3 is slower").added_later(),
+            "dropout": real(
+                0.0,
+                0.0,
+                0.9,
+                search=(0.0, 0.1, 0.3),
+                doc="share of the hidden channels that training drops, at all levels the same",
+            ).added_later(),
         },
         doc="TrellisNet: a deep convolution that ties its levels and gates them like an LSTM.",
         source="Bai, Kolter, Koltun 2019, arXiv 1810.06682",
