@@ -71,7 +71,9 @@ class TestFMLP(CellContract):
     leak = 1e-9
 
     def parameters(self, width, options):
-        return 2 * (options["reach"] // 2 + 1) * width
+        count = options["reach"] // 2 + 1
+        kept = {"all": count, "low": (count + 1) // 2, "high": count // 2, "stop": 9 + 8}
+        return 2 * kept[options["band"]] * width
 
 
 class TestTCNCA(CellContract):
@@ -80,5 +82,6 @@ class TestTCNCA(CellContract):
     def parameters(self, width, options):
         size = options["query_size"]
         convolved = 2 * options["layers"] * width * (width * options["kernel"] + 1)
-        attention = size * (width + 1) + 4 * size + options["chunk"]
+        bias = {"distance": options["chunk"], "rotary": 2 * size, "none": 0}[options["bias"]]
+        attention = size * (width + 1) + 4 * size + bias
         return convolved + attention + 4 * width * (width + 1) + width * width

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -14,6 +16,7 @@ from archsearch.cells.convolution.fsmn import FSMN
 from archsearch.cells.convolution.gated_conv import GatedConv
 from archsearch.cells.convolution.tcnca import TCNCA
 from archsearch.cells.convolution.trellis import Trellis
+from archsearch.errors import ArchitectureError
 
 
 def seen_by_the_last(cell):
@@ -234,6 +237,52 @@ def test_fmlp_filters_with_its_spectrum(reach):
     torch.testing.assert_close(cell(torch.cat([x, x], 1))[0][:, reach:], circular)
 
 
+BANDS = {
+    "low": [0, 1, 2, 3, 4],
+    "high": [5, 6, 7, 8],
+    "stop": [0, 1, 2, 7, 8],
+}
+
+
+@pytest.mark.parametrize(("rows", "length"), [(1, 1), (2, 40)])
+@pytest.mark.parametrize("band", BANDS)
+def test_a_band_of_fmlp_is_a_sum_of_its_waves(band, rows, length):
+    torch.manual_seed(0)
+    cell = FMLP(3, reach=17, band=band).double()
+    x = torch.randn(rows, length, 3).double().requires_grad_()
+    taps = torch.zeros(17, 3).double()
+    for at, real, imaginary in zip(BANDS[band], cell.real, cell.imaginary, strict=True):
+        angle = 2 * math.pi * at * torch.arange(17).double()[:, None] / 17
+        weight = 1 if at == 0 else 2
+        taps = taps + weight * (real * angle.cos() - imaginary * angle.sin()) / 17
+    want = conv1d(pad(x.mT, (16, 0)), taps.flip(0).T[:, None], groups=3).mT
+    y = cell(x)[0]
+    torch.testing.assert_close(y, want)
+    weight, wanted = torch.randn_like(y), [x, *cell.parameters()]
+    plain = torch.autograd.grad((want * weight).sum(), wanted)
+    for got, expected in zip(torch.autograd.grad((y * weight).sum(), wanted), plain, strict=True):
+        torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("band", BANDS)
+@pytest.mark.parametrize("reach", [8, 16, 17])
+def test_a_wave_outside_of_the_band_is_silent(band, reach):
+    torch.manual_seed(0)
+    cell, time = FMLP(1, reach=reach, band=band).double(), torch.arange(3 * reach).double()
+    passed = []
+    for at in range(reach // 2 + 1):
+        wave = (2 * math.pi * at * time / reach).cos()
+        passed.append(cell(wave[None, :, None])[0][0, reach:].abs().max().item() > 1e-9)
+    assert [at for at, heard in enumerate(passed) if heard] == cell.kept.tolist()
+    if reach > 8:
+        assert cell.kept.tolist() == BANDS[band]
+
+
+def test_a_band_of_few_frequencies_is_refused():
+    with pytest.raises(ArchitectureError, match=r"reach 7 has too few .* take at least 8"):
+        FMLP(4, reach=7, band="high")
+
+
 def test_fmlp_with_a_spectrum_of_ones_changes_nothing():
     cell, x = FMLP(3, reach=32), torch.randn(2, 40, 3)
     with torch.no_grad():
@@ -254,26 +303,62 @@ def test_only_the_convolution_crosses_a_border_of_chunks():
     )
 
 
-def test_tcnca_is_attention_in_each_chunk():
+def rotated(vector, distance):
+    """Each pair (j, j + half) turned by distance / 10000^(j / half)."""
+    half = len(vector) // 2
+    pairs = torch.complex(vector[:half], vector[half:])
+    angles = distance / 10000 ** (torch.arange(half).double() / half)
+    turned = pairs * torch.polar(torch.ones(half).double(), angles)
+    return torch.cat([turned.real, turned.imag])
+
+
+@pytest.mark.parametrize(("rows", "length"), [(1, 1), (2, 13)])
+@pytest.mark.parametrize("bias", ["distance", "rotary", "none"])
+@pytest.mark.parametrize("normaliser", ["softmax", "laplace"])
+def test_tcnca_is_attention_in_each_chunk(normaliser, bias, rows, length):
     torch.manual_seed(0)
-    chunk, size, x = 5, 6, torch.randn(2, 13, 4)
-    cell = TCNCA(4, chunk=chunk, query_size=size)
-    nn.init.normal_(cell.bias)
+    chunk, size = 5, 6
+    cell = TCNCA(4, chunk=chunk, query_size=size, normaliser=normaliser, bias=bias).double()
+    x = torch.randn(rows, length, 4).double().requires_grad_()
+    for part in cell.parameters():
+        nn.init.normal_(part, std=0.5)
+    if bias == "rotary":
+        # q'k of vectors that are rotated by their own positions depends on their distance alone
+        by_distance = torch.stack(
+            [rotated(cell.rotary.a, d + 3) @ rotated(cell.rotary.b, 3) for d in range(chunk)]
+        )
+    else:
+        by_distance = torch.zeros(chunk).double() if bias == "none" else cell.bias
     convolved = cell.tcn(x)[0]
     z = silu(cell.shared(convolved))
     q, k = (z * cell.scale[side] + cell.shift[side] for side in (0, 1))
     v = silu(cell.value(x))
-    seen = torch.zeros_like(v)
-    for row in range(2):
-        for t in range(13):
+    seen = []
+    for row in range(rows):
+        for t in range(length):
             begin = t - t % chunk
-            scores = k[row, begin : t + 1] @ q[row, t] / size**0.5
-            scores = scores + cell.bias[: t - begin + 1].flip(0)
-            seen[row, t] = scores.softmax(0) @ v[row, begin : t + 1]
+            scores = k[row, begin : t + 1] @ q[row, t]
+            offsets = by_distance[: t - begin + 1].flip(0)
+            if normaliser == "softmax":
+                weights = (scores / size**0.5 + offsets).softmax(0)
+            else:
+                middle = scores / (t - begin + 1) + offsets - 0.5**0.5
+                weights = 0.5 * (1 + torch.erf(middle * (2 * math.pi) ** 0.5))
+            seen.append(weights @ v[row, begin : t + 1])
+    seen = torch.stack(seen).view(rows, length, 4)
     reset, update, candidate = cell.gates(convolved).chunk(3, -1)
     new = silu(candidate + cell.attended(silu(reset) * seen))
     want = update.sigmoid() * new + (1 - update.sigmoid()) * x
-    torch.testing.assert_close(cell(x)[0], want)
+    y = cell(x)[0]
+    # cosines and sines are kept in single precision
+    torch.testing.assert_close(y, want, rtol=1e-5, atol=1e-6)
+    weight, wanted = torch.randn_like(y), [x, *cell.parameters()]
+    plain = torch.autograd.grad((want * weight).sum(), wanted, allow_unused=True)
+    found = torch.autograd.grad((y * weight).sum(), wanted, allow_unused=True)
+    for got, expected in zip(found, plain, strict=True):
+        assert (got is None) == (expected is None)
+        if got is not None:
+            torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_filter_that_was_pruned_as_a_whole_is_silent():

@@ -97,6 +97,11 @@ CELLS: tuple[CellType, ...] = (
         {
             "reach": integer(64, 2, 8192, search=(32, 64, 128), doc="taps of the filter"),
             "scale": choice(0.02, 0.01, 0.1, doc="deviation of the spectrum at the start"),
+            "band": choice(
+                *("all", "low", "high", "stop"),
+                doc="frequencies that may pass: all, the lower or the upper half, or all but the "
+                "middle half; others than all need a reach of at least 8",
+            ).added_later(),
         },
         doc="A causal filter per channel, learned as its spectrum.",
         source="Zhou et al. 2022 (FMLP-Rec), arXiv 2202.13556",
@@ -111,6 +116,14 @@ CELLS: tuple[CellType, ...] = (
             "kernel": _KERNEL,
             "layers": integer(3, 1, 12, search=(2, 3, 4), doc="residual blocks of two each"),
             "dilation": integer(2, 1, 4, search=(2, 3), doc="block l spaces taps dilation^l apart"),
+            "normaliser": choice(
+                *("softmax", "laplace"),
+                doc="from scores to weights: a softmax, or a function of each that needs no sum",
+            ).added_later(),
+            "bias": choice(
+                *("distance", "rotary", "none"),
+                doc="what a score gains: a number per distance, a few waves of it, or nothing",
+            ).added_later(),
         },
         doc="A dilated convolution for what is far and attention inside chunks for what is near.",
         source="Pham et al. 2023, arXiv 2312.05605; block: Ma et al. 2022 (MEGA), arXiv 2209.10655",
