@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
+from scipy.integrate import solve_ivp
 
 from archsearch.cells.recurrent.gru import GRU
 from archsearch.cells.recurrent.leaky_rnn import LeakyRNN
@@ -97,3 +99,50 @@ def test_the_solvers_have_their_orders(solver, order, first):
     assert found[0] < first
     for coarse, fine in pairwise(found):
         assert coarse / fine == pytest.approx(2**order, rel=0.15)
+
+
+@pytest.mark.parametrize("tau", [1.5, 5.0])
+def test_the_state_of_an_undriven_unit_dies_with_its_time_constant(tau):
+    cell = ODECell(2, field="leaky", tau=tau, substeps=2).double()
+    with torch.no_grad():
+        for parameter in (*cell.input.parameters(), *cell.recurrent.parameters()):
+            parameter.zero_()
+        h = torch.tensor([[1.0, -2.0]]).double()
+        y = cell(torch.randn(1, 7, 2).double(), (h,))[0]
+    expected = h * torch.exp(-torch.arange(1, 8).double()[:, None] / tau)
+    torch.testing.assert_close(y[0], expected, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("field", ["gru", "leaky"])
+def test_it_goes_where_an_adaptive_solver_goes(field):
+    """SciPy's Dormand-Prince pair at small tolerances, on inputs that are held for one unit."""
+    torch.manual_seed(0)
+    size, length = 3, 4
+    options = {"tau": 3.0} if field == "leaky" else {}
+    cell = ODECell(size, field=field, substeps=8, **options).double()
+    w, b, u = (
+        part.detach().numpy()
+        for part in (cell.input.weight, cell.input.bias, cell.recurrent.weight)
+    )
+    x = torch.randn(1, length, size).double()
+
+    def logistic(a):
+        return 1 / (1 + np.exp(-a))
+
+    def slope(given):
+        driven = w @ given + b
+        if field == "leaky":
+            return lambda _, h: (np.tanh(driven + u @ h) - h) / 3
+
+        def gated(_, h):
+            heard = u[: 2 * size] @ h
+            r, z = logistic(driven[: 2 * size] + heard).reshape(2, size)
+            return (1 - z) * (np.tanh(driven[2 * size :] + u[2 * size :] @ (r * h)) - h)
+
+        return gated
+
+    h, states = np.zeros(size), []
+    for given in x[0].numpy():
+        h = solve_ivp(slope(given), (0, 1), h, rtol=1e-10, atol=1e-12).y[:, -1]
+        states.append(torch.from_numpy(h))
+    torch.testing.assert_close(cell(x)[0][0], torch.stack(states), rtol=1e-5, atol=1e-6)

@@ -35,6 +35,10 @@ def model(cell="gru", channel="none", **stage):
         ({"cell": "seqboat"}, {f"{CELL}.unit.scale", f"{CELL}.unit.shift"}),
         ({"cell": "tcnca"}, {f"{CELL}.scale", f"{CELL}.shift"}),
         (
+            {"cell": Layer.of("lmu", learn="matrix")},
+            {f"{CELL}.window.skew", f"{CELL}.window.damping", f"{CELL}.window.write"},
+        ),
+        (
             {"cell": Layer.of("tcn", weight_norm=True, layers=1)},
             {f"{CELL}.convolutions.{number}.gain" for number in (0, 1)},
         ),

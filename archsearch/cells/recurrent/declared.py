@@ -233,6 +233,11 @@ CELLS: tuple[CellType, ...] = (
             "field": choice("gru", "leaky", doc="what drives the state"),
             "solver": choice("rk4", "euler", doc="Runge-Kutta of order four, or Euler"),
             "substeps": integer(1, 1, 16, search=(1, 2), doc="steps of the solver per input"),
+            "tau": real(
+                2.0, 1.01, 1e6, search=(2.0, 5.0, 10.0), doc="time constant of a unit at the start"
+            )
+            .added_later()
+            .only_when(field="leaky"),
         },
         doc="A state that follows a differential equation between inputs.",
         source="Chen et al. 2018, arXiv 1806.07366; field: De Brouwer et al. 2019, "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -15,14 +17,20 @@ class ODECell(Cell):
 
     f is "gru", (1 - z)(n - h) with r, z = s(W x + U h + b) and n = tanh(W x + U (r h) + b)
     (De Brouwer et al. 2019, arXiv 1905.12374), or "leaky", (tanh(W x + U h + b) - h) / tau with
-    tau = 1 + exp(tau_log) > 1 trained per unit. The unit of time is cut into ``substeps`` of
-    Euler's or the classical Runge-Kutta method. U starts orthogonal, tau at 2. State: h (B, W).
+    tau = 1 + exp(tau_log) > 1 trained per unit from ``tau``. The unit of time is cut into
+    ``substeps`` of Euler's or the classical Runge-Kutta method. U starts orthogonal. State:
+    h (B, W).
     """
 
     state_matrices = frozenset({"recurrent"})
 
     def __init__(
-        self, width: int, field: str = "gru", solver: str = "rk4", substeps: int = 1
+        self,
+        width: int,
+        field: str = "gru",
+        solver: str = "rk4",
+        substeps: int = 1,
+        tau: float = 2.0,
     ) -> None:
         super().__init__(width)
         self.solver, self.substeps = solver, substeps
@@ -34,7 +42,8 @@ class ODECell(Cell):
         for matrix in self.recurrent.weight.chunk(gates):
             nn.init.orthogonal_(matrix)
         nn.init.zeros_(self.input.bias)
-        self.tau_log = nn.Parameter(torch.zeros(width)) if field == "leaky" else None
+        tau_log = torch.full((width,), math.log(tau - 1))
+        self.tau_log = nn.Parameter(tau_log) if field == "leaky" else None
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (h,) = self.initial_state(len(x)) if state is None else state
