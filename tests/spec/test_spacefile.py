@@ -284,7 +284,7 @@ def test_ten_to_the_thirty_points_answer_at_once(read):
     block = "{cell: {name: tcn, options: search}, gate: {choice: [additive, highway, none]}}"
     text = SMALL.replace("- cell: gru", "\n        - ".join(["", *[block] * 25]))
     file = read(text)
-    assert file.space.size() == (3 * 3 * 2 * 2 * 3) ** 25
+    assert file.space.size() == (3 * 3 * 2 * 2 * 3 * 3) ** 25
     point = file.space.sample(random.Random(0))
     assert file.space.contains(file.space.architecture(point))
 
