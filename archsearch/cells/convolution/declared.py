@@ -64,7 +64,7 @@ CELLS: tuple[CellType, ...] = (
                 0.0,
                 0.9,
                 search=(0.0, 0.1, 0.3),
-                doc="share of the hidden channels that training drops, at all levels the same",
+                doc="share of the hidden channels that training drops, and is slower for it",
             ).added_later(),
         },
         doc="TrellisNet: a deep convolution that ties its levels and gates them like an LSTM.",
