@@ -90,6 +90,16 @@ def test_every_cell_trains_compiled(name):
     compared(name)
 
 
+def test_a_transform_exports_and_compiles_in_one_piece():
+    model = Outputs("fmlp")
+    for steps in (1, 5, 16):
+        x = torch.randn(2, steps, WIDTH)
+        program = torch.export.export(model, (x,), strict=False)
+        near(program.module()(x), model(x))
+        compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+        near(compiled(x), model(x))
+
+
 def test_a_network_exports_and_compiles_in_one_piece_with_the_lengths_of_its_sequences():
     signature = Signature("values", 3, "class", 4, every_step=False, length=6)
     stage = Stage((Block(Layer("gru"), channel=Layer("codebook")),))

@@ -23,6 +23,14 @@ def fft_convolution(x: Tensor, kernel: Tensor) -> Tensor:
     if x.dtype in (torch.bfloat16, torch.float16):
         return fft_convolution(x.float(), kernel.float()).to(x.dtype)
     # a circular convolution is the right one wherever it does not wrap around
-    size = next_fast_len(x.shape[1], real=True)
+    size = _fast_length(x.shape[1])
     spectrum = torch.fft.rfft(x, size, 1) * torch.fft.rfft(kernel, size, 0)
     return torch.fft.irfft(spectrum, size, 1)[:, taps - 1 : x.shape[1]]
+
+
+def _fast_length(least: int) -> int:
+    # a compiler of graphs does not see into scipy
+    if torch.compiler.is_compiling():
+        return 1 << (least - 1).bit_length()
+    found: int = next_fast_len(least, real=True)
+    return found
