@@ -26,7 +26,7 @@ class TestGLA(CellContract):
     def parameters(self, width, options):
         keys, values = int(width * options["expand_k"]), int(width * options["expand_v"])
         mixed = 2 * keys + values
-        gate = 16 * width + 17 * keys
+        gate = options["rank"] * (width + keys) + keys
         return (
             width * (mixed + 2 * values)
             + gate

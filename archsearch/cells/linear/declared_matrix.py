@@ -25,11 +25,18 @@ CELLS: tuple[CellType, ...] = (
         "archsearch.cells.linear.gla:GLA",
         {
             "heads": _HEADS,
-            "expand_k": choice(0.5, 1.0, doc="key width over the cell's width"),
+            "expand_k": choice(0.5, 1.0, 0.25, doc="key width over the cell's width"),
             "expand_v": choice(1.0, 2.0, doc="value width over the cell's width"),
             "tau": choice(16.0, 4.0, 1.0, doc="gate temperature; larger forgets more slowly"),
             **short_conv(0, 4, at=ON_QKV),
             "negative": _NEGATIVE,
+            "rank": integer(
+                16, 1, 1024, search=(16, 4, 64), doc="width between the two matrices of the gate"
+            ).added_later(),
+            "features": choice(
+                *("identity", "silu", "relu", "elu1"),
+                doc="what queries and keys pass through last; elu1 is elu(x) + 1",
+            ).added_later(),
         },
         doc="Gated linear attention: a matrix memory whose rows forget at learned, given rates.",
         source="Yang et al. 2023, arXiv 2312.06635; negative factors: Grazzi et al. 2024, "
