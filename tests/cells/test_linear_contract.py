@@ -39,7 +39,8 @@ class TestRetention(CellContract):
     cell_type = DECLARED["retention"]
 
     def parameters(self, width, options):
-        return width * (2 * width + 3 * int(width * options["expand_v"]))
+        rates = options["heads"] if options["decay"] == "learned" else 0
+        return width * (2 * width + 3 * int(width * options["expand_v"])) + rates
 
 
 class TestDeltaNet(CellContract):

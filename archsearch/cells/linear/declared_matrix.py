@@ -56,8 +56,11 @@ CELLS: tuple[CellType, ...] = (
                 doc="head h keeps 1 - 2^-(exponent + h) of its memory per step",
             ),
             "rotary": flag(True, doc="rotate queries and keys by their position"),
+            "decay": choice(
+                "fixed", "learned", doc="the rates of forgetting stay, or are where they start"
+            ).added_later(),
         },
-        doc="Retention: a matrix memory that forgets at a fixed rate per head.",
+        doc="Retention: a matrix memory that forgets at one rate per head, whatever the input.",
         source="Sun et al. 2023, arXiv 2307.08621",
     ),
     CellType(

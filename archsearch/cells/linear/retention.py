@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
 from archsearch.cells.attention.rotary import rotate
 from archsearch.cells.cell import Cell, State, split_width
+from archsearch.cells.linear.gates import full
 from archsearch.errors import ArchitectureError
-from archsearch.kernels.memories.linear_attention import linear_attention
+from archsearch.kernels.memories.linear_attention import SLOWEST_LOG_DECAY, linear_attention
 from archsearch.kernels.norms.gated_norm import EPSILON, gated_norm
+from archsearch.kernels.one_type import one_type
 from archsearch.kernels.projections.projected import projected
 
 
@@ -17,8 +22,12 @@ class Retention(Cell):
     """S_t = gamma_h S_{t-1} + k_t v_t', o_t = S_t' q_t / sqrt(K), gamma_h = 1 - 2^-(exponent + h).
 
     y_t = W_o (rms(o_t) silu(W_g x_t)), the norm per head and without a scale; q and k may be
-    rotated by their position (Sun et al. 2023, arXiv 2307.08621, section 2). State: the memory
-    S (B, H, K, V) and the position of each row (B,).
+    rotated by their position (Sun et al. 2023, arXiv 2307.08621, section 2). Where ``decay`` is
+    learned, gamma_h = s(a_h), and a_h starts where gamma_h is the fixed one; it counts as exp(-5)
+    where it is smaller. A memory that keeps all but 1 - gamma_h is a sum over the last
+    1 / (1 - gamma_h) steps; over more steps than that, where gamma_h has come near one, it grows
+    as a sum does, and the norm takes its size away. State: the memory S (B, H, K, V) and the
+    position of each row (B,).
     """
 
     def __init__(
@@ -28,6 +37,7 @@ class Retention(Cell):
         expand_v: float = 1.0,
         exponent: float = 5.0,
         rotary: bool = True,
+        decay: str = "fixed",
     ) -> None:
         super().__init__(width)
         values = int(width * expand_v)
@@ -45,8 +55,18 @@ class Retention(Cell):
         for weight in (*self.project.weight.split(self.sizes), self.open.weight):
             nn.init.xavier_uniform_(weight, gain=2**-2.5)
         nn.init.xavier_uniform_(self.output.weight, gain=2**-1)
-        rates = torch.log1p(-(2.0 ** -(exponent + torch.arange(heads))))
-        self.register_buffer("log_decay", rates, persistent=False)  # (H,)
+        exponents = exponent + torch.arange(heads)
+        rates = torch.log1p(-(2.0**-exponents))
+        if decay == "learned":
+            self.keep = nn.Parameter(rates + math.log(2) * exponents)  # a (H,)
+        else:
+            self.register_buffer("log_decay", rates, persistent=False)  # (H,)
+        self.learned = decay == "learned"
+
+    def _log_decay(self) -> Tensor:
+        if self.learned:
+            return logsigmoid(full(self.keep)).clamp_min(SLOWEST_LOG_DECAY)
+        return self.log_decay
 
     def _split(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         both, v = projected(self.project, x).split([2 * self.width, self.sizes[-1]], -1)
@@ -59,7 +79,8 @@ class Retention(Cell):
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
         # the scale of queries, 1 / sqrt(K), leaves the norm but for its epsilon
         epsilon = EPSILON * self.key_size
-        return projected(self.output, gated_norm(read, None, projected(self.open, x), epsilon))
+        normed = gated_norm(read, None, projected(self.open, x), epsilon)
+        return projected(self.output, normed.to(x.dtype))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         rows, length, _ = x.shape
@@ -67,7 +88,7 @@ class Retention(Cell):
         # all rows start together unless a state says otherwise
         first = start[:1] if state is None else start
         q, k, v = self._split(x, first[:, None] + torch.arange(length, device=x.device))
-        log_decay = self.log_decay.expand(1, length, -1)
+        log_decay = self._log_decay().expand(1, length, -1)
         read, memory = linear_attention(q, k, v, log_decay, memory)
         return self._answer(read, x), (memory, start + length)
 
@@ -78,7 +99,7 @@ class Retention(Cell):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         memory, position = state
         q, k, v = self._split(x[:, None], position[:, None])  # (B, 1, H, K or V)
-        memory = self.log_decay.exp()[:, None, None] * memory
+        memory = self._log_decay().exp()[:, None, None] * memory
         memory = memory + k[:, 0, :, :, None] * v[:, 0, :, None]
-        read = torch.einsum("bhk,bhkv->bhv", q[:, 0], memory)
+        read = torch.einsum("bhk,bhkv->bhv", *one_type(q[:, 0], memory))
         return self._answer(read, x), (memory, position + 1)
