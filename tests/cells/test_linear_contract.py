@@ -47,12 +47,13 @@ class TestDeltaNet(CellContract):
     cell_type = DECLARED["deltanet"]
 
     def parameters(self, width, options):
-        size = options["heads"] * options["head_size"]
+        keys = options["heads"] * options["head_size"]
+        values = int(options["expand_v"] * keys)
         return (
-            4 * width * size
-            + 3 * options["conv"] * size
+            (width + options["conv"]) * (2 * keys + values)
+            + (1 + options["gate"]) * width * values
             + options["heads"] * (width + 1)
-            + options["head_size"]
+            + values // options["heads"]
         )
 
 
@@ -124,12 +125,14 @@ class TestDeltaProduct(CellContract):
 
     def parameters(self, width, options):
         heads, steps = options["heads"], options["steps"]
-        size = heads * options["head_size"]
+        keys = heads * options["head_size"]
+        values = int(options["expand_v"] * keys)
         gates = steps * heads * (width + 1)
         if options["fade"]:
             gates += heads * (width + 2)
-        mixed = (1 + 2 * steps) * size
-        return (width + options["conv"]) * mixed + gates + size * width + options["head_size"]
+        mixed = (1 + steps) * keys + steps * values
+        answers = (1 + options["gate"]) * width * values + values // heads
+        return (width + options["conv"]) * mixed + gates + answers
 
 
 class TestS4D(CellContract):

@@ -17,6 +17,14 @@ _LOWER_BOUND = real(
 )
 _DT_MIN = real(1e-3, 1e-6, 10.0, search=(1e-3, 1e-2), doc="the smallest step size at the start")
 _DT_MAX = real(0.1, 1e-6, 10.0, search=(0.1, 0.5), doc="the largest step size at the start")
+_ACTIVATION = choice("silu", "relu", "identity", doc="on queries, keys and values")
+_NORM = (
+    choice("l2", "sum", doc="what is one of each query and key: its length, or its sum")
+    .only_when(activation="relu")
+    .added_later()
+)
+_WIDER_VALUES = choice(1.0, 2.0, doc="value width over the key width").added_later()
+_GATED = flag(False, doc="answers under a gate, silu of a projection of the input").added_later()
 _HEAD_SIZE = integer(16, 1, 256, search=(8, 16, 32), doc="key and value width of each memory")
 
 CELLS: tuple[CellType, ...] = (
@@ -75,11 +83,14 @@ CELLS: tuple[CellType, ...] = (
             "beta_range": choice(
                 1, 2, doc="writing strength in (0, 1) or (0, 2); 2 allows negative eigenvalues"
             ),
-            "activation": choice("silu", "relu", "identity", doc="on queries, keys and values"),
+            "activation": _ACTIVATION,
+            "norm": _NORM,
+            "expand_v": _WIDER_VALUES,
+            "gate": _GATED,
         },
         doc="DeltaNet: a matrix memory that replaces what it holds for a key instead of adding.",
         source="Yang et al. 2024, arXiv 2406.06484; beta range: Grazzi et al. 2024, "
-        "arXiv 2411.12537",
+        "arXiv 2411.12537; norm sum: Schlag et al. 2021, arXiv 2102.11174",
     ),
     CellType(
         "hgrn2",
@@ -119,6 +130,8 @@ CELLS: tuple[CellType, ...] = (
             "expand_v": choice(1.0, 2.0, doc="value width over the key width"),
             **short_conv(4, 0, at=ON_QKV),
             "beta_range": choice(1, 2, doc=_BETA),
+            "activation": _ACTIVATION.added_later(),
+            "norm": _NORM,
         },
         doc="Gated DeltaNet: a matrix memory that replaces what it holds for a key, and fades.",
         source="Yang et al. 2024, arXiv 2412.06464; beta range: Grazzi et al. 2024, "
@@ -134,6 +147,10 @@ CELLS: tuple[CellType, ...] = (
             **short_conv(4, 0, at=ON_QKV),
             "beta_range": choice(2, 1, doc=_BETA),
             "fade": flag(False, doc="forget a given share of all of the memory per position"),
+            "activation": _ACTIVATION.added_later(),
+            "norm": _NORM,
+            "expand_v": _WIDER_VALUES,
+            "gate": _GATED,
         },
         doc="DeltaProduct: a matrix memory that each position rotates by several overwrites.",
         source="Siems et al. 2025, arXiv 2502.10297",

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import pad, relu
 
 from archsearch.cells.cell import Cell, State
 from archsearch.cells.linear.fading import Fading
 from archsearch.cells.linear.gates import full, in_full
+from archsearch.cells.linear.keys import sized
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.memories.delta_rule import delta_rule
 from archsearch.kernels.memories.gated_delta import gated_delta, overwrite_once
 from archsearch.kernels.memories.linear_attention import SLOWEST_LOG_DECAY
 from archsearch.kernels.norms.gated_norm import gated_norm
-from archsearch.kernels.norms.unit_length import unit_length
 from archsearch.kernels.projections.projected import projected
 
 
@@ -25,8 +25,8 @@ class DeltaProduct(Cell):
     which with a ``beta_range`` of 2 rotates and permutes where one matrix only reflects; where
     ``fade``, the memory is first multiplied by alpha_t (Siems et al. 2025, arXiv 2502.10297,
     section 3). It is DeltaNet on a sequence in which every position stands ``steps`` times and the
-    last is read. y_t = W_o rms(o_t). State: the memory S (B, H, K, K) and the convolution's
-    (B, conv - 1, .).
+    last is read, with the same ``activation``, ``norm`` and ``gate``. State: the memory
+    S (B, H, K, V) with V = expand_v K, and the convolution's (B, conv - 1, .).
     """
 
     def __init__(
@@ -39,33 +39,44 @@ class DeltaProduct(Cell):
         beta_range: int = 2,
         fade: bool = False,
         conv_start: str = "uniform",
+        activation: str = "silu",
+        norm: str = "l2",
+        expand_v: float = 1.0,
+        gate: bool = False,
     ) -> None:
         super().__init__(width)
-        self.heads, self.head_size, self.steps = heads, head_size, steps
-        self.beta_range = beta_range
-        size = heads * head_size
-        self.project = nn.Linear(width, (1 + 2 * steps) * size, bias=False)
-        self.conv = ShortConv((1 + 2 * steps) * size, conv, conv_start, activated=True)
+        self.heads, self.steps, self.beta_range = heads, steps, beta_range
+        self.head_size, self.value_size = head_size, int(head_size * expand_v)
+        keys, values = heads * head_size, heads * self.value_size
+        self.sizes = [keys, steps * keys, steps * values]
+        self.project = nn.Linear(width, sum(self.sizes), bias=False)
+        silu = activation == "silu"
+        self.conv = ShortConv(sum(self.sizes), conv, conv_start, activated=silu)
+        self.relu, self.sized = activation == "relu", sized(norm, activation)
         self.strength = nn.Linear(width, steps * heads)
         self.fading = Fading(width, heads) if fade else None
-        self.norm = nn.RMSNorm(head_size, eps=1e-5)
-        self.output = nn.Linear(size, width, bias=False)
-        for weight in self.project.weight.split(size):
+        self.norm = nn.RMSNorm(self.value_size, eps=1e-5)
+        self.output = nn.Linear(values, width, bias=False)
+        for weight in self.project.weight.split([keys] * (1 + steps) + [values] * steps):
             nn.init.xavier_uniform_(weight, gain=2**-2.5)
         nn.init.xavier_uniform_(self.strength.weight, gain=2**-2.5)
         nn.init.zeros_(self.strength.bias)
         nn.init.xavier_uniform_(self.output.weight)
+        self.open = nn.Linear(width, values, bias=False) if gate else None
+        if self.open is not None:
+            nn.init.xavier_uniform_(self.open.weight, gain=2**-2.5)
 
     def _split(self, mixed: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """q (..., H, K), then k, v (..., steps, H, K) and beta (..., steps, H)."""
-        parts = mixed.unflatten(-1, (1 + 2 * self.steps, self.heads, -1))
-        q, k, v = parts.split([1, self.steps, self.steps], -3)
-        q, k = unit_length(q.squeeze(-3)), unit_length(k)
+        """q (..., H, K), k (..., steps, H, K), v (..., steps, H, V) and beta (..., steps, H)."""
+        q, k, v = (relu(mixed) if self.relu else mixed).split(self.sizes, -1)
+        q = self.sized(q.unflatten(-1, (self.heads, -1)))
+        k, v = (part.unflatten(-1, (self.steps, self.heads, -1)) for part in (k, v))
         beta = self.beta_range * torch.sigmoid(self.strength(x))
-        return q, k, v, beta.unflatten(-1, (self.steps, self.heads))
+        return q, self.sized(k), v, beta.unflatten(-1, (self.steps, self.heads))
 
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
-        normed = gated_norm(full(read), self.norm.weight, None)
+        opened = None if self.open is None else projected(self.open, x)
+        normed = gated_norm(full(read), self.norm.weight, opened)
         return projected(self.output, normed.to(x.dtype))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -82,7 +93,7 @@ class DeltaProduct(Cell):
         return self._answer(read, x), (memory, recent)
 
     def initial_state(self, batch: int) -> State:
-        memory = self.zeros(batch, self.heads, self.head_size, self.head_size)
+        memory = self.zeros(batch, self.heads, self.head_size, self.value_size)
         return memory, self.zeros(batch, max(self.conv.taps - 1, 0), self.conv.channels)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
