@@ -171,7 +171,8 @@ class TestMLSTM(CellContract):
     def parameters(self, width, options):
         size, heads = int(width * options["expand"]), options["heads"]
         gates = 2 * heads * (3 * size + 1)
-        return 3 * width * size + (options["conv"] + 12 + 2) * size + gates
+        mixed = 3 * (4 if options["blocks"] == "four" else size)
+        return 3 * width * size + (options["conv"] + mixed + 2) * size + gates
 
 
 class TestAaren(CellContract):

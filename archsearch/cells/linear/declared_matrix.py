@@ -162,6 +162,28 @@ CELLS: tuple[CellType, ...] = (
             "heads": integer(4, 1, 64, search=(1, 2, 4, 8), doc="heads; divides the inner width"),
             "expand": choice(2.0, 1.0, doc="inner width over the cell's width"),
             **short_conv(4, 0),
+            "blocks": choice(
+                "four", "dense", doc="matrices of queries, keys and values; dense ones are slower"
+            ).added_later(),
+            "forget": choice(
+                "sigmoid",
+                "exp",
+                doc="function of the forget gate; exp can go above one, and is slower",
+            ).added_later(),
+            "forget_low": real(
+                3.0,
+                -10.0,
+                20.0,
+                search=(3.0, 0.0),
+                doc="the first head keeps the sigmoid of this at the start",
+            ).added_later(),
+            "forget_high": real(
+                6.0,
+                -10.0,
+                20.0,
+                search=(6.0, 3.0),
+                doc="the last head keeps the sigmoid of this at the start",
+            ).added_later(),
         },
         doc="mLSTM: a matrix memory with exponential input gates, read as a weighted mean.",
         source="Beck et al. 2024, arXiv 2405.04517",

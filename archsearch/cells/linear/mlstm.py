@@ -28,10 +28,12 @@ class MLSTM(Cell):
 
     h_t = C_t' q_t / max(|n_t' q_t|, 1); i_t and f_t = s(.) are linear in [q; k; v]. Of the two
     halves u and z of a projection of x, u is convolved over ``conv`` positions and activated to
-    c; q and k come from c, v from u, by matrices of blocks of four; k is scaled by K^(-1/2).
-    y_t = W_o ((layernorm(h_t) + s c_t) silu(z_t)), the norm per head (Beck et al. 2024, arXiv
-    2405.04517, section 2.3 and figure 10). The gates start as constants: f from s(3) to s(6) over
-    the heads, i near one. State: exp(-m) [C, n] (B, H, K, K + 1) and m (B, H), as in
+    c; q and k come from c, v from u, by matrices of ``blocks`` of four, or dense ones; k is scaled
+    by K^(-1/2). y_t = W_o ((layernorm(h_t) + s c_t) silu(z_t)), the norm per head (Beck et al.
+    2024, arXiv 2405.04517, section 2.3 and figure 10). Where ``forget`` is exp, f_t = exp(.) and
+    may be above one: what is held then grows, and outweighs what is written later. The gates start
+    as constants: f from s(``forget_low``) to s(``forget_high``) over the heads, i near one. State:
+    exp(-m) [C, n] (B, H, K, K + 1) and m (B, H), as in
     :mod:`archsearch.kernels.memories.stabilised.stabilised_attention`, and the convolution's
     (B, conv - 1, E) with E = expand W.
     """
@@ -45,19 +47,34 @@ class MLSTM(Cell):
         expand: float = 2.0,
         conv: int = 4,
         conv_start: str = "uniform",
+        blocks: str = "four",
+        forget: str = "sigmoid",
+        forget_low: float = 3.0,
+        forget_high: float = 6.0,
     ) -> None:
         super().__init__(width)
-        size = int(width * expand)
+        size, dense = int(width * expand), blocks == "dense"
         self.heads, self.head_size = heads, split_width(size, heads, "inner width")
-        if size % BLOCK:
+        if size % BLOCK and not dense:
             raise ArchitectureError(
-                f"inner width {size} is no multiple of {BLOCK}; take another width"
+                f"inner width {size} is no multiple of {BLOCK}; take another width or dense blocks"
+            )
+        if forget_low > forget_high:
+            raise ArchitectureError(
+                f"forget_low {forget_low} is above forget_high {forget_high}; lower forget_low"
             )
         if self.head_size == 1:
             raise ArchitectureError("a head of size one has no norm; take fewer heads")
         self.project = nn.Linear(width, 2 * size, bias=False)
         self.conv = ShortConv(size, conv, conv_start, activated=True)
-        self.blocks = nn.Parameter(torch.randn(3, size // BLOCK, BLOCK, BLOCK) * 0.1**0.5)
+        self.exponential = forget == "exp"
+        drawn = None if dense else torch.randn(3, size // BLOCK, BLOCK, BLOCK) * 0.1**0.5
+        self.blocks = None if drawn is None else nn.Parameter(drawn)
+        # queries and keys of c, values of u
+        parts = [nn.Linear(size, count * size, bias=False) for count in (2, 1)] if dense else []
+        for part in parts:
+            nn.init.normal_(part.weight, std=(0.4 / size) ** 0.5)
+        self.dense = nn.ModuleList(parts)
         self.gates = nn.Linear(3 * size, 2 * heads)  # input, forget
         self.scale = nn.Parameter(torch.ones(heads, self.head_size))
         self.skip = nn.Parameter(torch.ones(size))
@@ -65,22 +82,33 @@ class MLSTM(Cell):
         nn.init.zeros_(self.gates.weight)
         with torch.no_grad():
             self.gates.bias[:heads].normal_(std=0.1)
-            self.gates.bias[heads:] = torch.linspace(3.0, 6.0, heads)
+            bias = torch.linspace(forget_low, forget_high, heads)
+            # as much is kept at the start, whichever function the gate has
+            self.gates.bias[heads:] = logsigmoid(bias) if self.exponential else bias
+
+    def _mixed(self, c: Tensor, u: Tensor) -> list[Tensor]:
+        """Queries, keys and values, before anything is scaled."""
+        if self.blocks is not None:
+            return [block_product(x, w) for x, w in zip((c, c, u), self.blocks, strict=True)]
+        asked, values = self.dense
+        return [*projected(asked, c).chunk(2, -1), projected(values, u)]
 
     def _split(self, c: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         blocks, gates, scale = self.blocks, self.gates, self.head_size**-0.5
-        if untouched(gates):
+        if blocks is not None and untouched(gates):
             *parts, opened = memory_inputs(c, u, blocks, gates.weight, gates.bias, scale)
         else:
-            parts = [block_product(x, w) for x, w in zip((c, c, u), blocks, strict=True)]
+            parts = self._mixed(c, u)
             opened = gates(torch.cat(parts, -1))
             parts[1] = parts[1] * scale
         gate, forget = full(opened).chunk(2, -1)
         q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in parts)
-        return q, k, v, gate, logsigmoid(forget)
+        return q, k, v, gate, forget if self.exponential else logsigmoid(forget)
 
     def _whole(self) -> bool:
         """Whether the cell's weights alone say what it computes, so that one kernel can do it."""
+        if self.blocks is None or self.exponential:
+            return False
         linear = all(map(untouched, (self.project, self.gates, self.output)))
         return linear and untouched(self.conv, ShortConv) and self.conv.taps > 0
 
