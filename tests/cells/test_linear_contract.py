@@ -51,7 +51,7 @@ class TestDeltaNet(CellContract):
         values = int(options["expand_v"] * keys)
         return (
             (width + options["conv"]) * (2 * keys + values)
-            + (1 + options["gate"]) * width * values
+            + (1 + options["output_gate"]) * width * values
             + options["heads"] * (width + 1)
             + values // options["heads"]
         )
@@ -80,14 +80,15 @@ class TestHGRN(CellContract):
         size = int(width * options["expand"])
         gates = size // 2 if options["rotate"] else size
         own = gates * (width + 1) + (gates if options["rotate"] else 0)
-        return 3 * size * width + own + size + options["conv"] * width
+        answers = (2 + options["output_gate"]) * size * width + size
+        return answers + own + options["conv"] * width
 
 
 class TestHGRN2(CellContract):
     cell_type = DECLARED["hgrn2"]
 
     def parameters(self, width, options):
-        return width * (4 * width + 2 + options["conv"])
+        return width * ((4 + options["output_gate"]) * width + 2 + options["conv"])
 
 
 class TestMamba(CellContract):
@@ -131,7 +132,7 @@ class TestDeltaProduct(CellContract):
         if options["fade"]:
             gates += heads * (width + 2)
         mixed = (1 + steps) * keys + steps * values
-        answers = (1 + options["gate"]) * width * values + values // heads
+        answers = (1 + options["output_gate"]) * width * values + values // heads
         return (width + options["conv"]) * mixed + gates + answers
 
 

@@ -59,12 +59,12 @@ def with_gradients(cell, x, y):
 OPTIONS = [
     (DeltaNet, {"norm": "sum", "activation": "relu", "beta_range": 2}),
     (DeltaNet, {"expand_v": 2.0}),
-    (DeltaNet, {"gate": True, "activation": "relu"}),
+    (DeltaNet, {"output_gate": True, "activation": "relu"}),
     (GatedDeltaNet, {"norm": "sum", "activation": "relu", "expand_v": 2.0}),
     (GatedDeltaNet, {"activation": "identity"}),
     (DeltaProduct, {"norm": "sum", "activation": "relu", "steps": 3}),
-    (DeltaProduct, {"activation": "identity", "gate": True}),
-    (DeltaProduct, {"expand_v": 2.0, "gate": True, "fade": True}),
+    (DeltaProduct, {"activation": "identity", "output_gate": True}),
+    (DeltaProduct, {"expand_v": 2.0, "output_gate": True, "fade": True}),
 ]
 
 
@@ -126,7 +126,7 @@ def test_a_gate_comes_after_all_that_is_drawn_without_one(kind):
     built = []
     for gate in (False, True):
         torch.manual_seed(0)
-        built.append(kind(8, gate=gate))
+        built.append(kind(8, output_gate=gate))
     plain, gated = built
     for name, part in plain.named_parameters():
         assert torch.equal(part, gated.get_parameter(name))

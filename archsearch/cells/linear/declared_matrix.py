@@ -7,7 +7,6 @@ from archsearch.spec.catalog import CellType, choice, flag, integer, real
 
 _HEADS = integer(4, 1, 64, search=(1, 2, 4, 8), doc="independent heads; divides the width")
 _NEGATIVE = flag(False, doc="factors in (-1, 1) instead of (0, 1), which lets a state change sign")
-_BETA = "writing strength in (0, 1) or (0, 2); 2 allows negative eigenvalues"
 _LOWER_BOUND = real(
     0.0,
     0.0,
@@ -17,15 +16,6 @@ _LOWER_BOUND = real(
 )
 _DT_MIN = real(1e-3, 1e-6, 10.0, search=(1e-3, 1e-2), doc="the smallest step size at the start")
 _DT_MAX = real(0.1, 1e-6, 10.0, search=(0.1, 0.5), doc="the largest step size at the start")
-_ACTIVATION = choice("silu", "relu", "identity", doc="on queries, keys and values")
-_NORM = (
-    choice("l2", "sum", doc="what is one of each query and key: its length, or its sum")
-    .only_when(activation="relu")
-    .added_later()
-)
-_WIDER_VALUES = choice(1.0, 2.0, doc="value width over the key width").added_later()
-_GATED = flag(False, doc="answers under a gate, silu of a projection of the input").added_later()
-_HEAD_SIZE = integer(16, 1, 256, search=(8, 16, 32), doc="key and value width of each memory")
 
 CELLS: tuple[CellType, ...] = (
     CellType(
@@ -72,27 +62,6 @@ CELLS: tuple[CellType, ...] = (
         source="Sun et al. 2023, arXiv 2307.08621",
     ),
     CellType(
-        "deltanet",
-        "archsearch.cells.linear.deltanet:DeltaNet",
-        {
-            "heads": integer(2, 1, 64, search=(1, 2, 4), doc="independent memories"),
-            "head_size": integer(
-                16, 1, 256, search=(8, 16, 32), doc="key and value width of each memory"
-            ),
-            **short_conv(4, 0, at=ON_QKV),
-            "beta_range": choice(
-                1, 2, doc="writing strength in (0, 1) or (0, 2); 2 allows negative eigenvalues"
-            ),
-            "activation": _ACTIVATION,
-            "norm": _NORM,
-            "expand_v": _WIDER_VALUES,
-            "gate": _GATED,
-        },
-        doc="DeltaNet: a matrix memory that replaces what it holds for a key instead of adding.",
-        source="Yang et al. 2024, arXiv 2406.06484; beta range: Grazzi et al. 2024, "
-        "arXiv 2411.12537; norm sum: Schlag et al. 2021, arXiv 2102.11174",
-    ),
-    CellType(
         "hgrn2",
         "archsearch.cells.linear.hgrn2:HGRN2",
         {
@@ -100,6 +69,7 @@ CELLS: tuple[CellType, ...] = (
             "lower_bound": _LOWER_BOUND,
             **short_conv(0, 4, at=BEFORE),
             "negative": _NEGATIVE,
+            "output_gate": flag(False, doc="answers under a gate, as those of hgrn").added_later(),
         },
         doc="HGRN with a matrix memory: what a gate lets go is the key under which to write.",
         source="Qin et al. 2024, arXiv 2404.07904; negative factors: Grazzi et al. 2024, "
@@ -120,40 +90,6 @@ CELLS: tuple[CellType, ...] = (
         doc="Mamba-2: a matrix memory with one selected rate of forgetting per head.",
         source="Dao, Gu 2024, arXiv 2405.21060; negative factors: Grazzi et al. 2024, "
         "arXiv 2411.12537",
-    ),
-    CellType(
-        "gated_deltanet",
-        "archsearch.cells.linear.gated_deltanet:GatedDeltaNet",
-        {
-            "heads": integer(2, 1, 64, search=(1, 2, 4), doc="independent memories"),
-            "head_size": _HEAD_SIZE,
-            "expand_v": choice(1.0, 2.0, doc="value width over the key width"),
-            **short_conv(4, 0, at=ON_QKV),
-            "beta_range": choice(1, 2, doc=_BETA),
-            "activation": _ACTIVATION.added_later(),
-            "norm": _NORM,
-        },
-        doc="Gated DeltaNet: a matrix memory that replaces what it holds for a key, and fades.",
-        source="Yang et al. 2024, arXiv 2412.06464; beta range: Grazzi et al. 2024, "
-        "arXiv 2411.12537",
-    ),
-    CellType(
-        "deltaproduct",
-        "archsearch.cells.linear.deltaproduct:DeltaProduct",
-        {
-            "heads": integer(2, 1, 64, search=(1, 2, 4), doc="independent memories"),
-            "head_size": _HEAD_SIZE,
-            "steps": integer(2, 1, 16, search=(1, 2, 3), doc="writes into the memory per position"),
-            **short_conv(4, 0, at=ON_QKV),
-            "beta_range": choice(2, 1, doc=_BETA),
-            "fade": flag(False, doc="forget a given share of all of the memory per position"),
-            "activation": _ACTIVATION.added_later(),
-            "norm": _NORM,
-            "expand_v": _WIDER_VALUES,
-            "gate": _GATED,
-        },
-        doc="DeltaProduct: a matrix memory that each position rotates by several overwrites.",
-        source="Siems et al. 2025, arXiv 2502.10297",
     ),
     CellType(
         "mlstm",

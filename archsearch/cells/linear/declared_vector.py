@@ -96,6 +96,7 @@ CELLS: tuple[CellType, ...] = (
             "rotate": flag(False, doc="units are halves of complex ones that turn at each step"),
             **short_conv(0, 4, at=BEFORE),
             "negative": _NEGATIVE,
+            "output_gate": flag(True, doc="answers under a gate").added_later(),
         },
         doc="Gated linear recurrence whose forget gates have a lower bound.",
         source="Qin et al. 2023, arXiv 2311.04823; negative factors: Grazzi et al. 2024, "

@@ -21,7 +21,7 @@ class DeltaNet(Cell):
 
     q, k and v are projected, convolved over ``conv`` positions and activated, then q and k get
     length one; y_t = W_o rms(o_t), which makes a scale of q idle (Yang et al. 2024, arXiv
-    2406.06484), or W_o (rms(o_t) silu(W_g x_t)) where there is a ``gate``. beta_t = beta_range
+    2406.06484), or W_o (rms(o_t) silu(W_g x_t)) with an ``output_gate``. beta_t = beta_range
     s(w x_t + b): along k_t the memory keeps 1 - beta_t, so a range of 2 allows the negative
     eigenvalues that counting modulo two needs (Grazzi et al. 2024, arXiv 2411.12537). The ``norm``
     "sum" divides q and k by their sums instead (:func:`archsearch.cells.linear.keys.unit_sum`).
@@ -39,7 +39,7 @@ class DeltaNet(Cell):
         conv_start: str = "uniform",
         norm: str = "l2",
         expand_v: float = 1.0,
-        gate: bool = False,
+        output_gate: bool = False,
     ) -> None:
         super().__init__(width)
         self.heads, self.beta_range = heads, beta_range
@@ -58,7 +58,7 @@ class DeltaNet(Cell):
         nn.init.xavier_uniform_(self.strength.weight, gain=2**-2.5)
         nn.init.zeros_(self.strength.bias)
         nn.init.xavier_uniform_(self.output.weight)
-        self.open = nn.Linear(width, values, bias=False) if gate else None
+        self.open = nn.Linear(width, values, bias=False) if output_gate else None
         if self.open is not None:
             nn.init.xavier_uniform_(self.open.weight, gain=2**-2.5)
 

@@ -25,7 +25,7 @@ class DeltaProduct(Cell):
     which with a ``beta_range`` of 2 rotates and permutes where one matrix only reflects; where
     ``fade``, the memory is first multiplied by alpha_t (Siems et al. 2025, arXiv 2502.10297,
     section 3). It is DeltaNet on a sequence in which every position stands ``steps`` times and the
-    last is read, with the same ``activation``, ``norm`` and ``gate``. State: the memory
+    last is read, with the same ``activation``, ``norm`` and ``output_gate``. State: the memory
     S (B, H, K, V) with V = expand_v K, and the convolution's (B, conv - 1, .).
     """
 
@@ -42,7 +42,7 @@ class DeltaProduct(Cell):
         activation: str = "silu",
         norm: str = "l2",
         expand_v: float = 1.0,
-        gate: bool = False,
+        output_gate: bool = False,
     ) -> None:
         super().__init__(width)
         self.heads, self.steps, self.beta_range = heads, steps, beta_range
@@ -62,7 +62,7 @@ class DeltaProduct(Cell):
         nn.init.xavier_uniform_(self.strength.weight, gain=2**-2.5)
         nn.init.zeros_(self.strength.bias)
         nn.init.xavier_uniform_(self.output.weight)
-        self.open = nn.Linear(width, values, bias=False) if gate else None
+        self.open = nn.Linear(width, values, bias=False) if output_gate else None
         if self.open is not None:
             nn.init.xavier_uniform_(self.open.weight, gain=2**-2.5)
 

@@ -17,13 +17,13 @@ from archsearch.kernels.scans.linear_scan import linear_scan
 class HGRN(Cell):
     """h_t = a_t h_{t-1} + (1 - p_t) silu(W_c x_t), p_t = g + (1 - g) s(W_p x_t + b_p).
 
-    y_t = W_o (rms(h_t) silu(W_g x_t)). The share p_t that a unit keeps never falls below the
-    ``lower_bound`` g; higher layers are meant to have a higher one (Qin et al. 2023, arXiv
-    2311.04823, section 3). A cell does not know its layer, so g is an option of each layer where
-    the paper trains one per layer. a_t = p_t, or 2 p_t - 1 where ``negative``; where ``rotate``,
-    the units are the halves of complex ones that share a gate and turn by a trained angle per
-    step, at first by one radian down to 1e-4 geometrically. State: h (B, units), or
-    (B, units / 2, 2), and the convolution's (B, conv - 1, W).
+    y_t = W_o (rms(h_t) silu(W_g x_t)), or W_o rms(h_t) without ``output_gate``. The share p_t that
+    a unit keeps never falls below the ``lower_bound`` g; higher layers are meant to have a higher
+    one (Qin et al. 2023, arXiv 2311.04823, section 3). A cell does not know its layer, so g is an
+    option of each layer where the paper trains one per layer. a_t = p_t, or 2 p_t - 1 where
+    ``negative``; where ``rotate``, the units are the halves of complex ones that share a gate and
+    turn by a trained angle per step, at first by one radian down to 1e-4 geometrically. State:
+    h (B, units), or (B, units / 2, 2), and the convolution's (B, conv - 1, W).
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class HGRN(Cell):
         conv: int = 0,
         negative: bool = False,
         conv_start: str = "uniform",
+        output_gate: bool = True,
     ) -> None:
         super().__init__(width)
         self.size, self.lower_bound = int(width * expand), lower_bound
@@ -45,7 +46,9 @@ class HGRN(Cell):
             )
         self.gates = self.size // 2 if rotate else self.size
         self.conv = ShortConv(width, conv, conv_start)
-        self.project = nn.Linear(width, 2 * self.size, bias=False)  # candidate, output gate
+        self.opened = output_gate
+        # candidate, output gate
+        self.project = nn.Linear(width, (1 + output_gate) * self.size, bias=False)
         self.gate = nn.Linear(width, self.gates)
         self.norm = nn.RMSNorm(self.size, eps=1e-5)
         self.output = nn.Linear(self.size, width, bias=False)
@@ -54,8 +57,11 @@ class HGRN(Cell):
             exponents = torch.arange(self.gates) / self.gates
             self.angle = nn.Parameter(10000.0**-exponents)
 
-    def _coefficients(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        candidate, opened = self.project(x).chunk(2, -1)
+    def _coefficients(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The factor of the state, what is added to it, and the output gate before its silu."""
+        candidate, opened = self.project(x), None
+        if self.opened:
+            candidate, opened = candidate.chunk(2, -1)
         left = (1 - self.lower_bound) * torch.sigmoid(-full(self.gate(x)))  # 1 - p
         factor = spread(1 - left, self.negative)
         candidate = full(silu(candidate))
@@ -65,10 +71,10 @@ class HGRN(Cell):
             factor = torch.polar(torch.ones_like(angle), angle) * factor
         return factor, left * candidate, opened
 
-    def _answer(self, h: Tensor, opened: Tensor) -> Tensor:
+    def _answer(self, h: Tensor, opened: Tensor | None, x: Tensor) -> Tensor:
         h = h.flatten(-2) if self.rotate else h
         read = gated_norm(h[..., None, :], self.norm.weight, opened)
-        return self.output(read.to(opened.dtype))
+        return self.output(read.to(x.dtype if opened is None else opened.dtype))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         h, recent = self.initial_state(len(x)) if state is None else state
@@ -79,7 +85,7 @@ class HGRN(Cell):
             h = torch.view_as_real(h)
         else:
             h = linear_scan(factor, added, h)
-        return self._answer(h, opened), (h[:, -1], recent)
+        return self._answer(h, opened, x), (h[:, -1], recent)
 
     def initial_state(self, batch: int) -> State:
         recent = self.zeros(batch, max(self.conv.taps - 1, 0), self.width)
@@ -94,4 +100,4 @@ class HGRN(Cell):
             h = torch.view_as_real(factor * torch.view_as_complex(full(h)) + added)
         else:
             h = factor * h + added
-        return self._answer(h, opened), (h, recent)
+        return self._answer(h, opened, x), (h, recent)

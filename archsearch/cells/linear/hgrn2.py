@@ -21,7 +21,8 @@ class HGRN2(Cell):
     gated linear attention whose key is what the gate lets go (Qin et al. 2024, arXiv 2404.07904,
     section 3). The share p_t that is kept never falls below the ``lower_bound`` g, an option of
     each layer where the paper trains one per layer. a_t = p_t, or 2 p_t - 1 where ``negative``;
-    its size counts as exp(-5) where it is smaller. State: S (B, H, W / H, W / H) and the
+    its size counts as exp(-5) where it is smaller. With an ``output_gate``, as in HGRN,
+    y_t = W_o (rms(o_t) silu(W_g x_t)). State: S (B, H, W / H, W / H) and the
     convolution's (B, conv - 1, W).
     """
 
@@ -33,6 +34,7 @@ class HGRN2(Cell):
         conv: int = 0,
         negative: bool = False,
         conv_start: str = "uniform",
+        output_gate: bool = False,
     ) -> None:
         super().__init__(width)
         self.heads, self.head_size = heads, split_width(width, heads)
@@ -43,6 +45,7 @@ class HGRN2(Cell):
         self.norm = nn.RMSNorm(width, eps=1e-5)
         self.output = nn.Linear(width, width, bias=False)
         nn.init.zeros_(self.gate.bias)
+        self.open = nn.Linear(width, width, bias=False) if output_gate else None
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         q, v = projected(self.project, x).chunk(2, -1)
@@ -54,7 +57,8 @@ class HGRN2(Cell):
         return q, k, v, factor
 
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
-        normed = gated_norm(full(read).flatten(-2)[..., None, :], self.norm.weight, None)
+        opened = None if self.open is None else projected(self.open, x)
+        normed = gated_norm(full(read).flatten(-2)[..., None, :], self.norm.weight, opened)
         return projected(self.output, normed.to(x.dtype))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
