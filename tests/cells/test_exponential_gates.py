@@ -63,14 +63,48 @@ def test_mlstm_refuses_what_has_no_blocks_or_no_norm():
         MLSTM(4, heads=8)
 
 
-def test_aaren_is_softmax_attention_with_one_query():
+@pytest.mark.parametrize(("rows", "steps"), [(1, 1), (2, 45)])
+@pytest.mark.parametrize("temperature", [1.0, 0.1, 3.0])
+def test_aaren_is_softmax_attention_with_one_query(temperature, rows, steps):
     torch.manual_seed(0)
-    cell = Aaren(12, heads=3).double()
-    x = torch.randn(2, 45, 12).double()
+    cell = Aaren(12, heads=3, temperature=temperature).double()
+    x = torch.randn(rows, steps, 12).double().requires_grad_()
     k, v = cell.project(x).unflatten(-1, (6, 4)).transpose(1, 2).chunk(2, 1)
-    q = cell.query[None, :, None].expand(2, 3, 45, 4)
-    read = scaled_dot_product_attention(q, k, v, is_causal=True)
-    torch.testing.assert_close(cell(x)[0], cell.output(read.transpose(1, 2).flatten(2)))
+    q = cell.query[None, :, None].expand(rows, 3, steps, 4)
+    read = scaled_dot_product_attention(q, k, v, is_causal=True, scale=0.5 / temperature)
+    results = cell(x)[0], cell.output(read.transpose(1, 2).flatten(2))
+    weight = torch.cos(torch.arange(x.numel()).double()).view_as(x)
+    wanted = [x, *cell.parameters()]
+    slopes = (torch.autograd.grad((weight * y).sum(), wanted) for y in results)
+    for got, expected in zip(*((y, *s) for y, s in zip(results, slopes, strict=True)), strict=True):
+        torch.testing.assert_close(got, expected)
+
+
+def test_aaren_starts_with_scores_of_the_size_that_is_asked_for():
+    spread = {}
+    for options in ({}, {"query_scale": 0.1}, {"temperature": 10.0}):
+        torch.manual_seed(0)
+        cell = Aaren(16, heads=2, **options)
+        spread[str(options)] = cell._split(torch.randn(4, 50, 16))[0]
+    plain, small, mild = spread.values()
+    torch.testing.assert_close(small, 0.1 * plain)
+    torch.testing.assert_close(mild, 0.1 * plain)
+
+
+def test_aaren_with_a_small_query_starts_as_the_mean_and_a_cold_one_as_the_greatest():
+    torch.manual_seed(0)
+    x = torch.randn(1, 30, 8)
+    mean = Aaren(8, heads=1, query_scale=0.001)
+    values = mean._split(x)[1][..., :-1]
+    count = torch.arange(1, 31)[:, None, None]
+    expected = mean.output((values.cumsum(1) / count).flatten(2))
+    torch.testing.assert_close(mean(x)[0], expected, rtol=1e-2, atol=1e-3)
+    cold = Aaren(8, heads=1, temperature=0.01)
+    with torch.no_grad():
+        cold.query.mul_(100.0)
+    scores, values = cold._split(x)
+    first = scores.cummax(1).indices[0, :, 0]  # the best position so far
+    torch.testing.assert_close(cold(x)[0][0], cold.output(values[0, first, 0, :-1]))
 
 
 def test_aaren_bears_any_score():

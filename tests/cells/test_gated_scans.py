@@ -37,15 +37,39 @@ def test_mingru_is_its_equations(candidate, negative):
     torch.testing.assert_close(cell(x)[0], cell.output(h))
 
 
-def test_mingru_in_log_space_gives_the_same():
+def log_shares(cell, x):
+    """Logarithms of what is kept, of what is added of a candidate, and of the candidate."""
+    parts = (x @ cell.project.weight.T + cell.project.bias).split(cell.size, -1)
+    new = parts[-1]
+    log_new = torch.where(new >= 0, (new.clamp_min(0) + 0.5).log(), -softplus(-new))
+    if isinstance(cell, MinGRU):
+        return -softplus(-parts[0]), -softplus(parts[0]), log_new
+    apart = softplus(-parts[0]) - softplus(-parts[1])
+    return -softplus(apart), -softplus(-apart), log_new
+
+
+@pytest.mark.parametrize("steps", [1, 37, 256])
+@pytest.mark.parametrize("kind", [MinGRU, MinLSTM])
+def test_in_log_space_the_states_are_the_same(kind, steps):
+    """log h_t = A_t + log sum_j exp(log b_j - A_j), A_t the sum of log a: no state is needed."""
     torch.manual_seed(0)
-    cell = MinGRU(5).double()
-    x = torch.randn(2, 100, 5, dtype=torch.float64)
-    gate, new = cell.project(x).chunk(2, -1)
-    fallen = -softplus(-gate).cumsum(1)
-    log_added = -softplus(gate) + positive(new).log()
-    h = (fallen + (log_added - fallen).logcumsumexp(1)).exp()
-    torch.testing.assert_close(cell(x)[0], cell.output(h), rtol=1e-8, atol=1e-8)
+    cell = kind(5, expand=3.0)
+    x, held = 2 * torch.randn(2, steps, 5), torch.rand(2, 15)
+    x.requires_grad_()
+    weight = torch.cos(torch.arange(x.numel())).view_as(x)
+    y, (left, _) = cell(x, (held, cell.initial_state(2)[1]))
+    (slope,) = torch.autograd.grad((weight * y).sum(), x)
+    cell, exact = cell.double(), x.detach().double().requires_grad_()
+    log_kept, log_share, log_new = log_shares(cell, exact)
+    fallen = torch.cat([torch.zeros(2, 1, 15), log_kept.cumsum(1)], 1)
+    added = torch.cat([held.double().log()[:, None], log_share + log_new], 1)
+    h = (fallen + (added - fallen).logcumsumexp(1)).exp()[:, 1:]
+    expected = h @ cell.output.weight.T
+    (expected_slope,) = torch.autograd.grad((weight * expected).sum(), exact)
+    close = {"rtol": 1e-5, "atol": 1e-5}
+    torch.testing.assert_close(y.double(), expected, **close)
+    torch.testing.assert_close(left.double(), h[:, -1], **close)
+    torch.testing.assert_close(slope.double(), expected_slope, **close)
 
 
 def test_the_positive_candidate_is_positive_and_has_no_kink():

@@ -8,6 +8,7 @@ from archsearch.spec.catalog import CellType, choice, flag, integer, real
 _HEADS = integer(4, 1, 64, search=(1, 2, 4, 8), doc="independent heads; divides the width")
 _NEGATIVE = flag(False, doc="factors in (-1, 1) instead of (0, 1), which lets a state change sign")
 _EXPAND = choice(1.0, 2.0, doc="width of the state over the cell's width")
+_WIDER = choice(1.0, 2.0, 3.0, doc="width of the state over the cell's width")
 _CANDIDATE = choice(
     "positive", "identity", "tanh", doc="what new values pass through; positive keeps them above 0"
 )
@@ -59,7 +60,7 @@ CELLS: tuple[CellType, ...] = (
         "mingru",
         "archsearch.cells.linear.mingru:MinGRU",
         {
-            "expand": _EXPAND,
+            "expand": _WIDER,
             "candidate": _CANDIDATE,
             "keep_bias": real(
                 1.0, -10.0, 10.0, search=(0.0, 1.0, 3.0), doc="the gate's bias at the start"
@@ -75,7 +76,7 @@ CELLS: tuple[CellType, ...] = (
         "minlstm",
         "archsearch.cells.linear.minlstm:MinLSTM",
         {
-            "expand": _EXPAND,
+            "expand": _WIDER,
             "candidate": _CANDIDATE,
             "forget_bias": real(
                 1.0, -10.0, 10.0, search=(0.0, 1.0, 3.0), doc="the forget gate's bias at the start"
@@ -174,7 +175,19 @@ CELLS: tuple[CellType, ...] = (
     CellType(
         "aaren",
         "archsearch.cells.linear.aaren:Aaren",
-        {"heads": _HEADS},
+        {
+            "heads": _HEADS,
+            "temperature": real(
+                1.0,
+                0.01,
+                100.0,
+                search=(1.0, 0.5, 2.0),
+                doc="what scores are divided by; low: fewer positions count, and sooner",
+            ).added_later(),
+            "query_scale": real(
+                1.0, 0.001, 100.0, search=(1.0, 0.1), doc="size of the query's numbers at the start"
+            ).added_later(),
+        },
         doc="Aaren: softmax attention with a trained, fixed query, carried on as three sums.",
         source="Feng et al. 2024, arXiv 2405.13956",
     ),
