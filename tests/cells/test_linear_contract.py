@@ -197,4 +197,6 @@ class TestPrefixAttention(CellContract):
     cell_type = DECLARED["prefix_attention"]
 
     def parameters(self, width, options):
-        return 3 * width * options["heads"] * options["feature_size"] + 3 * width**2
+        kinds = 2 if options["prefix"] else 1
+        keys = (1 + kinds) * options["heads"] * options["feature_size"]
+        return width * keys + (1 + kinds) * width**2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from archsearch.cells.attention.linear_attention import LinearAttention
 from archsearch.cells.linear.prefix_attention import FEATURES, PrefixAttention
 from archsearch.kernels.memories.pair_products import pair_products
 
@@ -67,3 +68,47 @@ def test_without_keys_of_its_own_the_prefix_adds_nothing():
     scores = torch.einsum("bihf,bjhf->bhij", q, k).tril()
     read = scores @ v[..., :-1].transpose(1, 2) / scores.sum(-1, keepdim=True).clamp_min(1e-6)
     torch.testing.assert_close(cell(x)[0], cell.output(read.transpose(1, 2).flatten(2)))
+
+
+def with_gradients(cell, x, y):
+    weight = torch.cos(torch.arange(y.numel(), dtype=y.dtype)).view_as(y)
+    return [y, *torch.autograd.grad((weight * y).sum(), [x, *cell.parameters()])]
+
+
+@pytest.mark.parametrize(("rows", "steps"), [(1, 1), (2, 37)])
+@pytest.mark.parametrize("features", FEATURES)
+def test_without_a_prefix_it_is_linear_attention(features, rows, steps):
+    torch.manual_seed(0)
+    cell = PrefixAttention(6, heads=2, prefix=0, feature_size=4, features=features)
+    x = torch.randn(rows, steps, 6, requires_grad=True)
+    got = with_gradients(cell, x, cell(x)[0])
+    cell, exact = cell.double(), x.detach().double().requires_grad_()
+    q, k, v = (exact @ cell.project.weight.T).tensor_split([8, 16], -1)
+    q, k, v = (part.unflatten(-1, (2, -1)) for part in (q, k, v))
+    if features == "taylor":
+        inner = torch.einsum("bihf,bjhf->bhij", q, k) / 2
+        scores = 1 + inner + inner**2 / 2
+    else:
+        maps = {
+            "elu": lambda a: torch.where(a > 0, a + 1, a.exp()),
+            "relu2": lambda a: a.relu() ** 2,
+        }
+        q, k = (maps[features](part / 2**0.5) for part in (q, k))
+        scores = torch.einsum("bihf,bjhf->bhij", q, k)
+    scores = scores.tril()
+    read = scores @ v.transpose(1, 2) / scores.sum(-1, keepdim=True).clamp_min(1e-6)
+    expected = with_gradients(cell, exact, read.transpose(1, 2).flatten(2) @ cell.output.weight.T)
+    for fast, slow in zip(got, expected, strict=True):
+        torch.testing.assert_close(fast.double(), slow, rtol=1e-3, atol=1e-4)
+
+
+def test_without_a_prefix_the_cell_of_that_name_gives_the_same():
+    torch.manual_seed(0)
+    cell = PrefixAttention(8, heads=2, prefix=0, feature_size=4, features="elu").double()
+    plain = LinearAttention(8, heads=2, features="elu1").double()
+    with torch.no_grad():
+        plain.output.weight.copy_(cell.output.weight)
+        plain.project.weight.copy_(cell.project.weight)
+        plain.project.weight[:16] *= 4**-0.25
+    x = torch.randn(2, 19, 8).double()
+    torch.testing.assert_close(cell(x)[0], plain(x)[0], rtol=1e-5, atol=1e-6)

@@ -145,7 +145,9 @@ CELLS: tuple[CellType, ...] = (
         "archsearch.cells.linear.prefix_attention:PrefixAttention",
         {
             "heads": _HEADS,
-            "prefix": integer(16, 1, 1 << 20, search=(8, 16, 64), doc="positions written twice"),
+            "prefix": integer(
+                16, 0, 1 << 20, search=(8, 16, 64, 0), doc="positions written twice; 0: none"
+            ),
             "feature_size": integer(8, 1, 32, search=(4, 8, 16), doc="query and key width"),
             "features": choice(
                 "taylor", "elu", "relu2", doc="positive map of queries and keys; taylor is exp's"

@@ -44,8 +44,9 @@ class PrefixAttention(Cell):
     over j <= i of the first ``prefix`` positions: those are written twice, by keys and values of
     their own (Arora et al. 2024, arXiv 2407.05483, section 4). There, a position of the prefix
     sees all of it; here it sees what came before, so that the cell can stream. Behind the prefix
-    both agree. q and k are scaled by the fourth root of their size, y_t = W_o o_t. State: [S, z]
-    (B, H, F, V + 1), with F the size of f, and the position of each row (B,).
+    both agree. A ``prefix`` of none leaves linear attention (with taylor that of Arora et al. 2024,
+    arXiv 2402.18668). q and k are scaled by the fourth root of their size, y_t = W_o o_t. State:
+    [S, z] (B, H, F, V + 1), with F the size of f, and the position of each row (B,).
     """
 
     def __init__(
@@ -61,24 +62,28 @@ class PrefixAttention(Cell):
         self.head_size = split_width(width, heads)
         self.map, self.taylor = FEATURES[features], features == "taylor"
         self.mapped = len(self.map(torch.zeros(feature_size)))
-        keys = heads * feature_size
-        self.parts = [keys, keys, keys, width, width]
+        keys, kinds = heads * feature_size, 2 if prefix else 1
         # queries, keys and the prefix's keys, values and the prefix's values
+        self.parts = [keys] * (1 + kinds) + [width] * kinds
         self.project = nn.Linear(width, sum(self.parts), bias=False)
         self.output = nn.Linear(width, width, bias=False)
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """q (..., H, F), then k (2, ..., H, F) and [v, 1] (2, ..., H, V + 1): all, prefix."""
+        """q (..., H, F), then k (2, ..., H, F) and [v, 1] (2, ..., H, V + 1), of all and prefix."""
         parts = projected(self.project, x).split(self.parts, -1)
-        q, k, first, v, second = (part.unflatten(-1, (self.heads, -1)) for part in parts)
-        q, k, first = map(self._mapped, (q, k, first))
-        return q, torch.stack([k, first]), pad(torch.stack([v, second]), (0, 1), value=1.0)
+        q, *others = (part.unflatten(-1, (self.heads, -1)) for part in parts)
+        keys, values = others[: len(others) // 2], others[len(others) // 2 :]
+        keys = [self._mapped(part) for part in keys]
+        return self._mapped(q), torch.stack(keys), pad(torch.stack(values), (0, 1), value=1.0)
 
     def _mapped(self, x: Tensor) -> Tensor:
         return self.map(x * self.feature_size**-0.25)
 
     def _mixed(self, x: Tensor, reach: int) -> tuple[Tensor, Tensor]:
         """Queries, keys and values, and the prefix's keys and values of ``reach`` positions."""
+        if not self.prefix:
+            mixed = projected(self.project, x)
+            return mixed, mixed.new_zeros(len(x), reach, sum(self.parts[1:]))
         if untouched(self.project):
             q, k, first, v, second = self.project.weight.split(self.parts)
             mixed = projection(x, torch.cat([q, k, v]), None)
@@ -91,6 +96,8 @@ class PrefixAttention(Cell):
         length = x.shape[1]
         # with a state, rows may stand anywhere
         reach = length if state is not None else min(length, self.prefix)
+        if not self.prefix:
+            reach = 1  # one position, of which nothing is written
         twice = (self.prefix - start).clamp(0, reach)  # positions written twice (B,)
         mixed, own = self._mixed(x, reach)
         if self.taylor:
@@ -113,7 +120,8 @@ class PrefixAttention(Cell):
         memory, position = state
         q, keys, values = self._split(x)
         within = (position < self.prefix).to(keys.dtype)
-        keys = keys * torch.stack([torch.ones_like(within), within])[..., None, None]
+        counts = torch.stack([torch.ones_like(within), within])[: len(keys)]
+        keys = keys * counts[..., None, None]
         q, keys, values, memory = one_type(q, keys, values, memory)
         memory = memory + torch.einsum("nbhf,nbhv->bhfv", keys, values)
         read = quotient(torch.einsum("bhf,bhfv->bhv", q, memory))
