@@ -121,7 +121,7 @@ def test_the_design_example_stands(read):
 
 def test_the_size_of_the_design_example_without_its_real_range(read):
     text = DESIGN.replace("{float: [1.0e-4, 1.0e-2], log: true}", "0.001")
-    deltanet = 3 * 3 * (2 + 1) * 2 * 3
+    deltanet = 3 * 3 * (2 + 1) * 2 * (2 + 2) * 2 * 2
     cells = 1 + 2 + 3 + deltanet
     looping = 1 + 2 * 2
     assert read(text).space.size() == 2 * 3 * looping * cells * 2 * (1 + 2) * (1 + 2)
