@@ -82,14 +82,58 @@ CELLS: tuple[CellType, ...] = (
             "heads": integer(4, 1, 64, search=(1, 2, 4, 8), doc="heads; divides the inner width"),
             "state": integer(32, 1, 512, search=(8, 16, 32), doc="key width of the memories"),
             "expand": choice(2.0, 1.0, doc="inner width over the cell's width"),
-            **short_conv(4, 2, 0),
+            **short_conv(4, 2, 0, 3),
             "dt_min": _DT_MIN,
             "dt_max": _DT_MAX,
             "negative": _NEGATIVE,
+            "rate_min": real(
+                *(1.0, 1e-3, 1e3),
+                search=(1.0, 0.1),
+                doc="the slowest rate of forgetting at the start",
+            ).added_later(),
+            "rate_max": real(
+                *(16.0, 1e-3, 1e3),
+                search=(16.0, 4.0),
+                doc="the fastest one at the start",
+            ).added_later(),
+            "remedy": choice(
+                *("none", "decay", "clip", "window"),
+                search=(),
+                doc="against a memory that overflows on sequences longer than those of training:"
+                " forget more, bound its norm, or hold the last positions only",
+            ).added_later(),
+            "after": integer(
+                *(1024, 1, 1 << 30), search=(1024, 16), doc="positions before it; those of training"
+            )
+            .only_when(remedy="decay")
+            .added_later(),
+            "forget": real(
+                *(2.0, 1.0, 100.0), search=(2.0, 1.2), doc="forgets so many times as much"
+            )
+            .only_when(remedy="decay")
+            .added_later(),
+            "insert": real(
+                *(0.5, 0.0, 1.0), search=(0.5, 1.0), doc="writes such a share of what it would"
+            )
+            .only_when(remedy="decay")
+            .added_later(),
+            "largest": real(*(8.0, 1e-3, 1e6), search=(8.0, 0.5), doc="norm of a head's memory")
+            .only_when(remedy="clip")
+            .added_later(),
+            "every": integer(
+                *(64, 1, 65536), search=(64, 16), doc="positions after which the norm is bounded"
+            )
+            .only_when(remedy="clip")
+            .added_later(),
+            "window": integer(
+                *(64, 1, 65536), search=(64, 16), doc="positions held, the own one included"
+            )
+            .only_when(remedy="window")
+            .added_later(),
         },
         doc="Mamba-2: a matrix memory with one selected rate of forgetting per head.",
         source="Dao, Gu 2024, arXiv 2405.21060; negative factors: Grazzi et al. 2024, "
-        "arXiv 2411.12537",
+        "arXiv 2411.12537; remedies: Chen et al. 2024, arXiv 2410.07145",
     ),
     CellType(
         "mlstm",

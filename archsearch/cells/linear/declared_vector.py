@@ -109,7 +109,7 @@ CELLS: tuple[CellType, ...] = (
         {
             "state": integer(16, 1, 256, search=(4, 8, 16), doc="states of each channel"),
             "expand": choice(2.0, 1.0, doc="inner width over the cell's width"),
-            **short_conv(4, 2, 0),
+            **short_conv(4, 2, 0, 3),
             "dt_min": _DT_MIN,
             "dt_max": _DT_MAX,
             "negative": _NEGATIVE,
