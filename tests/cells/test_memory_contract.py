@@ -29,7 +29,11 @@ class TestTitans(CellContract):
 
     def parameters(self, width, options):
         rates = 1 + options["momentum"] + options["forget"]
-        return memory_of(width, options) + rates * rate_of(width, options)
+        around = 0
+        if options["integration"] != "memory":
+            around = 4 * width**2 + options["persistent"] * width
+            around += 0 if options["integration"] == "layer" else 2 * width
+        return memory_of(width, options) + rates * rate_of(width, options) + around
 
 
 class TestMoneta(CellContract):

@@ -8,8 +8,9 @@ from torch.nn.functional import softplus
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, spread
-from archsearch.cells.linear.remedies import Seen, borders, clipped, followed, last_positions
+from archsearch.cells.linear.remedies import Seen, clipped, followed, last_positions
 from archsearch.cells.linear.short_conv import ShortConv
+from archsearch.cells.linear.stretches import borders
 from archsearch.cells.linear.timescale import before_softplus, log_uniform
 from archsearch.errors import ArchitectureError
 from archsearch.kernels.memories.duality.duality_mixer import duality_mixer

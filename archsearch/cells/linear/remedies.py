@@ -26,20 +26,6 @@ def clipped(memory: Tensor, largest: float, here: Tensor | None = None) -> Tenso
     return bounded if here is None else torch.where(here[:, None, None, None], bounded, memory)
 
 
-def borders(length: int, every: int, start: Tensor | None) -> list[int]:
-    """The ends of stretches that reach up to multiples of ``every``, counted from ``start`` (B,).
-
-    Without a start all rows begin at zero. Where rows disagree each position is a stretch.
-    """
-    left = every
-    if start is not None:
-        rest = every - start % every
-        if bool((rest != rest[0]).any()):
-            return list(range(1, length + 1))
-        left = int(rest[0])
-    return [*range(left, length, every), length]
-
-
 def last_positions(q: Tensor, k: Tensor, v: Tensor, factor: Tensor, seen: Seen) -> Tensor:
     """r_t = sum over the last r + 1 positions s of (q_t . k_s) f_{s+1} ... f_t v_s.
 

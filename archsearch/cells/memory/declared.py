@@ -6,6 +6,8 @@ from archsearch.spec.catalog import CellType, Option, choice, flag, integer
 
 _MIRAS = "Behrouz, Razaviyayn, Zhong, Mirrokni 2025, arXiv 2504.13173"
 
+_WITH_ATTENTION = ("context", "gate", "layer")
+
 
 def _options(**more: Option) -> dict[str, Option]:
     return {
@@ -29,6 +31,24 @@ CELLS: tuple[CellType, ...] = (
         _options(
             momentum=flag(True, doc="carry past surprise along"),
             forget=flag(True, doc="let the memory decay at a rate the input sets"),
+            integration=choice(
+                *("memory", "context", "gate", "layer"),
+                doc="the memory alone, read into the context of attention (MAC), as the gate of"
+                " attention (MAG), or as the layer below it (MAL)",
+            ).added_later(),
+            window=integer(
+                *(16, 1, 65536),
+                search=(16, 32),
+                doc="positions that attention sees; of context, those of a segment, a multiple"
+                " of chunk",
+            )
+            .only_when(integration=_WITH_ATTENTION)
+            .added_later(),
+            persistent=integer(
+                *(4, 0, 1024), search=(4, 0, 16), doc="learned tokens that attention always sees"
+            )
+            .only_when(integration=_WITH_ATTENTION)
+            .added_later(),
         ),
         doc="Titans: a memory network trained on surprise, with momentum and forgetting.",
         source="Behrouz, Zhong, Mirrokni 2024, arXiv 2501.00663",

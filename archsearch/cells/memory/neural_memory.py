@@ -73,14 +73,17 @@ class NeuralMemory(Cell):
         return linear
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        past, speed, anchor, shares, recent, position = (
-            self.initial_state(len(x)) if state is None else state
-        )
+        begun = self.initial_state(len(x)) if state is None else state
+        return self.remember(x, begun, state is None)
+
+    def remember(self, x: Tensor, state: State, aligned: bool) -> tuple[Tensor, State]:
+        """As forward, where all rows are known to begin a chunk if ``aligned``."""
+        past, speed, anchor, shares, recent, position = state
         mixed, recent = self.conv(projected(self.project, x), recent)
         both, v = mixed.unflatten(-1, (3, self.heads, -1)).split([2, 1], 2)
         q, k, v = (part.transpose(1, 2) for part in (*unit_length(both).unbind(2), v[:, :, 0]))
         given = Memory(past, speed, anchor, *shares), tuple(self.start)
-        met = None if state is None else position
+        met = None if aligned else position
         read, left = descent_memory(q, k, v, self._rates(x), *given, met, self.chunk, self.rule)
         y = projected(self.output, gated_norm(read.transpose(1, 2), self.norm.weight, None))
         shares = (left.share, left.anchor_share)
