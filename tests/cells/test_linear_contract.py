@@ -188,9 +188,12 @@ class TestPLSTM(CellContract):
 
     def parameters(self, width, options):
         heads, lanes = options["heads"], options["lanes"]
-        shares = lanes**2 if options.get("mode") == "propagate" else 0
-        gates = heads * (3 * lanes + 1 + shares) * (width + 1)
-        return 5 * width**2 + 3 * options["conv"] * width + gates + width // heads
+        values = options["values"]
+        between = {"propagate": lanes**2, "orthogonal": lanes * (lanes - 1)}
+        gates = (2 * values + 1) * lanes + values**2 + between.get(options.get("mode"), 0)
+        gates *= heads * (width + 1)
+        around = (2 + 3 * values) * width**2 + (2 + values) * options["conv"] * width
+        return around + gates + width // heads
 
 
 class TestPrefixAttention(CellContract):

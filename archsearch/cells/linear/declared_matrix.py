@@ -177,9 +177,18 @@ CELLS: tuple[CellType, ...] = (
             "mode": choice(
                 "propagate",
                 "diffuse",
-                doc="contents are divided among the lanes, or stay in theirs",
+                "orthogonal",
+                doc="contents are divided among the lanes, stay in theirs, or are turned",
             ).only_when(lanes=(2, 4)),
             **short_conv(4, 0, at=ON_QKV),
+            "negative": flag(
+                True, doc="factors in (-1, 1) instead of (0, 1), which lets a state change sign"
+            ).added_later(),
+            "values": choice(
+                *(1, 2, 4),
+                search=(1, 2),
+                doc="values and outputs of each head, the cell's width each",
+            ).added_later(),
         },
         doc="pLSTM on a sequence: matrix memories in lanes, moved by a transition at each step.",
         source="Poeppel et al. 2025, arXiv 2506.11997",

@@ -7,6 +7,13 @@ from torch import Tensor, nn
 
 from archsearch.cells.cell import Cell, State, split_width
 from archsearch.cells.linear.gates import full, in_full
+from archsearch.cells.linear.lane_values import (
+    above_zero,
+    moved,
+    several_once,
+    several_values,
+    turned,
+)
 from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.kernels.memories.lanes.gated_lanes import Position, gated, gated_lanes
 from archsearch.kernels.memories.lanes.lane_memory import pass_once
@@ -20,16 +27,19 @@ OWN_LANE = 3.0  # how much a transition prefers its own lane at the start
 class PLSTM(Cell):
     """Memories C[j] on the ``lanes`` edges between neighbouring positions, per head.
 
-    o_t = (sum_j M_t[j] C_{t-1}[j]' q_t + D_t (q_t . k_t) v_t) / sqrt(K), and
-    C_t[i] = sum_j T_t[i, j] C_{t-1}[j] + S_t[i] k_t v_t': source S, transition T, mark M and direct
-    path D are functions of x_t; y_t = W_o (rms(o_t) silu(W_g x_t)) (Poeppel et al. 2025, arXiv
-    2506.11997, section 3, with J_K = J_Q = J_V = J_O = 1). A sequence is the graph with
-    ``lanes`` parallel edges from each position to the next. Nothing can explode: in the
-    ``propagate`` mode (P) an edge's content is divided among all edges that follow,
-    T[i, j] = softmax_i(a)[i, j] tanh(5 e_j), so that the sizes of a column sum to less than one;
-    in the ``diffuse`` mode (D) it stays in its lane, T = diag(tanh(5 e)), so that one path joins
-    two edges. Both allow negative factors. ``conv`` puts a short causal convolution and silu on
-    q, k and v. State: C (B, H, lanes, K, K) and the convolution's (B, conv - 1, 3 W).
+    o_t[o] = (sum_j M_t[o, j] C_{t-1}[j]' q_t + (q_t . k_t) sum_w D_t[o, w] v_t[w]) / sqrt(K), and
+    C_t[i] = sum_j T_t[i, j] C_{t-1}[j] + k_t sum_w S_t[w, i] v_t[w]': source S, transition T, mark
+    M and direct path D are functions of x_t, and o and w go over ``values`` N, outputs as many;
+    y_t = W_o (rms(o_t) silu(W_g x_t)) (Poeppel et al. 2025, arXiv 2506.11997, section 3, with
+    J_K = J_Q = 1 and J_V = J_O = N). A sequence is the graph with ``lanes`` parallel edges from
+    each position to the next. Nothing can explode: in the ``propagate`` mode (P) an edge's content
+    is divided among all edges that follow, T[i, j] = softmax_i(a)[i, j] f_j, so that the sizes of a
+    column sum to less than one; in the ``diffuse`` mode (D) it stays in its lane, T = diag(f), so
+    that one path joins two edges; ``orthogonal`` turns it, T = U diag(f) V, U and V products of
+    rotations in the planes of two lanes, so that the spectral norm is below one. f = tanh(5 e), or
+    where not ``negative`` the logistic function of 5 e. ``conv`` puts a short causal convolution
+    and silu on q, k and v. State: C (B, H, lanes, K, K) and the convolution's (B, conv - 1,
+    (2 + N) W). Turning and several values are slower than the others.
     """
 
     def __init__(
@@ -40,19 +50,24 @@ class PLSTM(Cell):
         mode: str = "propagate",
         conv: int = 4,
         conv_start: str = "uniform",
+        negative: bool = True,
+        values: int = 1,
     ) -> None:
         super().__init__(width)
-        self.heads, self.lanes = heads, lanes
+        self.heads, self.lanes, self.negative, self.values = heads, lanes, negative, values
         self.head_size = split_width(width, heads)
         self.shared = mode == "propagate" and lanes > 1
-        self.project = nn.Linear(width, 3 * width, bias=False)
-        self.conv = ShortConv(3 * width, conv, conv_start, activated=conv > 0)
-        # per head: source, mark and strength of each lane, the direct path, and the shares
-        self.parts = [lanes, lanes, lanes, 1, lanes**2 if self.shared else 0]
+        self.turned = mode == "orthogonal" and lanes > 1
+        outer = values * width
+        self.project = nn.Linear(width, 2 * width + outer, bias=False)
+        self.conv = ShortConv(2 * width + outer, conv, conv_start, activated=conv > 0)
+        # per head: source, mark and strength of each lane, the direct path, and shares or angles
+        between = lanes**2 if self.shared else lanes * (lanes - 1) if self.turned else 0
+        self.parts = [values * lanes, values * lanes, lanes, values**2, between]
         self.gates = nn.Linear(width, heads * sum(self.parts))
         self.norm = nn.RMSNorm(self.head_size, eps=1e-5)
-        self.open = nn.Linear(width, width, bias=False)
-        self.output = nn.Linear(width, width, bias=False)
+        self.open = nn.Linear(width, outer, bias=False)
+        self.output = nn.Linear(outer, width, bias=False)
         for weight in (*self.project.weight.split(width), self.open.weight):
             nn.init.xavier_uniform_(weight, gain=2**-2.5)
         nn.init.xavier_uniform_(self.output.weight)
@@ -61,26 +76,55 @@ class PLSTM(Cell):
     @torch.no_grad()
     def _start(self) -> None:
         """At first transitions do not see the input, and lanes differ in source and mark alone."""
-        lanes = self.lanes
         self.gates.weight.mul_(0.1)
         weight = self.gates.weight.view(self.heads, -1, self.width)
-        weight[:, 2 * lanes : 3 * lanes] = 0.0
-        weight[:, 3 * lanes + 1 :] = 0.0
         bias = torch.ones(self.heads, sum(self.parts))
+        _, _, strength, _, between = weight.split(self.parts, 1)
+        _, _, _, direct, moved = bias.split(self.parts, 1)
+        strength.zero_()
+        between.zero_()
+        direct.copy_(torch.eye(self.values).flatten())
+        moved.zero_()
         if self.shared:
-            bias[:, 3 * lanes + 1 :] = OWN_LANE * torch.eye(lanes).flatten()
+            moved.copy_(OWN_LANE * torch.eye(self.lanes).flatten())
         self.gates.bias.copy_(bias.flatten())
 
+    def _gates(self, x: Tensor) -> Tensor:
+        """(..., H P), strengths such that 5 of them within tanh are the factors."""
+        gates = full(projected(self.gates, x))
+        if self.negative:
+            return gates
+        before, strength, after = gates.unflatten(-1, (self.heads, -1)).split(
+            [sum(self.parts[:2]), self.lanes, sum(self.parts[3:])], -1
+        )
+        return torch.cat([before, above_zero(strength), after], -1).flatten(-2)
+
     def _split(self, mixed: Tensor, x: Tensor) -> Position:
-        return gated(mixed, full(projected(self.gates, x)), self.heads, self.lanes)
+        """What :func:`pass_once` is given, or with several values :func:`several_once`."""
+        gates = self._gates(x)
+        if not self._several():
+            return gated(mixed, gates, self.heads, self.lanes)
+        q, k, v = mixed.split([self.width, self.width, self.values * self.width], -1)
+        q, k = (part.unflatten(-1, (self.heads, -1)) for part in (q, k))
+        v = v.unflatten(-1, (self.heads, self.values, -1))
+        parts = gates.unflatten(-1, (self.heads, -1)).split(self.parts, -1)
+        source, mark = (part.unflatten(-1, (self.values, self.lanes)) for part in parts[:2])
+        direct = parts[3].unflatten(-1, (self.values, self.values))
+        transition = in_full(turned if self.turned else moved, parts[2], parts[4])
+        return q * self.head_size**-0.5, k, v, source, transition, mark, direct
+
+    def _several(self) -> bool:
+        return self.values > 1 or self.turned
 
     def _whole(self) -> bool:
         """Whether the cell's weights alone say what it computes, so that one kernel can do it."""
         linear = map(untouched, (self.project, self.gates, self.open, self.output))
         rest = untouched(self.conv, ShortConv) and untouched(self.norm, nn.RMSNorm)
-        return all(linear) and rest and self.conv.taps > 0
+        usual = self.negative and not self._several()
+        return all(linear) and rest and usual and self.conv.taps > 0
 
     def _answer(self, read: Tensor, x: Tensor) -> Tensor:
+        read = read.flatten(-3, -2) if self._several() else read  # (..., H N, K)
         normed = gated_norm(read, self.norm.weight, projected(self.open, x))
         return projected(self.output, normed.to(x.dtype))
 
@@ -93,7 +137,10 @@ class PLSTM(Cell):
             )
             return y, (memory, recent)
         mixed, recent = self.conv(projected(self.project, x), recent)
-        read, memory = in_full(gated_lanes, mixed, projected(self.gates, x), memory)
+        if self._several():
+            read, memory = in_full(several_values, *self._split(mixed, x), memory)
+        else:
+            read, memory = in_full(gated_lanes, mixed, self._gates(x), memory)
         return self._answer(read, x), (memory, recent)
 
     def initial_state(self, batch: int) -> State:
@@ -103,5 +150,6 @@ class PLSTM(Cell):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         memory, recent = state
         mixed, recent = self.conv.step(projected(self.project, x), recent)
-        read, memory = in_full(pass_once, *self._split(mixed, x), memory)
+        once = several_once if self._several() else pass_once
+        read, memory = in_full(once, *self._split(mixed, x), memory)
         return self._answer(read, x), (memory, recent)
