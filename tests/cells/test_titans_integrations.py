@@ -202,12 +202,8 @@ def test_alone_it_has_no_more_than_before():
     assert len(alone.initial_state(1)) == 6
 
 
-@pytest.mark.parametrize("integration", INTEGRATIONS)
-def test_it_is_exported(integration):
+def test_segments_are_exported():
     torch.manual_seed(0)
-    cell, x = (
-        Titans(WIDTH, HEADS, integration=integration, **SMALL).eval(),
-        torch.randn(2, 7, WIDTH),
-    )
+    cell, x = Titans(WIDTH, HEADS, integration="context", **SMALL).eval(), torch.randn(2, 7, WIDTH)
     program = torch.export.export(cell, (x,), strict=False)
     torch.testing.assert_close(program.module()(x)[0], cell(x)[0], rtol=1e-4, atol=1e-5)

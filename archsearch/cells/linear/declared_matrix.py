@@ -186,8 +186,8 @@ CELLS: tuple[CellType, ...] = (
             ).added_later(),
             "values": choice(
                 *(1, 2, 4),
-                search=(1, 2),
-                doc="values and outputs of each head, the cell's width each",
+                search=(),
+                doc="values and outputs of each head, of the cell's width each",
             ).added_later(),
         },
         doc="pLSTM on a sequence: matrix memories in lanes, moved by a transition at each step.",

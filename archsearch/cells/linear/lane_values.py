@@ -6,9 +6,9 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad, softplus
+from torch.nn.functional import softplus
 
-from archsearch.kernels.memories.lanes.gated_lanes import STEEPNESS
+from archsearch.kernels.memories.lanes.gated_lanes import STEEPNESS, gated_lanes
 from archsearch.kernels.memories.lanes.lane_memory import lane_memory
 
 
@@ -67,23 +67,57 @@ def several_values(
     C_t[i] = sum_j transition_t[i, j] C_{t-1}[j] + k_t sum_w source_t[w, i] v_t[w]'. ``q``, ``k``
     are (B, T, H, K), ``v`` (B, T, H, N, V), ``source`` and ``mark`` (B, T, H, N, J),
     ``transition`` (B, T, H, J, J), ``direct`` (B, T, H, N, N), ``memory`` (B, H, J, K, V). Returns
-    (B, T, H, N, V) and the memories.
-
-    A memory of one value serves: each position becomes N that read and N that write, of which one
-    does both and moves what is held.
+    (B, T, H, N, V) and the memories. All is linear in v: a memory of one value serves for each
+    output of each value.
     """
-    length, more = q.shape[1], v.shape[3] - 1
-    slots = 2 * more + 1
-    stay = torch.eye(memory.shape[2], dtype=q.dtype, device=q.device)
-    stay = stay.expand(*transition.shape[:3], more, -1, -1)
-    moves = torch.cat([stay, transition[:, :, :, None], stay], 3)
-    parts = [part[:, :, :, None].expand(-1, -1, -1, slots, -1) for part in (q, k)]
-    parts += [pad(v, (0, 0, more, 0)), pad(source, (0, 0, more, 0)), moves]
-    parts += [pad(mark, (0, 0, 0, more)), q.new_zeros(1, 1, 1, slots).expand(*q.shape[:3], -1)]
-    laid = [part.transpose(2, 3).flatten(1, 2) for part in parts]
-    found, memory = lane_memory(*laid, memory)  # (B, T slots, H, V)
-    found = found.unflatten(1, (length, slots))[:, :, : more + 1].transpose(2, 3)
-    return found + (q * k).sum(-1)[..., None, None] * (direct @ v), memory
+    heads, count, lanes = *v.shape[2:4], memory.shape[2]
+    moves = _each(transition.flatten(-2)[..., None, None, :], count).unflatten(-1, (lanes, lanes))
+    parts = [_each(part[..., None, None, :], count) for part in (q, k)]
+    parts += [_each(v[:, :, :, None], count), _each(source[:, :, :, None], count), moves]
+    parts += [_each(mark[:, :, :, :, None], count), direct.flatten(2)]
+    return _together(*lane_memory(*parts, _apart(memory, count)), heads, count)
+
+
+def several_gated(mixed: Tensor, gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    """As :func:`several_values`, of projections as they come.
+
+    ``mixed`` (B, T, (2 + N) H K) has queries, keys and values, ``gates`` (B, T, H P) for each head
+    source and mark of each value and lane, strength of each lane, the direct path of each output
+    and value, and the J^2 shares if there are any.
+    """
+    heads, lanes, size = memory.shape[1:4]
+    count = mixed.shape[-1] // (heads * size) - 2
+    q, k, v = mixed.split([heads * size, heads * size, count * heads * size], -1)
+    values = [_each(part.unflatten(-1, (heads, 1, 1, size)), count) for part in (q, k)]
+    values.append(_each(v.unflatten(-1, (heads, 1, count, size)), count))
+    gates = gates.unflatten(-1, (heads, -1))
+    both = count * lanes
+    rest = gates.shape[-1] - 2 * both - lanes - count**2
+    source, mark, strength, direct, shares = gates.split([both, both, lanes, count**2, rest], -1)
+    parts = [source.unflatten(-1, (1, count, lanes)), mark.unflatten(-1, (count, 1, lanes))]
+    parts += [strength[..., None, None, :], direct.unflatten(-1, (count, count, 1))]
+    parts += [shares[..., None, None, :]]
+    each = torch.cat([_each(part, count) for part in parts], -1).flatten(-2)
+    found = gated_lanes(torch.cat(values, -2).flatten(-2), each, _apart(memory, count))
+    return _together(*found, heads, count)
+
+
+def _each(part: Tensor, count: int) -> Tensor:
+    """(B, T, H, N or 1, N or 1, D), by output and value, as (B, T, H N N, D)."""
+    return part.expand(-1, -1, -1, count, count, -1).flatten(2, 4)
+
+
+def _apart(memory: Tensor, count: int) -> Tensor:
+    """What was held (B, H, ...) as the first value's, for every output, (B, H N N, ...)."""
+    none = torch.zeros_like(memory)[:, :, None].expand(-1, -1, count - 1, *memory.shape[2:])
+    held = torch.cat([memory[:, :, None], none], 2)[:, :, None]
+    return held.expand(-1, -1, count, -1, *memory.shape[2:]).flatten(1, 3)
+
+
+def _together(read: Tensor, left: Tensor, heads: int, count: int) -> tuple[Tensor, Tensor]:
+    """(B, T, H, N, K) and what is held, of each output and value."""
+    shape = (heads, count, count)
+    return read.unflatten(2, shape).sum(4), left.unflatten(1, shape)[:, :, 0].sum(2)
 
 
 def several_once(

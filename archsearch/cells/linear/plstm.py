@@ -10,6 +10,7 @@ from archsearch.cells.linear.gates import full, in_full
 from archsearch.cells.linear.lane_values import (
     above_zero,
     moved,
+    several_gated,
     several_once,
     several_values,
     turned,
@@ -137,8 +138,10 @@ class PLSTM(Cell):
             )
             return y, (memory, recent)
         mixed, recent = self.conv(projected(self.project, x), recent)
-        if self._several():
+        if self.turned:
             read, memory = in_full(several_values, *self._split(mixed, x), memory)
+        elif self.values > 1:
+            read, memory = in_full(several_gated, mixed, self._gates(x), memory)
         else:
             read, memory = in_full(gated_lanes, mixed, self._gates(x), memory)
         return self._answer(read, x), (memory, recent)
