@@ -99,6 +99,7 @@ def descended(cell, x):
         (Moneta, {"p": 2, "q": 4}),
         (Moneta, {"p": 4, "q": 2}),
         (Yaad, {}),
+        (Yaad, {"bound_bias": -2.0}),
         (Memora, {}),
     ],
 )
@@ -160,6 +161,21 @@ def test_yaad_that_knows_no_outliers_is_titans_without_momentum():
     nn.init.constant_(yaad.bound.bias, 1e6)
     x = torch.randn(2, LENGTH, WIDTH)
     torch.testing.assert_close(yaad(x)[0], titans(x)[0])
+
+
+def test_yaad_starts_with_the_bound_it_is_given():
+    torch.manual_seed(0)
+    usual = Yaad(WIDTH, HEADS)
+    torch.manual_seed(0)
+    lenient, x = Yaad(WIDTH, HEADS, bound_bias=9.0), torch.randn(2, LENGTH, WIDTH)
+    assert not usual.bound.bias.any()
+    assert (lenient.bound.bias == 9.0).all()
+    for name, part in usual.state_dict().items():
+        assert name == "bound.bias" or torch.equal(lenient.state_dict()[name], part)
+    # no error is as long as that
+    titans = Titans(WIDTH, HEADS, momentum=False)
+    titans.load_state_dict(lenient.state_dict(), strict=False)
+    torch.testing.assert_close(lenient(x)[0], titans(x)[0])
 
 
 def test_every_row_of_memora_stays_a_distribution():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archsearch.spec.catalog import CellType, Option, choice, flag, integer
+from archsearch.spec.catalog import CellType, Option, choice, flag, integer, real
 
 _MIRAS = "Behrouz, Razaviyayn, Zhong, Mirrokni 2025, arXiv 2504.13173"
 
@@ -66,7 +66,13 @@ CELLS: tuple[CellType, ...] = (
     CellType(
         "yaad",
         "archsearch.cells.memory.yaad:Yaad",
-        _options(),
+        _options(
+            bound_bias=real(
+                *(0.0, -10.0, 10.0),
+                search=(0.0, 2.0),
+                doc="bias, at the start, of the size from which an error is an outlier",
+            ).added_later()
+        ),
         doc="Yaad: a memory network with a Huber loss, robust to outliers.",
         source=_MIRAS,
     ),
