@@ -31,7 +31,9 @@ SECONDS = 6.0  # of each model, if its steps are short enough
 FEWEST, MOST = 3, 41  # steps of each model
 
 
-def measured(models: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+def measured(
+    models: dict[str, Callable[[], object]], seconds: float = SECONDS
+) -> dict[str, list[float]]:
     """Seconds of processor time of each training step, in turns until each has had its share."""
     spent: dict[str, list[float]] = {name: [] for name in models}
     for name, step in models.items():
@@ -47,7 +49,7 @@ def measured(models: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
         waiting = [
             name
             for name in waiting
-            if len(spent[name]) < FEWEST or (len(spent[name]) < MOST and sum(spent[name]) < SECONDS)
+            if len(spent[name]) < FEWEST or (len(spent[name]) < MOST and sum(spent[name]) < seconds)
         ]
     return spent
 

@@ -47,6 +47,22 @@ def training() -> str:
     return table(["cell", "kind", f"tokens per second, {NAMES[last]}", *titles], rows)
 
 
+def options() -> str:
+    """The options that change the time of a step by a quarter or more, the slowest first."""
+    told = read("options")
+    last = list(told)[-1]
+    rows = sorted(
+        (row["times_defaults"], cell, row["options"])
+        for cell, rows in told[last]["cells"].items()
+        for row in rows
+        if not 0.8 < row["times_defaults"] < 1.25
+    )
+    return table(
+        ["cell", "options", f"times the step of its defaults, {NAMES[last]}"],
+        ((f"`{cell}`", f"`{changed}`", f"{ratio:.2f}") for ratio, cell, changed in reversed(rows)),
+    )
+
+
 def scan() -> str:
     rows = (
         (
@@ -119,7 +135,8 @@ def disagreements() -> str:
     return table(["cell", "task", "expected", "by", "what was found"], rows)
 
 
-TABLES = {made.__name__: made for made in (training, scan, steps, memory, solved, disagreements)}
+MADE = (training, options, scan, steps, memory, solved, disagreements)
+TABLES = {made.__name__: made for made in MADE}
 
 
 def filled(page: str) -> str:
