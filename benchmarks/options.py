@@ -82,17 +82,18 @@ def show(found: dict[str, list[dict[str, Any]]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", action="append", help="a cell")
+    parser.add_argument("--only", action="append", help="a cell; the figures of others stay")
     chosen = parser.parse_args().only
     as_a_worker()
     facts = machine()
     cells = [cell for cell in CELLS if not chosen or cell.name in chosen]
     found = {cell.name: compared(cell) for cell in cells}
     show(found)
-    if not chosen:
-        known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        known[facts["instructions"]] = {"machine": facts, "cells": found}
-        RESULTS.write_text(json.dumps(known, indent=2) + "\n")
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    here = known.setdefault(facts["instructions"], {"cells": {}})
+    here["machine"] = facts
+    here["cells"] |= found
+    RESULTS.write_text(json.dumps(known, indent=2) + "\n")
 
 
 if __name__ == "__main__":

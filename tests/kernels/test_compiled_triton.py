@@ -64,9 +64,10 @@ def test_scans(capability, reverse, pairs):
     assert machine_code(program, capability, REVERSE=reverse, PAIRS=pairs, THREADS=128)
 
 
+@pytest.mark.parametrize("lowest", [0.0, -1.0])
 @pytest.mark.parametrize("capability", [AMPERE, HOPPER])
-def test_selective_scans(capability):
-    known = {"STRETCH": 16, "UNITS": 64, "SIZE": 16}
+def test_selective_scans(capability, lowest):
+    known = {"STRETCH": 16, "UNITS": 64, "SIZE": 16, "LOWEST": lowest}
     assert machine_code(selective_programs.forward_program, capability, **known)
     assert machine_code(selective_programs.backward_program, capability, **known)
 

@@ -25,10 +25,11 @@ def problem(shape, fastest=0.3):
     return [part.requires_grad_() for part in parts]
 
 
-def recurrence(delta, u, write, read, rate, memory):
+def recurrence(delta, u, write, read, rate, memory, negative):
     found = []
     for t in range(delta.shape[1]):
         factor = torch.exp(-delta[:, t, :, None] * rate)
+        factor = 2 * factor - 1 if negative else factor
         memory = factor * memory + (delta[:, t] * u[:, t])[..., None] * write[:, t, None]
         found.append((memory * read[:, t, None]).sum(-1))
     return torch.stack(found, 1), memory
@@ -36,10 +37,11 @@ def recurrence(delta, u, write, read, rate, memory):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("form", [selective_scan, selective_scan.plain], ids=["compiled", "plain"])
-def test_equals_the_recurrence(form, shape):
+@pytest.mark.parametrize("negative", [False, True])
+def test_equals_the_recurrence(form, shape, negative):
     inputs = problem(shape)
     exact = [part.detach().double().requires_grad_() for part in inputs]
-    fast, slow = form(*inputs), recurrence(*exact)
+    fast, slow = form(*inputs, negative), recurrence(*exact, negative)
     weights = [torch.randn_like(part) for part in fast]
     found = torch.autograd.grad(fast, inputs, weights)
     expected = torch.autograd.grad(slow, exact, [weight.double() for weight in weights])
@@ -47,9 +49,10 @@ def test_equals_the_recurrence(form, shape):
         assert (got - want).abs().max() <= 2e-6 * want.abs().max()
 
 
-def test_plain_gradcheck():
+@pytest.mark.parametrize("negative", [False, True])
+def test_plain_gradcheck(negative):
     inputs = [part.detach().double().requires_grad_() for part in problem((2, 5, 3, 2))]
-    assert torch.autograd.gradcheck(selective_scan, inputs)
+    assert torch.autograd.gradcheck(selective_scan, [*inputs, negative])
 
 
 def test_inputs_may_lie_anyhow_in_memory():

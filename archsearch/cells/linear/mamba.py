@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,6 @@ from archsearch.cells.linear.short_conv import ShortConv
 from archsearch.cells.linear.timescale import before_softplus, log_uniform
 from archsearch.kernels.norms.gated_skip import gated_skip
 from archsearch.kernels.projections.projected import projected, untouched
-from archsearch.kernels.scans.linear_scan import linear_scan
 from archsearch.kernels.scans.selective.selective_mixer import selective_mixer
 from archsearch.kernels.scans.selective.selective_scan import selective_scan
 
@@ -89,13 +89,9 @@ class Mamba(Cell):
             return y, (h, recent)
         u, z = projected(self.project, x).chunk(2, -1)
         u, recent = self.conv(u, recent)
-        if self.negative:
-            factor, added, read = self._coefficients(u)
-            states = linear_scan(factor, added, h)  # (B, T, E, N)
-            found, h = _read(states, read), states[:, -1]
-        else:
-            delta, write, read = self._select(u)
-            found, h = in_full(selective_scan, delta, u, write, read, self.a_log.exp(), h)
+        delta, write, read = self._select(u)
+        scan = partial(selective_scan, negative=self.negative)
+        found, h = in_full(scan, delta, u, write, read, self.a_log.exp(), h)
         return self._answer(found, u, z), (h, recent)
 
     def initial_state(self, batch: int) -> State:

@@ -40,15 +40,18 @@ def forward(
     memory: np.ndarray,
     y: np.ndarray,
     kept: np.ndarray,
+    lowest: float,
 ) -> None:
     """``memory`` is the one before, then the one that is left.
 
-    ``kept`` (B, chunks, N, E) holds the memories before each chunk.
+    A factor lies between ``lowest`` and one. ``kept`` (B, chunks, N, E) holds the memories before
+    each chunk.
     """
     batch, steps, width = delta.shape
     size = rate.shape[0]
     writes, reads = write.ravel(), read.ravel()
     zero, scale = splat(float32(0)), splat(float32(-LOG2_E))
+    low, span = splat(float32(lowest)), splat(float32(1) - float32(lowest))
     for n in range(batch):
         begin = n * size * width
         for t in range(steps):
@@ -60,7 +63,7 @@ def forward(
                 added, turn, found = product(step, load(u, here + c)), product(step, scale), zero
                 place = c
                 for m in range(size):
-                    factor = power_of_two(product(turn, load(rate, place)))
+                    factor = fused(span, power_of_two(product(turn, load(rate, place))), low)
                     state = product(factor, load(memory, begin + place))
                     state = fused(added, splat(writes[named + m]), state)
                     store(memory, begin + place, state)
@@ -84,12 +87,14 @@ def backward(
     dwrite: np.ndarray,
     dread: np.ndarray,
     drate: np.ndarray,
+    lowest: float,
 ) -> None:
     """``dmemory`` is that of the memory left, then of the first; ``drate`` is zero at first."""
     batch, steps, width = delta.shape
     size = rate.shape[0]
     writes, reads, dwrites, dreads = write.ravel(), read.ravel(), dwrite.ravel(), dread.ravel()
     zero, minus, scale = splat(float32(0)), splat(float32(-1)), splat(float32(-LOG2_E))
+    low, span = splat(float32(lowest)), splat(float32(1) - float32(lowest))
     area = size * WIDTH
     states = np.zeros((CHUNK + 1) * area, float32)
     factors, wrote, found = (
@@ -116,6 +121,7 @@ def backward(
                     at = s * area
                     for m in range(size):
                         factor = power_of_two(product(turn, load(rate, m * width + c)))
+                        factor = fused(span, factor, low)
                         state = product(factor, load(states, at))
                         state = fused(added, splat(writes[t * size + m]), state)
                         store(factors, at, factor)
@@ -135,8 +141,10 @@ def backward(
                         store(found, at, fused(slope, load(states, at + area), load(found, at)))
                         store(wrote, at, fused(back, added, load(wrote, at)))
                         dadded = fused(back, splat(writes[t * size + m]), dadded)
-                        back = product(back, load(factors, at))
-                        store(dmemory, begin + place, back)
+                        factor = load(factors, at)
+                        store(dmemory, begin + place, product(back, factor))
+                        # the part of a factor that fades
+                        back = product(back, fused(low, minus, factor))
                         back = product(back, load(states, at))
                         dstep = fused(back, load(rate, place), dstep)
                         store(rates, place, fused(back, step, load(rates, place)))
